@@ -1,0 +1,1 @@
+"""Benchmarks: ``famulus bench NAME`` prints tables; nothing here asserts speed."""

@@ -1,0 +1,1 @@
+"""One launcher for code that nobody has read yet."""
