@@ -1,7 +1,7 @@
 """The block formats of ggml: how llama.cpp stores a row of weights, read with numpy.
 
-A row of ``cols`` weights is a run of blocks; each block holds a fixed number of weights and its own scale
-(and minimum). Formats: ggml ``ggml-common.h`` and ``ggml-quants.c``. Every decoder here takes the raw bytes of
+A row of ``cols`` weights is a run of blocks; each block holds a fixed number of weights, its scale and (some)
+its minimum. Formats: ggml ``ggml-common.h`` and ``ggml-quants.c``. Every decoder takes the raw bytes of
 blocks, ``[n, bytes]`` uint8, and returns ``[n, weights]`` float32.
 """
 
