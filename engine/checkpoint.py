@@ -265,8 +265,8 @@ def open_checkpoint(path: Path, *, stamps: Path | None = None) -> Checkpoint:
 
     Where a manifest lies beside the weights every file is compared with it first; a file that did not change
     since it was last verified is not read again (``stamps``: where that is remembered, by default in the
-    cache folder). Raises :class:`ModelNotFound` for a path that does not exist and :class:`BadWeights` for anything
-    that is not a whole model.
+    cache folder). Raises :class:`ModelNotFound` for a path that does not exist and :class:`BadWeights` for
+    anything that is not a whole model.
     """
     if not path.exists():
         raise ModelNotFound(f"There is no model at {path}.", fix="See: famulus models list")

@@ -46,15 +46,17 @@ def folders(home: Path | None = None) -> Folders:
     if home is not None:
         home = Path(os.path.abspath(home.expanduser()))
         return Folders(home / "config", home / "data", home / "cache", _short_enough(home / "run"))
+    return system_folders()
+
+
+def system_folders() -> Folders:
+    """The folders by the system's rules, whatever ``FAMULUS_HOME`` says. Raises :class:`StorageFailed`."""
     try:
-        return _system_folders(Path.home())
+        user = Path.home()
     except RuntimeError:
         raise StorageFailed(
             "No home folder is known for this user.", fix="Set FAMULUS_HOME to a folder of yours."
         ) from None
-
-
-def _system_folders(user: Path) -> Folders:
     if sys.platform == "win32":
         base = _from_environment("LOCALAPPDATA", user / "AppData" / "Local") / "famulus"
         return Folders(base / "config", base / "data", base / "cache", base / "run")
