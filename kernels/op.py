@@ -1,0 +1,102 @@
+"""The one dispatcher: an operation, its reference, and the implementations that may stand in for it.
+
+An operation is declared once with :func:`op` on its reference (plain torch, slow, obvious); faster
+implementations register against it with :meth:`Op.implement`. A call looks up the decision for its ``key`` (a small
+tuple of device, format and shape bucket), made once by: forced → device → rule, in the order of registration, the
+reference last. ``python -m famulus.kernels why OP`` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute an operation. ``rule`` takes the operation's key; ``why`` says when the rule holds."""
+
+    name: str
+    run: Function
+    rule: Callable[[Any], bool]
+    why: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments of one check. ``tolerance`` is the largest error relative to the reference's largest value."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    tolerance: float
+
+
+@dataclass
+class Op:
+    """A callable operation; see the module's text. ``cases`` yields fresh random arguments for a seed."""
+
+    name: str
+    reference: Function
+    key: Callable[..., Hashable]
+    cases: Callable[[torch.Generator], Iterator[Case]]
+    bytes_moved: Callable[..., int]
+    implementations: list[Implementation] = field(default_factory=list)
+    forced: str | None = None
+    _chosen: dict[Hashable, Function] = field(default_factory=dict)
+
+    def __call__(self, *arguments: Any) -> Any:
+        key = self.key(*arguments)
+        run = self._chosen.get(key)
+        if run is None:
+            run = self._chosen[key] = self.choose(key)[0].run
+        return run(*arguments)
+
+    def implement(self, name: str, *, rule: Callable[[Any], bool], why: str) -> Callable[[Function], Function]:
+        """Register an implementation that is used where ``rule(key)`` holds."""
+
+        def register(run: Function) -> Function:
+            self.implementations.append(Implementation(name, run, rule, why))
+            return run
+
+        return register
+
+    def choose(self, key: Any) -> tuple[Implementation, str]:
+        """The implementation for ``key`` and the reason in words."""
+        reference = Implementation("reference", self.reference, lambda _: True, "no faster implementation applies")
+        every = [*self.implementations, reference]
+        if self.forced is not None:
+            return next(i for i in every if i.name == self.forced), "forced"
+        chosen = next(i for i in every if i.rule(key))
+        return chosen, chosen.why
+
+    def force(self, name: str | None) -> None:
+        """Use one implementation everywhere (None: decide again). For checks and for bisecting a wrong result."""
+        if name is not None and name not in {"reference", *(i.name for i in self.implementations)}:
+            raise ValueError(f"{self.name} has no implementation {name!r}")
+        self.forced = name
+        self._chosen.clear()
+
+
+REGISTRY: dict[str, Op] = {}
+
+
+def op(
+    *,
+    key: Callable[..., Hashable],
+    cases: Callable[[torch.Generator], Iterator[Case]],
+    bytes_moved: Callable[..., int],
+) -> Callable[[Function], Op]:
+    """Declare an operation; the decorated function is its reference and its meaning."""
+
+    def declare(reference: Function) -> Op:
+        made = Op(reference.__name__, reference, key, cases, bytes_moved)
+        made.__doc__ = reference.__doc__
+        REGISTRY[made.name] = made
+        return made
+
+    return declare
