@@ -151,7 +151,7 @@ def verify(folder: Path, progress: Progress | None = None) -> Manifest:
                 progress(name, before + done, total)
 
         path = folder / name
-        _check_size(manifest, path, expected)
+        _stat(manifest, path, expected)
         try:
             found = sha256_of(path, report)
         except OSError as error:
@@ -168,43 +168,48 @@ def check(folder: Path, stamps: Path) -> Manifest | None:
     manifest = read(folder)
     if manifest is None:
         return None
-    for name, expected in manifest.files.items():
-        _check_size(manifest, folder / name, expected)
-    now = _stamp(folder, manifest)
-    place = stamps / (hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32] + ".json")
+    now = _state(folder, manifest)
     try:
-        if json.loads(place.read_bytes()) == now:
+        if json.loads(_stamp_file(folder, stamps).read_bytes()) == now:
             return manifest
     except (OSError, ValueError, RecursionError):
         pass  # no stamp yet, or a torn one: the digest decides
     verify(folder)
-    if _stamp(folder, manifest) == now:
-        remember(place, now)
+    if _state(folder, manifest) == now:
+        stamp(folder, manifest, stamps)
     return manifest
 
 
-def remember(place: Path, stamp: dict[str, Any]) -> None:
-    """Keeps a stamp. On a full or read-only disk there is none: the next load reads the files again."""
-    with contextlib.suppress(StorageFailed):
-        private(place.parent)
-        write_json(place, stamp)
+def stamp(folder: Path, manifest: Manifest, stamps: Path) -> None:
+    """Remembers that the files of ``folder`` had the right digests just now.
+
+    Without room for the stamp there is none, and the next load reads the files again.
+    """
+    with contextlib.suppress(StorageFailed, BadWeights):
+        private(stamps)
+        write_json(_stamp_file(folder, stamps), _state(folder, manifest))
 
 
-def _stamp(folder: Path, manifest: Manifest) -> dict[str, Any]:
+def _stamp_file(folder: Path, stamps: Path) -> Path:
+    return stamps / (hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32] + ".json")
+
+
+def _state(folder: Path, manifest: Manifest) -> dict[str, Any]:
     files = {}
     for name in sorted(manifest.files):
-        found = (folder / name).stat()
+        found = _stat(manifest, folder / name, manifest.files[name])
         files[name] = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
     return {"digest": manifest.digest, "files": files}
 
 
-def _check_size(manifest: Manifest, path: Path, expected: FileDigest) -> None:
+def _stat(manifest: Manifest, path: Path, expected: FileDigest) -> os.stat_result:
     try:
-        size = path.stat().st_size
+        found = path.stat()
     except OSError:
         raise _damaged(manifest, path, "it is missing") from None
-    if size != expected.size:
-        raise _damaged(manifest, path, f"it has {size} bytes instead of {expected.size}")
+    if found.st_size != expected.size:
+        raise _damaged(manifest, path, f"it has {found.st_size} bytes instead of {expected.size}")
+    return found
 
 
 def _damaged(manifest: Manifest, path: Path, what: str) -> BadWeights:
