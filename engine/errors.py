@@ -43,6 +43,18 @@ class InvalidConstraint(InvalidRequest):
     code, status = "invalid_constraint", 400
 
 
+class TooLarge(InvalidRequest):
+    """A body beyond the limit."""
+
+    code, status = "too_large", 413
+
+
+class UnsupportedMedia(InvalidRequest):
+    """A body that is not plain JSON."""
+
+    code, status = "unsupported_media", 415
+
+
 class Unauthorized(FamulusError):
     """Missing or wrong bearer token, or a foreign user on the socket."""
 

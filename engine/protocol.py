@@ -15,6 +15,9 @@ from msgspec import Meta, Struct
 VERSION = 1
 """Protocol version; client and engine must agree exactly."""
 
+SUBPROTOCOL = f"famulus.{VERSION}"
+"""WebSocket subprotocol of ``/v1/stream``; the server refuses any other with a :class:`VersionMismatch` sentence."""
+
 MAX_BODY = 8 << 20
 """Bytes; the largest request body or WebSocket message that is read."""
 
@@ -310,6 +313,30 @@ class Fatal(Struct, tag="fatal", frozen=True):
 
     code: str
     message: str
+
+
+class Status(Struct, frozen=True):
+    """Answer to ``GET /v1/status``: what ``famulus status`` shows. Times in seconds.
+
+    ``state``: loading, ready, frozen, restarting or failed; ``reason`` says why it is not ready.
+    """
+
+    state: str
+    reason: str
+    version: str
+    protocol: int
+    generation: str
+    pid: int
+    worker_pid: int | None
+    uptime: float
+    idle_exit: float | None
+    socket: str | None
+    port: int | None
+    model: ModelInfo | None
+    plan: list[tuple[str, str, str]]
+    open_requests: int
+    restarts: int
+    stats: dict[str, float]
 
 
 FromWorker = Event | Loading | Ready | Beat | Fatal

@@ -1,0 +1,208 @@
+"""The engine's server process: opens the doors, supervises the worker, leaves when nobody needs it. No torch.
+
+``python -P -m famulus.engine.server`` is what front ends start detached; ``famulus serve`` calls
+:func:`serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from famulus import __version__
+from famulus.engine.api.app import application
+from famulus.engine.api.services import Services
+from famulus.engine.connections import Listener
+from famulus.engine.errors import AddressInUse, FamulusError
+from famulus.engine.folders import Folders, folders, private
+from famulus.engine.gate import Access
+from famulus.engine.listen import UnixDoor, bind_tcp, bind_unix, new_token
+from famulus.engine.logs import configure
+from famulus.engine.metrics import Metrics
+from famulus.engine.protocol import VERSION, Status
+from famulus.engine.runtime import FileLock, Notice, RuntimeFiles
+from famulus.engine.supervisor import Supervisor, WorkerCommand
+
+log = logging.getLogger("famulus.server")
+
+EXIT_ALREADY_RUNNING = 4
+GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to serve. ``port`` None: Unix socket only; 0: any free port. ``idle_exit``: seconds without
+    connections, None: never."""
+
+    worker: WorkerCommand = field(default_factory=WorkerCommand)
+    port: int | None = None
+    idle_exit: float | None = 1800.0
+    folders: Folders = field(default_factory=folders)
+
+
+class Engine:
+    """One server's life, from the lock to the last closed socket."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._started = time.monotonic()
+        self.generation = secrets.token_hex(8)
+        self.files = RuntimeFiles(private(options.folders.runtime))
+        self.port: int | None = None
+        self._door: UnixDoor | None = None
+        self.supervisor = Supervisor(options.worker)
+        self._stopping = asyncio.Event()
+
+    async def run(self, on_listening: Callable[[Engine], None] | None = None) -> None:
+        """Serve until stopped. Raises :class:`AddressInUse` when an engine already runs,
+        :class:`StorageFailed`."""
+        lock = FileLock(self.files.lock)
+        if not lock.acquire():
+            raise AddressInUse("An engine already runs for this user.", fix="`famulus status` shows it.")
+        try:
+            with contextlib.ExitStack() as cleanup:
+                listener, sockets = self._open_doors(cleanup)
+                if on_listening is not None:
+                    on_listening(self)
+                await self._serve(listener, sockets)
+        finally:
+            lock.release()
+
+    def stop(self) -> None:
+        """Leave soon: no new connections, running requests get some seconds."""
+        self._stopping.set()
+
+    def status(self) -> Status:
+        """What ``/v1/status`` answers."""
+        supervisor = self.supervisor
+        return Status(
+            state=supervisor.state,
+            reason=supervisor.reason,
+            version=__version__,
+            protocol=VERSION,
+            generation=self.generation,
+            pid=os.getpid(),
+            worker_pid=supervisor.worker_pid,
+            uptime=time.monotonic() - self._started,
+            idle_exit=self._options.idle_exit,
+            socket=str(self._door.path) if self._door is not None else None,
+            port=self.port,
+            model=supervisor.model,
+            plan=supervisor.plan,
+            open_requests=supervisor.open_requests,
+            restarts=supervisor.restarts,
+            stats=supervisor.stats,
+        )
+
+    def _open_doors(self, cleanup: contextlib.ExitStack) -> tuple[Listener, list[Any]]:
+        """Bind everything and say so in ``engine.json``; ``cleanup`` undoes it in reverse."""
+        files, port = self.files, self._options.port
+        sockets = []
+        token = None
+        files.token.unlink(missing_ok=True)
+        if port is not None or os.name == "nt":
+            tcp = cleanup.enter_context(contextlib.closing(bind_tcp(port or 0)))
+            self.port = tcp.getsockname()[1]
+            sockets.append(tcp)
+        if os.name != "nt":
+            self._door = bind_unix(files.socket)
+            cleanup.callback(self._door.sock.close)
+            cleanup.callback(self._door.remove)
+            sockets.append(self._door.sock)
+        if self.port is not None:
+            token = new_token(files.token)
+            cleanup.callback(files.token.unlink, missing_ok=True)
+        Notice(
+            generation=self.generation,
+            pid=os.getpid(),
+            protocol=VERSION,
+            version=__version__,
+            socket=str(files.socket) if self._door is not None else None,
+            port=self.port,
+        ).write(files.notice)
+        cleanup.callback(files.notice.unlink, missing_ok=True)
+        services = Services(self.supervisor, Metrics(self.supervisor), self.status, self.stop)
+        return Listener(application(services, Access(self.port, token)), grace_seconds=GRACE_SECONDS), sockets
+
+    async def _serve(self, listener: Listener, sockets: list[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self.stop)
+        supervising = asyncio.create_task(self.supervisor.run())
+        serving = asyncio.create_task(listener.serve(sockets))
+        idle = asyncio.create_task(self._leave_when_idle(listener))
+        stopping = asyncio.create_task(self._stopping.wait())
+        log.info("engine listens", extra={"generation": self.generation, "port": self.port})
+        try:
+            await asyncio.wait({supervising, serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._door is not None:
+                # First nobody finds the door any more, then it closes.
+                self._door.remove()
+            listener.should_exit = True
+            await serving
+        finally:
+            for task in (idle, stopping, supervising):
+                task.cancel()
+            ended = await asyncio.gather(idle, stopping, supervising, return_exceptions=True)
+            log.info("engine leaves")
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _leave_when_idle(self, listener: Listener) -> None:
+        limit = self._options.idle_exit
+        if limit is None:
+            return
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+        while loop.time() - quiet_since < limit:
+            await asyncio.sleep(min(1.0, limit / 4))
+            if listener.connection_count or self.supervisor.open_requests:
+                quiet_since = loop.time()
+        log.info("nobody asked for a while", extra={"seconds": limit})
+        self.stop()
+
+
+async def serve(options: Options, on_listening: Callable[[Engine], None] | None = None) -> None:
+    """Serve until a signal, ``/v1/shutdown`` or idleness. ``on_listening`` is called once the doors are open.
+
+    Raises :class:`AddressInUse`, :class:`StorageFailed`.
+    """
+    await Engine(options).run(on_listening)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the detached engine. Exit status: 0 left, 1 failed, 4 another engine already runs."""
+    parser = argparse.ArgumentParser(prog="famulus.engine.server")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--idle-exit", type=float, help="seconds; 0 for never")
+    parser.add_argument("--settings", default="{}", help="JSON; secrets belong into the settings file")
+    parser.add_argument("--core", default=WorkerCommand.core)
+    options = parser.parse_args(arguments)
+    configure(sys.stderr)
+    idle = Options.idle_exit if options.idle_exit is None else options.idle_exit or None
+    worker = WorkerCommand(json.loads(options.settings), options.core)
+    try:
+        asyncio.run(serve(Options(worker, options.port, idle)))
+    except AddressInUse as error:
+        log.warning("%s", error)
+        return EXIT_ALREADY_RUNNING
+    except FamulusError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
