@@ -88,7 +88,7 @@ def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float) -> T
     return out
 
 
-@attention.implement("torch-rows", rule=lambda k: k == "cpu", why="query groups as rows of their KV head")
+@attention.implement("torch-rows", rule=lambda k: True, why="query groups as rows of their KV head")
 def _attention_rows(q: Tensor, kv: Tensor, segments: list[Segment], scale: float) -> Tensor:
     parts = [_one(q[s.row : s.row + s.count], kv, s, scale) for s in segments]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

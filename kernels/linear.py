@@ -94,6 +94,8 @@ def _linear_dense(x: Tensor, w: Weight) -> Tensor:
 def _linear_int4(x: Tensor, w: Weight) -> Tensor:
     # bf16 input only: f16 and f32 take a scalar path that is over 30 times slower.
     y = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), w.int4, 32, w.int4_scales)
+    if y.shape[1] != w.rows:  # the tiles are padded
+        y = y[:, : w.rows]
     if w.bias is not None:
         y += w.bias
     return y.to(x.dtype)

@@ -1,0 +1,54 @@
+"""A step's plan as tensors: which tokens, at which positions, into which slots, seeing what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from famulus.engine.step import Chunk, StepPlan
+from famulus.kernels.attention import Segment, causal_mask
+from famulus.kernels.rope import tables
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All chunks of a step one after another.
+
+    ``tokens``, ``slots``: [tokens] int64. ``cos``, ``sin``: [tokens, 1, D] f32. ``segments``: one per chunk.
+    """
+
+    tokens: Tensor
+    slots: Tensor
+    cos: Tensor
+    sin: Tensor
+    segments: list[Segment]
+
+
+def build(plan: StepPlan, page_size: int, inverse: Tensor, dtype: torch.dtype) -> Batch:
+    """``inverse`` [D/2]: rotary frequencies; ``dtype``: of the KV store (and so of the masks)."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    segments: list[Segment] = []
+    for chunk in plan.chunks:
+        end = chunk.start + chunk.count
+        assert chunk.sequence.table is not None, "planned sequences hold their pages"
+        pages = chunk.sequence.table.pages
+        segments.append(_segment(chunk, pages, len(tokens), page_size, dtype))
+        tokens += chunk.sequence.tokens[chunk.start : end]
+        positions += range(chunk.start, end)
+        slots += [pages[p // page_size] * page_size + p % page_size for p in range(chunk.start, end)]
+    cos, sin = tables(torch.tensor(positions), inverse)
+    return Batch(torch.tensor(tokens), torch.tensor(slots), cos, sin, segments)
+
+
+def _segment(chunk: Chunk, pages: list[int], row: int, page_size: int, dtype: torch.dtype) -> Segment:
+    context = chunk.start + chunk.count
+    used = pages[: -(-context // page_size)]
+    mask = causal_mask(chunk.count, context, dtype)
+    if used == list(range(used[0], used[0] + len(used))):
+        return Segment(row, chunk.count, context, used[0] * page_size, mask=mask)
+    slots = (torch.tensor(used)[:, None] * page_size + torch.arange(page_size)).view(-1)[:context]
+    return Segment(row, chunk.count, context, 0, slots, mask)

@@ -1,0 +1,201 @@
+"""What this machine can do, and what follows: ``select()`` returns a :class:`Plan` that explains itself.
+
+Nothing is assumed from a processor's name: the number of threads and the prompt speed are measured in a fraction of a
+second, because with other load on the machine two threads can be slower than one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from famulus.engine.errors import InvalidRequest
+from famulus.engine.settings import Settings
+from famulus.kernels.linear import linear, make_weight
+
+PAGE = 16
+"""Tokens in a page of the KV cache."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Choices for one model on this machine. ``rows``: (what, choice, reason), for people.
+
+    ``cache_tokens``, ``batch_tokens``, ``prefill_chunk``, ``infill_budget`` are in tokens.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    cache_tokens: int
+    batch_tokens: int
+    prefill_chunk: int
+    infill_budget: int
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a plan needs to know of a model: ``parameters`` outside the embedding, ``embedding`` values, ``context``
+    tokens, ``kv_bytes`` per token of context."""
+
+    parameters: int
+    embedding: int
+    context: int
+    kv_bytes: int
+
+
+def memory() -> int:
+    """Bytes of memory that programs can still take (Linux), else three quarters of what is installed."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+    return 8 << 30
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def weight_bytes(size: Size, precision: str) -> int:
+    """Memory of the weights in ``precision``."""
+    per_value = {"int4+int8": 1.625, "int4": 0.625, "int8": 1.0, "bf16": 2.0, "fp32": 4.0}[precision]
+    table = {"bf16": 2, "fp32": 4}.get(precision, 1)
+    return int(size.parameters * per_value) + size.embedding * table
+
+
+def select(settings: Settings, size: Size) -> Plan:
+    """The plan for a model of ``size``. Raises :class:`InvalidRequest` if it cannot fit this machine's memory."""
+    rows: list[tuple[str, str, str]] = []
+
+    def note(what: str, choice: object, reason: str) -> None:
+        rows.append((what, str(choice), reason))
+
+    device, why = _device(settings)
+    note("device", device, why)
+    room = memory() if device == "cpu" else torch.cuda.mem_get_info()[0]
+    precision, why = _precision(settings, size, device, room)
+    note("precision", precision, why)
+    threads, why = _threads(settings, device)
+    note("threads", threads, why)
+    tokens, why = _cache(settings, size, room - weight_bytes(size, precision))
+    note("KV cache", f"{tokens} tokens", why)
+    speed = _prompt_speed(size, precision, device)
+    chunk = _whole(speed * 0.15, 32, 512)
+    note("prompt chunk", f"{chunk} tokens", f"about 0.15 s a step at {speed:.0f} tokens/s: a stream never waits longer")
+    budget, why = settings.context_budget, "from the settings"
+    if not budget:
+        budget, why = _whole(speed * 1.5, 512, 4096), "a cold file is read in about 1.5 s"
+    budget = min(budget, size.context // 2)
+    note("context for completions", f"{budget} tokens", why)
+    return Plan(device, precision, threads, tokens, chunk + 32, chunk, budget, rows)
+
+
+def _device(settings: Settings) -> tuple[str, str]:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidRequest("The settings ask for a GPU, and torch finds none.", fix="Set device to auto.")
+    if settings.device != "cpu" and torch.cuda.is_available():
+        return "cuda", f"torch finds {torch.cuda.get_device_name()}"
+    if settings.device == "cpu":
+        return "cpu", "from the settings"
+    return "cpu", f"torch {torch.__version__} finds no GPU"
+
+
+def _precision(settings: Settings, size: Size, device: str, room: int) -> tuple[str, str]:
+    wanted = {"int4": ["int4+int8", "int4"]}.get(settings.precision, [settings.precision])
+    reason = "from the settings"
+    if settings.precision == "auto":
+        wanted = ["bf16"] if device == "cuda" else ["int4+int8", "int4"]
+        reason = "as trained" if device == "cuda" else "4 bits for decoding, 8 bits for prompts (integer products)"
+    for precision in wanted:
+        # The second copy for prompts is a luxury: it may take a quarter of the memory, the model itself nearly all.
+        share = 0.25 if precision == "int4+int8" else 0.9
+        if weight_bytes(size, precision) < room * share:
+            return precision, reason if precision == wanted[0] else "4 bits alone: memory is short"
+    need, have = weight_bytes(size, wanted[-1]) / 1e9, room / 1e9
+    raise InvalidRequest(
+        f"The model needs {need:.1f} GB in {wanted[-1]} and {have:.1f} GB of memory are free.",
+        fix="Choose a smaller model: famulus models list",
+    )
+
+
+def _threads(settings: Settings, device: str) -> tuple[int, str]:
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+        return settings.threads, "from the settings"
+    if device != "cpu":
+        return 1, "the GPU computes"
+    g = torch.Generator().manual_seed(0)
+    weight = make_weight(torch.randn(3072, 576, generator=g), "int4", torch.bfloat16)
+    x = torch.randn(1, 576, generator=g).bfloat16()
+    candidates = sorted({1, 2, 4, 8, 16, cores() // 2, cores()} & set(range(1, cores() + 1)))
+    times = {n: _timed(n, lambda: linear(x, weight)) for n in candidates}
+    best = min(times, key=lambda n: times[n])
+    # A thread that gains less than a tenth is worth more to the editor.
+    chosen = next(n for n in candidates if times[n] <= 1.1 * times[best])
+    torch.set_num_threads(chosen)
+    measured = ", ".join(f"{n}: {times[n] * 1e6:.0f} µs" for n in candidates)
+    return chosen, f"measured on one layer ({measured})"
+
+
+def _timed(threads: int, run: Callable[[], object], seconds: float = 0.03) -> float:
+    """The best time of ``run`` with ``threads``, within about ``seconds``."""
+    torch.set_num_threads(threads)
+    best, end = float("inf"), time.perf_counter() + seconds
+    run()
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _prompt_speed(size: Size, precision: str, device: str) -> float:
+    """Prompt tokens/s to expect: one layer-sized product measured, scaled by the parameters, halved for the rest."""
+    if device != "cpu":
+        return 20_000.0
+    form = "int8" if "int8" in precision else "int4" if precision == "int4" else "dense"
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    weight = make_weight(torch.randn(1024, 576), form, dtype)
+    x = torch.randn(64, 576).to(dtype)
+    per_value = _timed(torch.get_num_threads(), lambda: linear(x, weight)) / (64 * 1024 * 576)
+    return 0.5 / (per_value * size.parameters)
+
+
+def _cache(settings: Settings, size: Size, room: int) -> tuple[int, str]:
+    if settings.kv_cache_tokens:
+        return max(settings.kv_cache_tokens, PAGE) // PAGE * PAGE, "from the settings"
+    # Memory is only taken as tokens arrive; a tenth of what is free, at least one whole context where that fits.
+    tokens = min(max(room // 10, min(512 << 20, room // 2)) // size.kv_bytes, 2 * size.context)
+    tokens = max(int(tokens) // PAGE * PAGE, 64 * PAGE)
+    return tokens, f"{tokens * size.kv_bytes / 1e6:.0f} MB at most, taken as tokens arrive"
+
+
+def _whole(value: float, low: int, high: int) -> int:
+    """The power of two at or below ``value``, within ``low`` and ``high``."""
+    return 1 << (int(min(max(value, low), high)).bit_length() - 1)
+
+
+def machine() -> str:
+    """One line for tables: processor, cores, system, Python, torch."""
+    name = "unknown processor"
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+    except OSError:
+        pass
+    capability = torch.backends.cpu.get_cpu_capability()
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{name}, {cores()} cores, {capability}, {sys.platform}, Python {python}, torch {torch.__version__}"
