@@ -1,9 +1,9 @@
 """Text to tokens and back, exactly.
 
-Two rules make a :class:`Tokenizer` safe to feed a stranger's text: control tokens (``<|im_end|>`` and the like)
-are never produced from plain text, and ``decode(encode(text)) == text`` for every text that the vocabulary can
-spell. For the second rule Unicode normalisation and the dummy leading space that some tokenizers declare are left
-out, as llama.cpp does.
+Two rules make a :class:`Tokenizer` safe to feed a stranger's text: control tokens (``<|im_end|>`` and the
+like) are never produced from plain text, and ``decode(encode(text)) == text`` for every text that the
+vocabulary can spell. For the second rule Unicode normalisation and the dummy leading space that some
+tokenizers declare are left out, as llama.cpp does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,15 +65,21 @@ class Tokenizer:
         Without it they are encoded as the plain characters that they are. A character that the vocabulary
         cannot spell becomes U+FFFD. Raises :class:`InvalidRequest` on lone surrogates.
         """
-        if not special or self._mark_pattern is None:
+        if not special:
             return self._encode_plain(text)
         ids: list[int] = []
+        for segment in self.segments(text):
+            ids += [segment] if isinstance(segment, int) else self._encode_plain(segment)
+        return ids
+
+    def segments(self, text: str) -> Iterator[str | int]:
+        """``text`` cut at the names of control tokens: plain text and token ids in turn."""
         end = 0
-        for mark in self._mark_pattern.finditer(text):
-            ids += self._encode_plain(text[end : mark.start()])
-            ids.append(self._marks[mark.group()])
+        for mark in self._mark_pattern.finditer(text) if self._mark_pattern else ():
+            yield text[end : mark.start()]
+            yield self._marks[mark.group()]
             end = mark.end()
-        return ids + self._encode_plain(text[end:])
+        yield text[end:]
 
     def _encode_plain(self, text: str) -> list[int]:
         if not text:

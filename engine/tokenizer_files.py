@@ -1,4 +1,4 @@
-"""What a tokenizer file says, brought into one form: ``tokenizer.json`` and the vocabulary inside a GGUF file."""
+"""What a tokenizer file says, in one form: ``tokenizer.json`` or the vocabulary inside a GGUF file."""
 
 from __future__ import annotations
 
