@@ -1,8 +1,8 @@
 """Fetching models: resumable, verified, and never half there.
 
 A model grows in ``.partial-<id>`` beside its place. When every file is there with the right digest the
-manifest is written, and the folder is renamed into place: whatever kills the process, a model that can be seen
-is whole. A lock file keeps two downloads of one model apart; the second waits and then finds it done.
+manifest is written, and the folder is renamed into place: whatever kills the process, a visible model is
+whole. A lock file keeps two downloads of one model apart; the second waits and then finds it done.
 
 ``python -m famulus.engine.download --embedded --into PREFIX`` puts the embedded model where an installation
 looks for it.

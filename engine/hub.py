@@ -59,8 +59,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
-        if old.scheme == "https" and new.scheme != "https":
-            raise urllib.error.URLError(f"refused a redirect from https to {new.scheme}")
+        if new.scheme not in ("https", old.scheme):
+            raise urllib.error.URLError(f"refused a redirect from {old.scheme} to {new.scheme}")
         follow = super().redirect_request(req, fp, code, msg, headers, newurl)
         if follow is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
             follow.remove_header("Authorization")
@@ -161,13 +161,15 @@ class Hub:
     def _open(self, path: str, start: int = 0) -> http.client.HTTPResponse:
         if self.offline:
             raise DownloadFailed("HF_HUB_OFFLINE is set, so nothing is fetched.", fix="Unset it to download.")
-        request = urllib.request.Request(self.endpoint + path, headers={"User-Agent": "famulus"})
-        request.add_header("Accept-Encoding", "identity")
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
-        if start:
-            request.add_header("Range", f"bytes={start}-")
         try:
+            if urlsplit(self.endpoint).scheme not in ("http", "https"):
+                raise ValueError("only http and https")
+            request = urllib.request.Request(self.endpoint + path, headers={"User-Agent": "famulus"})
+            request.add_header("Accept-Encoding", "identity")
+            if self._token:
+                request.add_header("Authorization", f"Bearer {self._token}")
+            if start:
+                request.add_header("Range", f"bytes={start}-")
             response: http.client.HTTPResponse = self._opener.open(request, timeout=_TIMEOUT)
         except ValueError as error:
             raise self._no_hub() from error
