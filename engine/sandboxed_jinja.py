@@ -207,12 +207,9 @@ def _guarded(name: str, implementation: Callable[..., Any]) -> Callable[..., Any
         context.parent["budget"].spend()
         if name not in _LAZY:
             _check(name, (value, *args, *kwargs.values()))
-        leading = {
-            "context": [context],
-            "environment": [context.environment],
-            "eval_context": [context.eval_ctx],
-        }
-        return implementation(*leading.get(first, []), value, *args, **kwargs)
+        known = {"context": context, "environment": context.environment, "eval_context": context.eval_ctx}
+        arguments = ([known[first]] if first else []) + [value, *args]
+        return implementation(*arguments, **kwargs)
 
     return guarded
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 import codecs
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.tokenizer_files import Parts, read_gguf, read_json
+
+_T = TypeVar("_T")
 
 
 class Tokenizer:
@@ -30,6 +32,7 @@ class Tokenizer:
         self._backend = parts.backend
         self._pieces = parts.pieces
         self._marks = parts.marks
+        self._derived: dict[Callable[[Tokenizer], Any], Any] = {}
         self.vocab_size = len(self._pieces)
         """Number of ids, gaps included; the model's own head may be padded to more."""
         self.special_ids = parts.hidden
@@ -134,6 +137,13 @@ class Tokenizer:
         """The tokens that write text, ordered by their bytes; built on first use."""
         return Vocabulary((p, i) for i, p in enumerate(self._pieces) if p and i not in self.special_ids)
 
+    def derived(self, make: Callable[[Tokenizer], _T]) -> _T:
+        """``make(self)``, made once: for what other parts compute from a vocabulary."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        made: _T = self._derived[make]
+        return made
+
     def to_json(self) -> str:
         """The tokenizer as the text of a ``tokenizer.json``, without its control tokens."""
         text: str = self._backend.to_str()
@@ -156,6 +166,10 @@ class Vocabulary:
         end = prefix.rstrip(b"\xff")
         last = bisect_left(self._bytes, end[:-1] + bytes([end[-1] + 1])) if end else len(self._bytes)
         return first, last
+
+    def between(self, low: bytes, high: bytes) -> NDArray[np.int64]:
+        """Ids of the tokens from ``low`` up to the last one that starts with ``high``."""
+        return self._ids[bisect_left(self._bytes, low) : self.span(high)[1]]
 
     def starting_with(self, prefix: bytes) -> NDArray[np.int64]:
         """Ids of the tokens that start with ``prefix``, those equal to it included."""

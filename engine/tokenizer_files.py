@@ -280,6 +280,6 @@ def _assemble(
         marks=dict(marks),
         hidden=frozenset(hidden | eos),
         eos_ids=frozenset(eos),
-        bos_id=bos,
+        bos_id=None if bos is None else int(bos),
         adds_bos=bool(config.get("add_bos_token")) and bos is not None,
     )
