@@ -94,7 +94,11 @@ def select(settings: Settings, size: Size) -> Plan:
     note("KV cache", f"{tokens} tokens", why)
     speed = _prompt_speed(size, precision, device)
     chunk = _whole(speed * 0.15, 32, 512)
-    note("prompt chunk", f"{chunk} tokens", f"about 0.15 s a step at {speed:.0f} tokens/s: a stream never waits longer")
+    note(
+        "prompt chunk",
+        f"{chunk} tokens",
+        f"about 0.15 s a step at {speed:.0f} tokens/s: a stream never waits longer",
+    )
     budget, why = settings.context_budget, "from the settings"
     if not budget:
         budget, why = _whole(speed * 1.5, 512, 4096), "a cold file is read in about 1.5 s"
@@ -153,9 +157,9 @@ def _threads(settings: Settings, device: str) -> tuple[int, str]:
 def _timed(threads: int, run: Callable[[], object], seconds: float = 0.03) -> float:
     """The best time of ``run`` with ``threads``, within about ``seconds``."""
     torch.set_num_threads(threads)
+    run()  # the first call starts threads and prepares the product
     best, end = float("inf"), time.perf_counter() + seconds
-    run()
-    while time.perf_counter() < end:
+    while best == float("inf") or time.perf_counter() < end:
         start = time.perf_counter()
         run()
         best = min(best, time.perf_counter() - start)

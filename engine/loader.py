@@ -1,8 +1,8 @@
 """Checkpoint → model: stack the parts, bring them to the planned precision, keep the result for the next start.
 
 What is made here depends on the processor (torch's int4 tiles are laid out for the instruction set that packed them;
-read under another one they are silently wrong), so the kept file's key holds the checkpoint's digest, the precision, torch's
-version and the processor's capability. It is mapped, not read, and verified like any model.
+read under another one they are silently wrong), so the kept file's key holds the checkpoint's digest, the precision,
+torch's version and the processor's capability. It is mapped, not read, and verified like any model.
 """
 
 from __future__ import annotations
@@ -59,7 +59,13 @@ def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress)
 def _kept_or_packed(
     checkpoint: Checkpoint, parts: dict[str, Part], precision: str, kept: Path, progress: Progress
 ) -> dict[str, Tensor]:
-    recipe = (LAYOUT, checkpoint.digest, precision, torch.__version__, torch.backends.cpu.get_cpu_capability())
+    recipe = (
+        LAYOUT,
+        checkpoint.digest,
+        precision,
+        torch.__version__,
+        torch.backends.cpu.get_cpu_capability(),
+    )
     folder = kept / hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]
     try:
         if folder.is_dir() and manifest.check(folder, kept / "verified"):
@@ -98,7 +104,9 @@ def _map(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _pack(checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress) -> Iterator[tuple[str, Tensor]]:
+def _pack(
+    checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress
+) -> Iterator[tuple[str, Tensor]]:
     """(part/field, tensor) for every part."""
     for i, (name, part) in enumerate(parts.items()):
         progress(f"packing {i + 1} of {len(parts)} weights")

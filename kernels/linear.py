@@ -26,8 +26,17 @@ def _key(x: Tensor, w: Weight) -> tuple[str, str, bool]:
 
 
 def _bytes(x: Tensor, w: Weight) -> int:
-    per_value = {"dense": x.element_size(), "int4": 0.625, "int8": 1.0, "int4+int8": 0.625 if x.shape[0] <= INT4_ROWS else 1.0}
-    return int(w.rows * w.columns * per_value[w.format]) + x.numel() * x.element_size() + x.shape[0] * w.rows * x.element_size()
+    per_value = {
+        "dense": x.element_size(),
+        "int4": 0.625,
+        "int8": 1.0,
+        "int4+int8": 0.625 if x.shape[0] <= INT4_ROWS else 1.0,
+    }
+    return (
+        int(w.rows * w.columns * per_value[w.format])
+        + x.numel() * x.element_size()
+        + x.shape[0] * w.rows * x.element_size()
+    )
 
 
 def make_weight(dense: Tensor, format: str, dtype: torch.dtype, bias: Tensor | None = None) -> Weight:

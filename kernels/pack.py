@@ -57,7 +57,7 @@ def pack_nibbles(values: Tensor) -> Tensor:
 
 
 def quantize_int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Asymmetric round-to-nearest: [rows, columns] → (nibbles uint8 [rows, columns/2], scale, minimum f32 [rows, groups])."""
+    """Round to nearest: [rows, columns] → nibbles uint8 [rows, columns/2], scale and minimum f32 [rows, groups]."""
     groups = weight.float().view(weight.shape[0], -1, GROUP)
     low, high = groups.amin(-1), groups.amax(-1)
     scale = (high - low) / 15

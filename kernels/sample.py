@@ -76,7 +76,9 @@ def _argmax(logits: Tensor, choices: list[Choice]) -> Tensor:
 
 @sample.implement("torch", rule=lambda k: not k[1], why="some rows are sampled: one sort a row")
 def _sample_torch(logits: Tensor, choices: list[Choice]) -> Tensor:
-    return torch.stack([row.argmax() if c.temperature == 0 else _draw(row, c) for row, c in zip(logits, choices, strict=True)])
+    return torch.stack(
+        [row.argmax() if c.temperature == 0 else _draw(row, c) for row, c in zip(logits, choices, strict=True)]
+    )
 
 
 def _draw(row: Tensor, choice: Choice) -> Tensor:

@@ -97,9 +97,15 @@ def parts(args: Args) -> dict[str, Part]:
 class Llama:
     """The model over loaded weights; see :class:`famulus.engine.layers.Model`."""
 
-    def __init__(self, args: Args, weights: Mapping[str, Weight], norms: Mapping[str, Tensor], compute: torch.dtype) -> None:
+    def __init__(
+        self, args: Args, weights: Mapping[str, Weight], norms: Mapping[str, Tensor], compute: torch.dtype
+    ) -> None:
         self.args, self.compute = args, compute
-        self.layers, self.kv_heads, self.head_dim = args.num_hidden_layers, args.num_key_value_heads, args.head_dim
+        self.layers, self.kv_heads, self.head_dim = (
+            args.num_hidden_layers,
+            args.num_key_value_heads,
+            args.head_dim,
+        )
         self.vocabulary = args.vocab_size
         self.inverse_frequencies = frequencies(args.head_dim, args.rope_theta, args.rope_scaling)
         self.embedding = weights["embedding"]
@@ -112,7 +118,11 @@ class Llama:
         return Block(
             attention_norm=norms[f"{i}.attention_norm"],
             attention=Attention(
-                weights[f"{i}.qkv"], weights[f"{i}.out"], a.num_attention_heads, a.num_key_value_heads, a.head_dim
+                weights[f"{i}.qkv"],
+                weights[f"{i}.out"],
+                a.num_attention_heads,
+                a.num_key_value_heads,
+                a.head_dim,
             ),
             mlp_norm=norms[f"{i}.mlp_norm"],
             mlp=MLP(weights[f"{i}.gate_up"], weights[f"{i}.down"]),
@@ -130,7 +140,11 @@ class Llama:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocabulary] f32."""
-        return linear(hidden.to(torch.float32), self.head) if self.head.dense is None else linear(hidden.to(self.head.dense.dtype), self.head).float()
+        return (
+            linear(hidden.to(torch.float32), self.head)
+            if self.head.dense is None
+            else linear(hidden.to(self.head.dense.dtype), self.head).float()
+        )
 
 
 def build(args: Args, weights: Mapping[str, Weight], norms: Mapping[str, Tensor], compute: torch.dtype) -> Llama:

@@ -30,7 +30,9 @@ def test_an_implementation_agrees_with_the_reference(operation: str, implementat
         assert got.shape == want.shape
         assert got.dtype == want.dtype
         error = (got.double() - want.double()).abs().max() / want.double().abs().max().clamp(min=1e-30)
-        assert error <= case.tolerance, f"{operation}/{implementation} {case.name} seed {seed}: relative error {error:.2e}"
+        assert error <= case.tolerance, (
+            f"{operation}/{implementation} {case.name} seed {seed}: relative error {error:.2e}"
+        )
         checked += 1
     assert checked, f"no case reaches {operation}/{implementation}"
 

@@ -1,0 +1,91 @@
+"""From a row of logits to a token: bias, penalty and mask of one candidate, then the sampling operation."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from famulus.engine.constraints import Mask
+from famulus.engine.protocol import Sampling
+from famulus.kernels.sample import Choice, sample
+
+
+class Sampler:
+    """The state of one candidate: its noise, what it has seen, and its mask.
+
+    A candidate's noise comes from its own seed, so its tokens do not depend on who else is in the batch.
+    """
+
+    def __init__(self, sampling: Sampling, index: int, prompt: Sequence[int], mask: Mask | None) -> None:
+        self.mask = mask
+        self._sampling = sampling
+        seed = secrets.randbits(62) if sampling.seed is None else sampling.seed
+        self._generator = torch.Generator().manual_seed((seed + index) % (1 << 63))
+        self._penalised = sampling.repetition_penalty != 1
+        self._seen = set(prompt) if self._penalised else set()
+        self._bias = sampling.logit_bias
+
+    @property
+    def plain(self) -> bool:
+        """Greedy with nothing to apply first."""
+        return self._sampling.temperature == 0 and self.mask is None and not self._bias and not self._penalised
+
+    def adjusted(self, row: Tensor) -> Tensor:
+        """``row`` [vocabulary] f32 with penalty, bias and mask applied, in a copy."""
+        row = row.clone()
+        if self._penalised and self._seen:
+            ids = torch.tensor(sorted(self._seen))
+            values, penalty = row[ids], self._sampling.repetition_penalty
+            row[ids] = torch.where(values > 0, values / penalty, values * penalty)
+        for token, bias in self._bias.items():
+            if token < row.numel():
+                row[token] += bias
+        allowed = None if self.mask is None else self.mask.allowed()
+        if allowed is not None:
+            row[: len(allowed)].masked_fill_(~torch.from_numpy(allowed), float("-inf"))
+            row[len(allowed) :] = float("-inf")
+        return row
+
+    def choice(self, vocabulary: int) -> Choice:
+        """The parameters of the next draw, with fresh noise."""
+        s = self._sampling
+        if s.temperature == 0:
+            return Choice()
+        noise = torch.empty(vocabulary).exponential_(generator=self._generator)
+        return Choice(s.temperature, s.top_k, s.top_p, s.min_p, noise)
+
+    def accept(self, token: int) -> None:
+        """``token`` was chosen."""
+        if self._penalised:
+            self._seen.add(token)
+        if self.mask is not None:
+            self.mask.advance(token)
+
+
+def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
+    """``logits`` [rows, vocabulary] f32, one sampler a row → token ids; every sampler has accepted its own."""
+    if all(s.plain for s in samplers):
+        tokens = sample(logits, [Choice()] * len(samplers)).tolist()
+    else:
+        rows = torch.stack([s.adjusted(row) for row, s in zip(logits, samplers, strict=True)])
+        tokens = sample(rows, [s.choice(logits.shape[1]) for s in samplers]).tolist()
+    for token, sampler in zip(tokens, samplers, strict=True):
+        sampler.accept(token)
+    return tokens  # type: ignore[no-any-return]
+
+
+def log_probabilities(logits: Tensor, tokens: Sequence[int], top: int) -> list[tuple[float, list[tuple[int, float]]]]:
+    """For each row [vocabulary] and the token that follows it: its natural-log probability, and the ``top`` likeliest
+    tokens with theirs. Of the model's own distribution, before bias, penalty, temperature and masks."""
+    scores = logits.float().log_softmax(-1)
+    chosen = scores.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+    if not top:
+        return [(value, []) for value in chosen]
+    values, ids = scores.topk(top, dim=-1)
+    return [
+        (value, list(zip(row_ids, row_values, strict=True)))
+        for value, row_ids, row_values in zip(chosen, ids.tolist(), values.tolist(), strict=True)
+    ]

@@ -1,0 +1,111 @@
+"""The model to serve: chosen, planned for this machine, loaded, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from famulus.engine import hardware
+from famulus.engine.catalog import Catalog
+from famulus.engine.checkpoint import Checkpoint, open_checkpoint
+from famulus.engine.folders import folders
+from famulus.engine.loader import load
+from famulus.engine.models import FAMILIES
+from famulus.engine.prompt import PromptCard
+from famulus.engine.protocol import ModelInfo
+from famulus.engine.runner import Runner
+from famulus.engine.settings import Settings
+from famulus.engine.step import Limits
+from famulus.engine.templates import ChatTemplate, FillFormat
+from famulus.engine.text import Tokenizer
+
+CPU_ACTIVE = 4_000_000_000
+"""Active parameters beyond which a model is not chosen for a processor by itself: it would crawl."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded model with what the core needs to run it. ``plan``: rows (what, choice, reason) for people."""
+
+    runner: Runner
+    tokenizer: Tokenizer
+    card: PromptCard
+    info: ModelInfo
+    limits: Limits
+    pages: int
+    plan: list[tuple[str, str, str]]
+
+
+def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
+    """The configured model, or the best one on disk that this machine can run.
+
+    Raises :class:`ModelNotFound`, :class:`BadWeights` and :class:`InvalidRequest` (memory, device).
+    """
+    torch.set_grad_enabled(False)
+    progress("choosing the model")
+    active = None if torch.cuda.is_available() else CPU_ACTIVE
+    choice = Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=active)
+    progress(f"reading {choice.entry.id}")
+    checkpoint = open_checkpoint(choice.path)
+    size = model_size(checkpoint)
+    plan = hardware.select(settings, size)
+    model = load(checkpoint, plan.precision, folders().cache / "packed", progress)
+    tokenizer = read_tokenizer(checkpoint)
+    card = describe(checkpoint, choice.entry.id, tokenizer, plan)
+    info = ModelInfo(
+        id=choice.entry.id,
+        family=checkpoint.config["model_type"],
+        context=card.context,
+        vocabulary=tokenizer.vocab_size,
+        parameters=size.parameters + size.embedding,
+        precision=plan.precision,
+        infill="fill-in-the-middle" if card.fill else "suffix as comment",
+        chat=card.chat is not None,
+        licence=choice.entry.licence,
+    )
+    pages = plan.cache_tokens // hardware.PAGE
+    return Served(
+        runner=Runner.create(model, pages),
+        tokenizer=tokenizer,
+        card=card,
+        info=info,
+        limits=Limits(batch_tokens=plan.batch_tokens, prefill_chunk=plan.prefill_chunk),
+        pages=pages,
+        plan=[("model", choice.entry.id, choice.reason), *plan.rows],
+    )
+
+
+def model_size(checkpoint: Checkpoint) -> hardware.Size:
+    """Counts from the checkpoint's own tensors and configuration."""
+    embedding = total = 0
+    for name in checkpoint.names():
+        shape = checkpoint.raw(name).shape
+        count = 1
+        for n in shape:
+            count *= n
+        total += count
+        embedding += count if name in ("model.embed_tokens.weight", "lm_head.weight") else 0
+    c = checkpoint.config
+    kv = 2 * c["num_hidden_layers"] * c["num_key_value_heads"] * c["head_dim"] * 2
+    return hardware.Size(total - embedding, embedding, c.get("max_position_embeddings", 2048), kv)
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Raises :class:`BadWeights` for a tokenizer that does not belong to the weights."""
+    source = checkpoint.tokenizer
+    if isinstance(source, Path):
+        return Tokenizer.from_file(source, checkpoint.config)
+    return Tokenizer.from_gguf(source)
+
+
+def describe(checkpoint: Checkpoint, model: str, tokenizer: Tokenizer, plan: hardware.Plan) -> PromptCard:
+    """The prompt card: context, templates, budgets."""
+    names = {tokenizer.special_id(name): name for name in tokenizer.mark_names}
+    bos = names.get(tokenizer.bos_id, "")
+    eos = next((names[i] for i in sorted(tokenizer.eos_ids) if i in names), "")
+    chat = ChatTemplate(checkpoint.chat_template, bos, eos) if checkpoint.chat_template else None
+    context = min(checkpoint.config.get("max_position_embeddings", 2048), plan.cache_tokens)
+    return PromptCard(model, context, plan.infill_budget, chat, FillFormat.detect(tokenizer, checkpoint.config))
