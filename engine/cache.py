@@ -93,7 +93,7 @@ class PageCache:
         ``table.reused`` tokens need not be computed again. If they end inside a page, ``table.copy`` has to
         run before anything reads them.
         """
-        limit = min(limit, len(tokens))
+        limit = max(0, min(limit, len(tokens)))
         table = self.pin(tokens, salt, limit)
         at = table.reused
         source, rows = self._end(table).nearest(tuple(tokens[at : min(at + self.page_size, limit)]))
