@@ -16,15 +16,34 @@ VERSION = 1
 """Protocol version; client and engine must agree exactly."""
 
 SUBPROTOCOL = f"famulus.{VERSION}"
-"""WebSocket subprotocol of ``/v1/stream``; the server refuses any other with a :class:`VersionMismatch` sentence."""
+"""WebSocket subprotocol of ``/v1/stream``; the server refuses any other with a :class:`VersionMismatch`
+sentence."""
 
 MAX_BODY = 8 << 20
 """Bytes; the largest request body or WebSocket message that is read."""
+
+MAX_DEPTH = 64
+"""Levels of nesting in JSON bodies, schemas and tools."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 LongText = Annotated[str, Meta(max_length=4 << 20)]
 ShortText = Annotated[str, Meta(max_length=4096)]
 Lane = Literal["key", "chat", "idle"]
+
+
+def check_depth(value: Any) -> None:
+    """Raises ValueError when dictionaries and lists are nested deeper than :data:`MAX_DEPTH`."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
 class Piece(Struct, forbid_unknown_fields=True, frozen=True):
@@ -35,7 +54,8 @@ class Piece(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Text(Struct, tag="text", forbid_unknown_fields=True, frozen=True):
-    """Plain text, continued as it stands. ``heal``: the last, possibly half-typed word may be re-tokenised."""
+    """Plain text, continued as it stands. ``heal``: the last, possibly half-typed word may be
+    re-tokenised."""
 
     text: LongText
     heal: bool = False
@@ -50,8 +70,9 @@ class Tokens(Struct, tag="tokens", forbid_unknown_fields=True, frozen=True):
 class Infill(Struct, tag="infill", forbid_unknown_fields=True, frozen=True):
     """The hole between ``prefix`` and ``suffix`` of one file.
 
-    ``pieces`` stand in edit-stable order: what changes most often stands last. The engine fits everything to the
-    budget and renders the model's own format. ``max_lines`` bounds the answer (None: the model's default).
+    ``pieces`` stand in edit-stable order: what changes most often stands last. The engine fits everything to
+    the budget and renders the model's own format. ``max_lines`` bounds the answer (None: the model's
+    default).
     """
 
     prefix: LongText
@@ -72,6 +93,9 @@ class Message(Struct, frozen=True):
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
 
+    def __post_init__(self) -> None:
+        check_depth(self.tool_calls or [])
+
 
 class Chat(Struct, tag="chat", forbid_unknown_fields=True, frozen=True):
     """A conversation, rendered through the model's own chat template. ``answer_prefix`` starts the answer."""
@@ -79,6 +103,9 @@ class Chat(Struct, tag="chat", forbid_unknown_fields=True, frozen=True):
     messages: Annotated[list[Message], Meta(min_length=1, max_length=1024)]
     tools: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
     answer_prefix: LongText = ""
+
+    def __post_init__(self) -> None:
+        check_depth(self.tools or [])
 
 
 Prompt = Text | Tokens | Infill | Chat
@@ -99,22 +126,29 @@ class Sampling(Struct, forbid_unknown_fields=True, frozen=True):
 class Constraint(Struct, forbid_unknown_fields=True, frozen=True):
     """What the answer must look like; exactly one field is set.
 
-    ``json_schema``: a JSON document of this schema. ``regex``: the whole answer matches. ``grammar``: Lark form.
-    ``names``: the identifier at the cursor must become one of these; after it anything goes.
+    ``json_schema``: a JSON document of this schema. ``regex``: the whole answer matches. ``grammar``: Lark
+    form. ``names``: the identifier at the cursor must become one of these; after it anything goes.
     """
 
     json_schema: dict[str, Any] | None = None
     regex: Annotated[str, Meta(max_length=16384)] | None = None
     grammar: Annotated[str, Meta(max_length=65536)] | None = None
-    names: Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=10000)] | None = None
+    names: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=10000)
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         if sum(v is not None for v in (self.json_schema, self.regex, self.grammar, self.names)) != 1:
             raise ValueError("a constraint sets exactly one of json_schema, regex, grammar, names")
+        check_depth(self.json_schema or {})
 
 
 class Generate(Struct, tag="generate", forbid_unknown_fields=True, frozen=True):
-    """Write on from a prompt. ``logprobs``: how many alternatives to report per token (0: the chosen one only)."""
+    """Write on from a prompt. ``logprobs``: how many alternatives to report per token (0: the chosen one
+    only)."""
 
     id: Id
     prompt: Prompt
@@ -212,7 +246,8 @@ class Finish(Struct, tag="finish", frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of a request: of the prompt, of those how many came from the cache, and generated over all candidates."""
+    """Tokens of a request: of the prompt, of those how many came from the cache, and generated over all
+    candidates."""
 
     prompt: int = 0
     cached: int = 0
@@ -301,7 +336,8 @@ class Ready(Struct, tag="ready", frozen=True):
 
 
 class Beat(Struct, tag="beat", frozen=True):
-    """Sent every quarter second: ``progress`` counts layer groups and loaded tensors, so it moves with real work."""
+    """Sent every quarter second: ``progress`` counts layer groups and loaded tensors, so it moves with real
+    work."""
 
     progress: int
     busy: bool

@@ -85,6 +85,11 @@ class Ticket(AsyncIterator[Event]):
         self._exhausted = isinstance(event, LAST)
         return event
 
+    @property
+    def unread(self) -> bool:
+        """Are there events that nobody has taken yet?"""
+        return bool(self._buffer)
+
     def cancel(self) -> None:
         """Stop the request; everything it holds is free after one step. Idempotent, and safe after its
         end."""

@@ -11,10 +11,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from famulus.engine.api.answering import error_response
+from famulus.engine.api.chat import ChatCompletions
 from famulus.engine.api.completions import Completions
+from famulus.engine.api.embeddings import Embeddings
 from famulus.engine.api.health import Health
+from famulus.engine.api.infill import Infilling
 from famulus.engine.api.native import Native
 from famulus.engine.api.services import Services
+from famulus.engine.api.streams import Streams
 from famulus.engine.errors import FamulusError, InvalidRequest
 from famulus.engine.gate import Access, Gate
 from famulus.engine.metrics import Metrics
@@ -41,6 +45,10 @@ def routes_app(services: Services) -> Starlette:
             *Health(services).routes(),
             *Native(services).routes(),
             *Completions(services).routes(),
+            *ChatCompletions(services).routes(),
+            *Embeddings(services).routes(),
+            *Infilling(services).routes(),
+            *Streams(services).routes(),
         ],
         exception_handlers={FamulusError: _famulus_error, HTTPException: _http_error, Exception: _unexpected},
     )

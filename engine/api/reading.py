@@ -14,13 +14,12 @@ from starlette.requests import Request
 
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.gate import too_large
-from famulus.engine.protocol import MAX_BODY
+from famulus.engine.protocol import MAX_BODY, MAX_DEPTH
 
 log = logging.getLogger("famulus.api")
 
 T = TypeVar("T")
 
-MAX_DEPTH = 64
 BODY_SECONDS = 30.0
 MAX_NAMES = 256
 

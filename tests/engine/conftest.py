@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,9 @@ import pytest
 from famulus.engine import launch
 from famulus.engine.client import Client
 from famulus.engine.folders import folders
+from famulus.engine.gguf import GGUF
 from famulus.engine.runtime import Address, RuntimeFiles, runtime_files
+from famulus.engine.text import Tokenizer
 
 STAND_IN = Path(__file__).parent / "stand_in_core.py"
 
@@ -27,6 +30,12 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> floa
             pytest.fail(f"{what}: not within {seconds} s")
         time.sleep(0.01)
     return time.monotonic() - start
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Tests marked ``anyio`` run on asyncio, as the engine does."""
+    return "asyncio"
 
 
 @pytest.fixture(name="eventually")
@@ -91,9 +100,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             )
         running = Running(home, process)
         started.append(running)
-        wait_until(
-            lambda: launch.find(home) is not None or process.poll() is not None, 20, "the engine listens"
-        )
+        wait_until(lambda: launch.find(home) is not None or process.poll() is not None, 20, "the engine listens")
         assert process.poll() is None, log.read_text()
         if ready:
             running.client.models()
@@ -104,3 +111,69 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         running.process.terminate()
     for running in started:
         running.process.wait(15)
+
+
+@pytest.fixture(scope="session")
+def embedded_gguf() -> Path:
+    """The embedded model's file, where ``make tour`` puts it."""
+    folder = Path(sys.prefix) / "share/famulus/models/smollm2-135m-instruct"
+    found = sorted(folder.glob("*.gguf"))
+    if not found:
+        pytest.skip(f"the embedded model is not in {folder} (run `make tour`)")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def embedded_metadata(embedded_gguf: Path) -> dict[str, object]:
+    """The metadata of the embedded model's file."""
+    return dict(GGUF(embedded_gguf).metadata)
+
+
+@pytest.fixture(scope="session")
+def embedded(embedded_metadata: dict[str, object]) -> Tokenizer:
+    """The embedded model's tokenizer."""
+    return Tokenizer.from_gguf(embedded_metadata)
+
+
+MakeTokenizer = Callable[..., Tokenizer]
+
+
+@pytest.fixture(scope="session")
+def make_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> MakeTokenizer:
+    """Makes small byte-level tokenizers in the form of Qwen's: ``make_tokenizer({"<|im_end|>": True}, **config)``.
+
+    The first argument maps added tokens to their ``special`` flag, ``merges`` adds words to the 256 bytes.
+    """
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    alphabet = [chr(b) for b in plain] + [chr(256 + i) for i in range(256 - len(plain))]
+    split = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+    def make(added: dict[str, bool], merges: Sequence[str] = (), **config: object) -> Tokenizer:
+        pairs = [merge.split(" ") for merge in merges]
+        words = [*alphabet, *(left + right for left, right in pairs)]
+        spec = {
+            "version": "1.0",
+            "added_tokens": [
+                {
+                    "id": len(words) + i, "content": name, "special": special, "single_word": False,
+                    "lstrip": False, "rstrip": False, "normalized": False,
+                }
+                for i, (name, special) in enumerate(added.items())
+            ],
+            "normalizer": {"type": "NFC"},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False},
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": False},
+                ],
+            },
+            "post_processor": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+            "model": {"type": "BPE", "vocab": {w: i for i, w in enumerate(words)}, "merges": pairs},
+        }  # fmt: skip
+        path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+        path.write_text(json.dumps(spec))
+        return Tokenizer.from_file(path, config)
+
+    return make

@@ -95,9 +95,7 @@ class Core:
                 vectors = [[float(len(text)), 0.5] for text in request.texts]
                 self._answers.append(Embedded(request.id, vectors, Usage(sum(map(len, request.texts)))))
             case Tokenize():
-                self._answers.append(
-                    Tokenized(request.id, encode(request.text), list(request.text), request.text)
-                )
+                self._answers.append(Tokenized(request.id, encode(request.text), list(request.text), request.text))
             case Detokenize():
                 text = decode(request.tokens)
                 self._answers.append(Tokenized(request.id, request.tokens, list(text), text))
@@ -109,9 +107,7 @@ class Core:
             case Tokens():
                 return decode(prompt.tokens)
             case Infill():
-                return (
-                    prompt.prefix + "<hole>" + prompt.suffix + "".join(f"<{p.path}>" for p in prompt.pieces)
-                )
+                return prompt.prefix + "<hole>" + prompt.suffix + "".join(f"<{p.path}>" for p in prompt.pieces)
             case Chat():
                 return "".join(f"{message.role}:{message.content};" for message in prompt.messages)
         raise InvalidRequest("no such prompt")
@@ -162,10 +158,7 @@ class Hefty(Core):
     """Each letter is a kilobyte: fills the buffers of a client that does not read."""
 
     def _advance(self, run: _Run) -> list[Event]:
-        return [
-            Delta(e.id, e.text * 1024, e.index, 1) if isinstance(e, Delta) else e
-            for e in super()._advance(run)
-        ]
+        return [Delta(e.id, e.text * 1024, e.index, 1) if isinstance(e, Delta) else e for e in super()._advance(run)]
 
 
 class SlowLoad(Core):
@@ -185,6 +178,16 @@ class Corrupt(Core):
     @classmethod
     def load(cls, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:
         raise BadWeights("The file model.gguf is truncated.", fix="Pull it again.")
+
+
+class CorruptUntil(Core):
+    """Weights that are broken until somebody repairs them (creates the file named in the settings)."""
+
+    @classmethod
+    def load(cls, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:
+        if not os.path.exists(settings["gate"]):
+            raise BadWeights("The file model.gguf is truncated.", fix="Pull it again.")
+        return cls()
 
 
 class DiesLoading(Core):
@@ -217,6 +220,5 @@ class NativeCall(Core):
     """One long step that holds the interpreter and computes: alive, although no beat can be sent."""
 
     def step(self, poll: Callable[[], None]) -> list[Event]:
-        for _ in range(3):
-            sum(range(60_000_000))
+        sum(range(60_000_000))
         return super().step(poll)
