@@ -125,7 +125,7 @@ class PageCache:
         if missing > self.available:
             return False
         if missing > 0:
-            table.pages += self._allocate(missing, table.pages[-1] if table.pages else -1, missing)
+            self._allocate(table, missing, room=max(missing, len(table.pages)))
         return True
 
     def settle(self, table: Table) -> None:
@@ -139,8 +139,7 @@ class PageCache:
 
         Where the tree has an equal page already, the table takes that one and its own goes.
         """
-        if table.copy is not None:
-            return
+        assert table.copy is None or computed // self.page_size <= len(table.path), "no row behind it is valid yet"
         for at in range(len(table.path), computed // self.page_size):
             key = tuple(tokens[at * self.page_size : (at + 1) * self.page_size])
             parent, page = self._end(table), table.pages[at]
@@ -235,20 +234,19 @@ class PageCache:
             else:
                 assert node.children or node in queued, "a cached leaf that eviction cannot find"
 
-    def _allocate(self, wanted: int, after: int, room: int) -> list[int]:
+    def _allocate(self, table: Table, wanted: int, room: int) -> None:
+        """Append ``wanted`` private pages; ``room``: how many the table is likely to use in the end."""
         if wanted > self._free.count:
-            # A little more than needed: neighbouring pages go together, so the next ones lie in one piece.
-            self.evict(wanted - self._free.count + self.total // 32)
-        pages = self._free.take(wanted, after, room)
-        for page in pages:
+            # Somewhat more than needed: neighbouring pages go together, so the next ones lie in one piece.
+            self.evict(wanted - self._free.count + min(room, self.total // 16))
+        for page in self._free.take(wanted, table.pages[-1] if table.pages else -1, room):
             self._hold(page)
-        return pages
+            table.pages.append(page)
 
     def _start_copy(self, table: Table, source: int, rows: int, room: int) -> None:
         self._hold(source)  # first, so that making room for the target does not evict it
-        [target] = self._allocate(1, table.pages[-1] if table.pages else -1, room)
-        table.pages.append(target)
-        table.copy = PageCopy(source, target, rows)
+        self._allocate(table, 1, room)
+        table.copy = PageCopy(source, table.pages[-1], rows)
 
     def _hold(self, page: int) -> None:
         self._refs[page] += 1

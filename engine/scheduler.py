@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from famulus.engine.cache import PageCache, Table
 from famulus.engine.errors import InvalidRequest, Overloaded, PromptTooLong
@@ -182,7 +183,7 @@ class Scheduler:
 
     def _order(self) -> tuple[list[Sequence], Sequence | None]:
         """All that want to compute, by priority, the one that waited beyond its patience first."""
-        order = sorted((s for s in self._live() if s.remaining), key=lambda s: s.priority)
+        order = sorted((s for s in self._live() if s.remaining), key=attrgetter("priority"))
         patience = {"chat": self.limits.chat_patience, "idle": self.limits.idle_patience}
         starved = [s for s in order if s.lane != "key" and self._step - s.served > patience[s.lane]]
         if not starved:
@@ -192,6 +193,8 @@ class Scheduler:
 
     def _serve(self, sequence: Sequence, draft: _Draft) -> None:
         """Give ``sequence`` its part of the step, if there is one for it."""
+        if sequence.state == "waiting" and LANES.index(sequence.lane) >= draft.blocked:
+            return
         promoted = sequence is draft.promoted
         if sequence in draft.preempted or (sequence.lane == "idle" and draft.busy and not promoted):
             return
@@ -213,9 +216,6 @@ class Scheduler:
 
     def _admit(self, sequence: Sequence, draft: _Draft) -> bool:
         """Start a waiting sequence: a slot, what the cache knows, and pages for its prompt and a bit more."""
-        lane = LANES.index(sequence.lane)
-        if lane >= draft.blocked:
-            return False
         table = self._place(sequence, draft)
         if table is not None:
             self._waiting.pop(sequence.id)
@@ -224,7 +224,8 @@ class Scheduler:
             self.finish(sequence)
             draft.full.append(sequence)
         else:
-            draft.blocked = min(lane, LANES.index("chat"))  # nobody behind it slips past, keystrokes excepted
+            # Nobody behind it slips past, keystrokes excepted.
+            draft.blocked = min(LANES.index(sequence.lane), LANES.index("chat"))
         return table is not None
 
     def _place(self, sequence: Sequence, draft: _Draft) -> Table | None:
@@ -263,7 +264,7 @@ class Scheduler:
 
     def _take_from(self, sequence: Sequence, draft: _Draft, *, lower_lane: bool) -> bool:
         """Pre-empt the running sequence of lowest priority, if that is below ``sequence``'s."""
-        victim = max(self._running.values(), key=lambda s: s.priority, default=sequence)
+        victim = max(self._running.values(), key=attrgetter("priority"), default=sequence)
         below = victim.priority > sequence.priority
         if below and not (lower_lane and victim.lane == sequence.lane):
             self._preempt(victim, draft)

@@ -41,6 +41,8 @@ class Sequence:
     started: float | None = None
     state: Literal["new", "waiting", "running", "finished"] = "new"
     served: int = 0  # the step that last computed something for it
+    # Smaller goes first: by lane, then keystrokes newest first, the others oldest first.
+    priority: tuple[int, float, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.prompt < 0:
@@ -49,17 +51,13 @@ class Sequence:
             self.logits_from = self.prompt - 1
         if self.reuse_limit < 0:
             self.reuse_limit = self.logits_from
+        sign = -1 if self.lane == "key" else 1
+        self.priority = LANES.index(self.lane), sign * self.arrival, sign * self.id
 
     @property
     def remaining(self) -> int:
         """Tokens that are known but not computed; 1 while decoding, 0 when there is nothing left to do."""
         return len(self.tokens) - self.computed
-
-    @property
-    def priority(self) -> tuple[int, float, int]:
-        """Smaller goes first: by lane, then keystrokes newest first, the others oldest first."""
-        sign = -1 if self.lane == "key" else 1
-        return LANES.index(self.lane), sign * self.arrival, sign * self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def common(a: list[int], b: tuple[int, ...]) -> int:
 
 
 TestCacheMachine = CacheMachine.TestCase
-TestCacheMachine.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+TestCacheMachine.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 
 
 def written(cache: PageCache, text: list[int], salt: str = "") -> Table:
@@ -256,6 +256,50 @@ def test_least_recently_used_goes_first_and_what_is_held_never() -> None:
     assert cache.pin(kept).pages == pin.pages
 
 
+def test_what_was_held_longest_counts_as_used_last() -> None:
+    cache = PageCache(8, PAGE)
+    long, short = [1] * 8, [2] * 8
+    table = written(cache, long)
+    cache.publish(table, long, 8)
+    cache.release(written(cache, short), short, 8)
+    cache.release(table, long, 8)
+    assert cache.evict(2) == 2
+    assert cache.pin(long).reused == 8
+
+
+def test_rows_that_were_copied_lately_count_as_used() -> None:
+    cache = PageCache(8, PAGE)
+    for text in ([1, 2, 3], [5, 6, 7]):
+        cache.release(written(cache, text), text, 3)
+    cache.release(cache.acquire([1, 2, 9], 3))
+    assert cache.evict(1) == 1
+    assert cache.acquire([1, 2, 9], 3).reused == 2
+
+
+def test_a_page_that_a_longer_one_repeats_stays_until_it_was_copied() -> None:
+    cache = PageCache(8, PAGE)
+    cache.release(written(cache, [1, 2, 3]), [1, 2, 3], 3)
+    reader = cache.acquire([1, 2, 9], 3)
+    assert reader.copy is not None
+    longer = [1, 2, 3, 4]
+    cache.release(written(cache, longer), longer, 4)
+    other = cache.acquire([7] * 20, 0)
+    assert cache.extend(other, 4 * cache.available)
+    assert reader.copy.source not in other.pages
+    cache.settle(reader)
+    cache.check()
+
+
+def test_a_copy_into_a_page_that_was_given_up_is_forgotten() -> None:
+    cache = PageCache(8, PAGE)
+    cache.release(written(cache, [1, 2, 3]), [1, 2, 3], 3)
+    table = cache.acquire([1, 2, 9], 3)
+    assert cache.truncate(table, 0) == 0
+    assert table.copy is None
+    assert cache.held == 0
+    cache.check()
+
+
 def test_the_source_of_a_copy_outlives_the_search_for_its_target() -> None:
     cache = PageCache(3, PAGE)
     text = [1, 2, 3, 4, 5, 6]
@@ -266,6 +310,20 @@ def test_the_source_of_a_copy_outlives_the_search_for_its_target() -> None:
     assert table.copy is not None
     assert table.copy.source != table.copy.target
     assert table.reused == 5
+    cache.check()
+
+
+def test_a_rollback_spares_rows_that_a_fork_has_yet_to_copy() -> None:
+    cache = PageCache(8, PAGE)
+    text = list(range(6))
+    parent = written(cache, text)
+    child = cache.fork(parent, text, 6)
+    assert child is not None
+    assert child.copy is not None
+    assert cache.truncate(parent, 5) == 4, "the page with rows 4 and 5 is given up, not written again"
+    assert cache.extend(parent, 8)
+    assert child.copy.source not in parent.pages
+    cache.settle(child)
     cache.check()
 
 
@@ -291,14 +349,17 @@ def test_sequences_that_grow_side_by_side_stay_in_one_piece() -> None:
         assert runs(table.pages) == 1
 
 
-def test_a_full_pool_still_gives_long_runs() -> None:
+@pytest.mark.parametrize(("step", "most"), [(16, 12), (1024, 4)], ids=["page by page", "at once"])
+def test_a_full_pool_still_gives_long_runs(step: int, most: int) -> None:
     cache = PageCache(256)
     dice = random.Random(7)
     for at in range(60):
         text = [at] * dice.randrange(100, 800)
         cache.release(written(cache, text), text, len(text))
-    table = written(cache, [99] * 1024)
-    assert runs(table.pages) <= 6, "64 pages in a few runs, although nothing was free"
+    table = cache.acquire([99] * 1024, 0)
+    for length in range(step, 1025, step):
+        assert cache.extend(table, length)
+    assert runs(table.pages) <= most, "64 pages in a few runs, although nothing was free"
 
 
 def runs(pages: list[int]) -> int:
@@ -312,6 +373,15 @@ def test_ten_thousand_short_requests_leave_no_trace() -> None:
         cache.release(written(cache, text, str(at % 4)), text, 8)
     cache.check()
     assert cache.held == 0
+
+
+def test_the_same_few_requests_for_ever_do_not_grow_the_queue_of_evictions() -> None:
+    cache = PageCache(32, PAGE)
+    for at in range(2_000):
+        text = [at % 3, 1, 2, 3, 4, 5]
+        cache.release(written(cache, text), text, 6)
+    assert cache.free > 0, "nothing had to be evicted"
+    cache.check()
 
 
 @pytest.mark.parametrize(("pages", "size"), [(0, 16), (4, 0)])
