@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from famulus.engine.logs import configure
 from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import VERSION, Status
 from famulus.engine.runtime import FileLock, Notice, RuntimeFiles
+from famulus.engine.settings import Settings, load_settings
 from famulus.engine.supervisor import Supervisor, WorkerCommand
 
 log = logging.getLogger("famulus.server")
@@ -174,29 +176,46 @@ class Engine:
         self.stop()
 
 
-async def serve(options: Options, on_listening: Callable[[Engine], None] | None = None) -> None:
-    """Serve until a signal, ``/v1/shutdown`` or idleness. ``on_listening`` is called once the doors are open.
+async def serve(
+    settings: Settings,
+    *,
+    port: int | None = None,
+    on_listening: Callable[[Engine], None] | None = None,
+) -> None:
+    """Serve until a signal, ``/v1/shutdown`` or idleness. ``port``: also on 127.0.0.1 (0: a free one), with a
+    token.
 
-    Raises :class:`AddressInUse`, :class:`StorageFailed`.
+    ``on_listening`` is called once the doors are open, before the model is loaded. Raises
+    :class:`AddressInUse`, :class:`StorageFailed`.
     """
-    await Engine(options).run(on_listening)
+    await Engine(options_from(settings, port)).run(on_listening)
+
+
+def options_from(settings: Settings, port: int | None = None) -> Options:
+    """How these settings want to be served."""
+    worker = WorkerCommand(settings.model_dump(mode="json"))
+    return Options(worker, port, settings.idle_exit_seconds or None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of the detached engine. Exit status: 0 left, 1 failed, 4 another engine already runs."""
     parser = argparse.ArgumentParser(prog="famulus.engine.server")
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--idle-exit", type=float, help="seconds; 0 for never")
-    parser.add_argument("--settings", default="{}", help="JSON; secrets belong into the settings file")
-    parser.add_argument("--core", default=WorkerCommand.core)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--port", type=int, help="also listen on 127.0.0.1")
+    parser.add_argument("--model")
+    parser.add_argument("--idle-exit", type=int, help="seconds; 0 for never")
+    parser.add_argument("--core", help="FILE.py:CLASS in place of the engine's own core")
+    parser.add_argument("--core-settings", default="{}", help="JSON for that core")
+    asked = parser.parse_args(arguments)
     configure(sys.stderr)
-    idle = Options.idle_exit if options.idle_exit is None else options.idle_exit or None
-    worker = WorkerCommand(json.loads(options.settings), options.core)
     try:
-        asyncio.run(serve(Options(worker, options.port, idle)))
+        settings = load_settings(model=asked.model, idle_exit_seconds=asked.idle_exit)
+        options = options_from(settings, asked.port)
+        if asked.core is not None:
+            command = WorkerCommand(json.loads(asked.core_settings), asked.core)
+            options = dataclasses.replace(options, worker=command)
+        asyncio.run(Engine(options).run())
     except AddressInUse as error:
-        log.warning("%s", error)
+        log.error("%s", error)
         return EXIT_ALREADY_RUNNING
     except FamulusError as error:
         log.error("%s", error)

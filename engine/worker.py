@@ -178,9 +178,12 @@ def serve(channel: WorkerEnd, target: str) -> int:
         channel.send(encode(Fatal(error.code, str(error))))
         return EXIT_FATAL
     except MemoryError:
-        channel.send(
-            encode(Fatal("bad_weights", "The model does not fit into memory. Choose a smaller model."))
-        )
+        channel.send(encode(Fatal("bad_weights", "The model does not fit into memory. Choose a smaller model.")))
+        return EXIT_FATAL
+    except Exception as error:
+        log.exception("loading failed")
+        reason = f"The worker failed while it loaded ({type(error).__name__}). engine.log has the place."
+        channel.send(encode(Fatal("engine_unavailable", reason)))
         return EXIT_FATAL
     heart.progress = lambda: core.progress
     channel.send(encode(Ready(core.info, core.plan)))
@@ -228,4 +231,7 @@ def prefer_as_victim() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    # Not sys.exit: taking torch apart costs over a second, in which a restart would wait.
+    os._exit(status)

@@ -150,7 +150,7 @@ async def test_a_dead_server_is_an_error_and_the_next_request_finds_the_new_one(
 
 async def test_a_deadline_passes_while_the_model_loads(serve: Any, tmp_path: Any) -> None:
     settings = '{"gate": "%s"}' % (tmp_path / "gate")
-    running = serve("SlowLoad", "--settings", settings, ready=False)
+    running = serve("SlowLoad", "--core-settings", settings, ready=False)
     async with stream(running) as engine:
         with pytest.raises(DeadlineExceeded):
             await text_of(engine.generate("ab", deadline_ms=100))
