@@ -77,7 +77,7 @@ class Core:
         self.tokenizer, self.card = served.tokenizer, served.card
         self.cache = PageCache(served.pages, PAGE)
         self.scheduler = Scheduler(self.cache, served.limits, clock)
-        self._runner, self._clock = served.runner, clock
+        self._runner, self._governor, self._clock = served.runner, served.governor, clock
         self._tasks: dict[str, Task] = {}
         self._ready: list[Event] = []
         self._ids = 0
@@ -120,7 +120,11 @@ class Core:
             "waiting": self.scheduler.waiting,
             "tasks": len(self._tasks),
         }
-        return {**self._counts, **{k: float(v) for k, v in {**pages, **now}.items()}}
+        return {
+            **self._counts,
+            "threads": float(self._governor.current),
+            **{k: float(v) for k, v in {**pages, **now}.items()},
+        }
 
     def close(self) -> None:
         """Drop all work."""
@@ -244,14 +248,23 @@ class Core:
                 events += self._closed(task, task.end(sequence, "length", self._clock()))
         if not plan.chunks:
             return events
+        started = time.perf_counter()
         try:
             hidden = self._runner.forward(plan, self._between(plan, poll))
         except StepAborted:
             self._counts["aborted_steps"] += 1
             return events
+        self._judge_threads(plan, time.perf_counter() - started)
         self._counts["steps"] += 1
         self._counts["computed_tokens"] += sum(c.count for c in plan.chunks)
         return events + self._publish(plan, hidden)
+
+    def _judge_threads(self, plan: StepPlan, seconds: float) -> None:
+        tokens = sum(c.count for c in plan.chunks)
+        if tokens == len(plan.chunks):
+            self._governor.observe(f"decode {min(tokens, 8)}", seconds)
+        elif tokens >= 16:
+            self._governor.observe("prompt", seconds / tokens)
 
     def _between(self, plan: StepPlan, poll: Callable[[], None]) -> Callable[[], None]:
         layer = 0

@@ -21,6 +21,7 @@ from famulus.engine.settings import Settings
 from famulus.engine.step import Limits
 from famulus.engine.templates import ChatTemplate, FillFormat
 from famulus.engine.text import Tokenizer
+from famulus.engine.threads import Governor
 
 CPU_ACTIVE = 4_000_000_000
 """Active parameters beyond which a model is not chosen for a processor by itself: it would crawl."""
@@ -36,6 +37,7 @@ class Served:
     info: ModelInfo
     limits: Limits
     pages: int
+    governor: Governor
     plan: list[tuple[str, str, str]]
 
 
@@ -67,6 +69,8 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
         licence=choice.entry.licence,
     )
     pages = plan.cache_tokens // hardware.PAGE
+    adaptive = plan.device == "cpu" and not settings.threads
+    candidates = hardware.thread_counts() if adaptive else [plan.threads]
     return Served(
         runner=Runner.create(model, pages),
         tokenizer=tokenizer,
@@ -74,6 +78,7 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
         info=info,
         limits=Limits(batch_tokens=plan.batch_tokens, prefill_chunk=plan.prefill_chunk),
         pages=pages,
+        governor=Governor(candidates, plan.threads, torch.set_num_threads),
         plan=[("model", choice.entry.id, choice.reason), *plan.rows],
     )
 
