@@ -95,8 +95,7 @@ class Scheduler:
         self._enqueue(sequence)
 
     def cancel(self, request: str) -> list[Sequence]:
-        """Finish all sequences of ``request``, whatever they do, and free their pages; those that were
-        live."""
+        """Finish all sequences of ``request``, whatever they do, and free their pages; the ones that lived."""
         cancelled = [s for s in self._live() if s.request == request]
         for sequence in cancelled:
             self.finish(sequence)
@@ -230,7 +229,8 @@ class Scheduler:
 
     def _place(self, sequence: Sequence, draft: _Draft) -> Table | None:
         while not self._slot_free(sequence):
-            if not self._take_from(sequence, draft, lower_lane=True):
+            idle = any(s.lane == "idle" for s in self._running.values())  # nobody's stream stops for a slot
+            if not idle or not self._take_from(sequence, draft, lower_lane=True):
                 return None
         known = len(sequence.tokens)
         left = max(0, sequence.prompt + sequence.max_tokens - known)

@@ -395,7 +395,7 @@ def test_an_impossible_pool_is_refused(pages: int, size: int) -> None:
 def test_free_pages_are_given_out_once_and_grow_together_again(data: st.DataObject) -> None:
     pool, taken = FreePages(30), list[int]()
     for _ in range(data.draw(st.integers(1, 25))):
-        if taken and data.draw(st.booleans()):
+        if data.draw(st.booleans()) and taken:
             page = taken.pop(data.draw(st.integers(0, len(taken) - 1)))
             pool.give(page)
         else:

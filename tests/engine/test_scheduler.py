@@ -349,6 +349,31 @@ def test_idle_work_moves_within_a_bounded_time_however_busy_the_keys(idle: int, 
             assert step - last[sequence.id] <= patience + len(others)
 
 
+def test_keystrokes_have_a_slot_of_their_own_and_stop_no_stream_for_another() -> None:
+    house = House(pages=200, limits=Limits(batch_tokens=24, batch_sequences=4, prefill_chunk=12))
+    chats = [house.submit("chat", [at] * 5, max_tokens=50) for at in range(6)]
+    for _ in range(3):
+        house.step()
+    keys = [house.submit("key", [at] * 7, max_tokens=3) for at in range(3)]
+    plan = house.step()
+    assert any(key.id in counts(plan) for key in keys)
+    while any(key.state != "finished" for key in keys):
+        plan = house.step()
+        assert {chat.id for chat in chats[:3]} <= counts(plan).keys()
+
+
+def test_an_idle_stream_gives_its_slot_to_a_prompt() -> None:
+    house = House(pages=200, limits=Limits(batch_tokens=24, batch_sequences=2, prefill_chunk=12))
+    idle = house.submit("idle", [1] * 5, max_tokens=50)
+    house.step()
+    chat = house.submit("chat", [2] * 5, max_tokens=3)
+    plan = house.step()
+    assert plan is not None
+    assert plan.preempted == (idle,)
+    assert chat.id in counts(plan)
+    house.run(100)
+
+
 def test_idle_streams_pause_while_a_keystroke_is_served_and_go_on_after_it() -> None:
     house = House()
     idle = house.submit("idle", [1, 2, 3], max_tokens=100)
