@@ -3,8 +3,10 @@
 :func:`run` runs a program to its end, :func:`spawn` starts one with pipes, :func:`level` says what protects
 the user on this machine. Code sees the system, its interpreter and the project read-only; it writes to a
 temporary folder and to a :class:`Workspace`; it has no network, and nothing of it survives its end.
+:func:`confine` is for a forked copy of a process that needs the objects in its memory.
 """
 
+from .confine import can_confine, confine
 from .errors import (
     LaunchFailed,
     SandboxError,
@@ -34,6 +36,8 @@ __all__ = [
     "UnsafeView",
     "Workspace",
     "WorkspaceError",
+    "can_confine",
+    "confine",
     "level",
     "run",
     "spawn",

@@ -13,7 +13,8 @@ from .view import ETC, SYSTEM, View
 
 HOME = "/tmp/home"
 TMP = "/tmp"
-_NOBODY = 65534
+_SEARCH = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin"
+_TO_DROP_ROOT = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH")
 
 APPARMOR_PROFILE = """abi <abi/4.0>,
 include <tunables/global>
@@ -26,13 +27,28 @@ profile bwrap /usr/bin/bwrap flags=(unconfined) {
 
 def find() -> str | None:
     """The system's ``bwrap``; never one from a user's or a project's folder."""
-    return shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin")
+    return shutil.which("bwrap", path=_SEARCH)
+
+
+def _setpriv() -> str | None:
+    return shutil.which("setpriv", path=_SEARCH)
+
+
+def missing() -> str:
+    """Which program is not installed, as a sentence; empty if none."""
+    if find() is None:
+        return "bubblewrap is not installed."
+    if os.getuid() == 0 and _setpriv() is None:
+        return "setpriv, with which bubblewrap's code stops being root, is not installed."
+    return ""
 
 
 def fix(problem: str) -> str:
     """What the user can do about a ``bwrap`` that is missing or does not work."""
     if find() is None:
         return "Install bubblewrap: `apt install bubblewrap` (or `dnf install`, `pacman -S`)."
+    if missing():
+        return "Install util-linux, or do not run as root."
     if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor keeps bubblewrap from making namespaces: write this to /etc/apparmor.d/bwrap and run "
@@ -55,18 +71,20 @@ def _read(path: str) -> str:
         return ""
 
 
-def options(seen: View, *, env: dict[str, str], limits: Limits) -> list[str]:
+def options(seen: View, *, env: dict[str, str], limits: Limits, uid: int) -> list[str]:
     """The options of ``bwrap`` (file descriptors and the command itself come from the supervisor).
 
-    The project's paths come last, so that one beneath /tmp or /root stays visible over the empty folder
-    there.
+    The project's paths come last, so that one beneath /tmp stays visible over the empty folder there. ``uid``
+    is the user id that the code gets if the caller is root, else 0.
     """
-    # As root the code runs under another id in its own user namespace: without any right over the machine's.
-    uid, gid = (os.getuid(), os.getgid()) if os.getuid() else (_NOBODY, _NOBODY)
     size = ["--size", str(limits.tmp_bytes)]
-    made = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    made += ["--unshare-cgroup-try", "--uid", str(uid), "--gid", str(gid), "--hostname", "famulus"]
-    made += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    made = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    made += ["--hostname", "famulus", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    if uid:
+        for capability in _TO_DROP_ROOT:
+            made += ["--cap-add", capability]
+    else:
+        made += ["--unshare-user", "--uid", str(os.getuid()), "--gid", str(os.getgid())]
     for path in SYSTEM:
         if os.path.islink(path):
             made += ["--symlink", os.readlink(path), path]
@@ -74,8 +92,9 @@ def options(seen: View, *, env: dict[str, str], limits: Limits) -> list[str]:
             made += ["--ro-bind-try", path, path]
     for path in ETC:
         made += ["--ro-bind-try", path, path]
-    made += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    made += ["--perms", "1777", *size, "--tmpfs", TMP, "--dir", HOME]
+    made += ["--proc", "/proc", "--dev", "/dev"]
+    made += ["--perms", "1777", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    made += ["--perms", "1777", *size, "--tmpfs", TMP, "--perms", "0777", "--dir", HOME]
     for path in seen.read:
         made += ["--ro-bind", path, path]
     for path in seen.write:
@@ -84,3 +103,24 @@ def options(seen: View, *, env: dict[str, str], limits: Limits) -> list[str]:
     for name, value in {"HOME": HOME, "TMPDIR": TMP, **env}.items():
         made += ["--setenv", name, value]
     return made
+
+
+def drop_root(uid: int) -> list[str]:
+    """The command that goes before the code's own if the caller is root.
+
+    In a user namespace root's code would still be root to the files of /proc/sys (measured: it rewrote
+    core_pattern) and free of the process limit. So root builds the namespaces with its own rights, and inside
+    them the code becomes a user that exists nowhere else; it keeps the one right to read what root can read, of
+    which only the view is there.
+    """
+    kept = "-all,+dac_read_search"
+    return [
+        _setpriv() or "",
+        f"--reuid={uid}",
+        f"--regid={uid}",
+        "--clear-groups",
+        f"--inh-caps={kept}",
+        f"--ambient-caps={kept}",
+        f"--bounding-set={kept}",
+        "--",
+    ]

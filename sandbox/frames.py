@@ -24,10 +24,12 @@ class Budget(TypedDict):
 
 
 class Plan(TypedDict):
-    """One run. ``options`` and ``bwrap`` are for bubblewrap; the fields below them are for Landlock."""
+    """One run. ``uid`` is the user id for the code of a caller that is root, else 0; ``options`` and ``bwrap`` are
+    for bubblewrap, the fields below them for Landlock."""
 
     backend: str
     argv: list[str]
+    uid: int
     limits: Budget
     write: list[str]
     fds: list[int]

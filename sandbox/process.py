@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from .errors import LaunchFailed, SandboxError
 from .frames import Budget, Plan
 from .limits import Limits
 from .output import Drain, Output
-from .view import DEVICES, ETC, SYSTEM, View, environment, view
+from .view import DEVICES, ETC, PROC, SYSTEM, View, environment, view
 from .workspace import Workspace
 
 Backend = Literal["bubblewrap", "landlock"]
@@ -31,15 +33,6 @@ Status = Literal["ok", "failed", "timeout", "memory", "killed", "output"]
 _BOOT = (
     "import sys, types; package = types.ModuleType('famulus_sandbox'); package.__path__ = [sys.argv.pop(1)]; "
     "sys.modules['famulus_sandbox'] = package; from famulus_sandbox.supervisor import main; main()"
-)
-_PROC = tuple(
-    f"/proc/{name}"
-    for name in str.split(
-        """
-    cpuinfo meminfo stat loadavg uptime version filesystems sys/kernel/osrelease sys/kernel/ostype
-    sys/kernel/version sys/kernel/pid_max sys/vm/overcommit_memory sys/fs/file-max
-    """
-    )
 )
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"JavaScript heap out of memory")
 
@@ -95,9 +88,16 @@ class Process:
         self._lock = threading.Lock()
         self._output_left = limits.output_bytes
         self._result: Result | None = None
+        self._failure: SandboxError | None = None
         assert popen.stderr is not None
-        self._stderr = Drain(_detach(popen.stderr), self._count)
-        self._kept = Drain(_detach(popen.stdout), self._count) if keep and popen.stdout else None
+        weak = weakref.WeakMethod(self._count)  # the threads must not keep a lost object alive
+
+        def seen(size: int) -> None:
+            if count := weak():
+                count(size)
+
+        self._stderr = Drain(_detach(popen.stderr), seen)
+        self._kept = Drain(_detach(popen.stdout), seen) if keep and popen.stdout else None
 
     def _count(self, size: int) -> None:
         self._output_left -= size  # two drains may race here; the limit is exact to one chunk
@@ -115,10 +115,8 @@ class Process:
         self._ask(b"k")
 
     def _ask(self, what: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it already ended; `wait` says how
             self._control.send(what, socket.MSG_NOSIGNAL)
-        except OSError:
-            pass  # it already ended; `wait` says how
 
     def poll(self) -> Result | None:
         """The result if the program ended, else None."""
@@ -134,10 +132,18 @@ class Process:
         it could not be started, and :class:`SandboxError` if the supervisor was lost or something survived.
         """
         with self._lock:
+            if self._failure:
+                raise self._failure
             if self._result is None:
-                if not select.select([self._control], [], [], timeout)[0]:
+                poller = select.poll()
+                poller.register(self._control, select.POLLIN)
+                if not poller.poll(None if timeout is None else timeout * 1000):
                     raise TimeoutError(f"The program still runs after {timeout} seconds.")
-                self._result = self._finish(frames.receive(self._control.fileno()))
+                try:
+                    self._result = self._finish(frames.receive(self._control.fileno()))
+                except SandboxError as failure:
+                    self._failure = failure
+                    raise
             return self._result
 
     def _finish(self, done: dict[str, Any] | None) -> Result:
@@ -157,9 +163,7 @@ class Process:
                 f"The program could not be started in the sandbox: {detail}.", fix="See `famulus doctor`."
             )
         if done["survivors"]:
-            raise SandboxError(
-                f"{done['survivors']} sandboxed processes could not be killed.", fix="Restart."
-            )
+            raise SandboxError(f"{done['survivors']} sandboxed processes could not be killed.", fix="Restart.")
         status, reason = _judge(done, self._limits, stderr)
         return Result(
             status,
@@ -182,6 +186,9 @@ class Process:
         self.kill()
         try:
             self.wait()
+        except SandboxError:
+            if error is None:
+                raise
         finally:
             if self.stdout:
                 self.stdout.close()
@@ -241,9 +248,7 @@ def start(
     )
     plan = _plan(backend, seen, argv, variables, limits, pass_fds)
     ours, theirs = socket.socketpair()
-    source = (
-        _memory_file(stdin) if isinstance(stdin, bytes) else subprocess.DEVNULL if stdin is None else stdin
-    )
+    source = _memory_file(stdin) if isinstance(stdin, bytes) else subprocess.DEVNULL if stdin is None else stdin
     try:
         popen = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT, os.path.dirname(__file__), str(theirs.fileno())],
@@ -261,7 +266,8 @@ def start(
         if isinstance(stdin, bytes):
             os.close(source)
     process = Process(popen, ours, level=backend, limits=limits, keep=keep_stdout)
-    frames.send(ours.fileno(), plan)
+    with contextlib.suppress(BrokenPipeError):  # a supervisor that did not start has nothing to answer either
+        frames.send(ours.fileno(), plan)
     answer = frames.receive(ours.fileno())
     if answer is None or "started" not in answer:
         process._finish(answer)
@@ -277,18 +283,22 @@ def _plan(
     fds: Sequence[int],
 ) -> Plan:
     bubble = backend == "bubblewrap"
+    # A user id that nobody has: it owns nothing, can signal nobody, and its process limit is its own.
+    uid = 0x60000000 + int.from_bytes(os.urandom(4), "big") % 0x10000000 if os.getuid() == 0 else 0
+    command = [seen.program, *argv[1:]]
     return Plan(
         backend=backend,
-        argv=[seen.program, *argv[1:]],
+        argv=bubblewrap.drop_root(uid) + command if bubble and uid else command,
+        uid=uid,
         limits=Budget(**asdict(limits)),  # type: ignore[typeddict-item]  # the same names, held by a test
         write=list(seen.write),
         fds=list(fds),
         bwrap=bubblewrap.find() or "",
-        options=bubblewrap.options(seen, env=variables, limits=limits) if bubble else [],
+        options=bubblewrap.options(seen, env=variables, limits=limits, uid=uid) if bubble else [],
         abi=0 if bubble else landlock.version(),
         env=variables,
         cwd=seen.cwd,
-        read=[*SYSTEM, *ETC, *_PROC, *seen.read],
+        read=[*SYSTEM, *ETC, *PROC, *seen.read],
         devices=list(DEVICES),
     )
 

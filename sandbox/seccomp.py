@@ -142,9 +142,7 @@ def program(machine: str, *, landlock: int | None) -> bytes:
         code += _answer(_OTHERS, machine, refuse)
         for name in _SELF_ONLY:
             code += _when(name, 0, _op(_JEQ, 0, 1, 0), machine, refuse)
-        if (
-            landlock < 3
-        ):  # truncation is not mediated: neither by path nor by opening for reading with O_TRUNC
+        if landlock < 3:  # truncation is not mediated: neither by path nor by opening for reading with O_TRUNC
             code += _answer(["truncate"], machine, refuse)
             empties = _op(_AND, _O_TRUNC | _O_ACCMODE) + _op(_JEQ, _O_TRUNC, 0, 1)
             code += _when("open", 1, empties, machine, refuse) + _when("openat", 2, empties, machine, refuse)

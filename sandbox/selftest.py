@@ -54,17 +54,15 @@ def level() -> Level:
     fix = bubblewrap.fix(problem)
     below = check("landlock")
     if not below:
-        reason = (
-            f"Landlock {landlock.version()} with seccomp denied every attempt of the self-test; {problem}"
-        )
+        reason = f"Landlock {landlock.version()} with seccomp denied every attempt of the self-test; {problem}"
         return Level("landlock", reason, fix)
     return Level("none", f"{problem} {below}", fix)
 
 
 def check(backend: Backend) -> str:
     """Why this backend cannot be used here, in one sentence; empty if it denies all that the probe tries."""
-    if backend == "bubblewrap" and bubblewrap.find() is None:
-        return "bubblewrap is not installed."
+    if backend == "bubblewrap" and (missing := bubblewrap.missing()):
+        return missing
     if backend == "landlock" and landlock.version() < 1:
         return "The kernel has no Landlock (Linux 5.13 or newer, switched on with lsm=landlock)."
     source = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")

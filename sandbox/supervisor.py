@@ -28,7 +28,7 @@ _SUBREAPER, _PDEATHSIG, _KEEPCAPS, _AMBIENT, _AMBIENT_RAISE = 36, 1, 8, 47, 2
 _DAC_READ_SEARCH = 2
 _CPU_GRACE = 1  # seconds between SIGXCPU and SIGKILL
 _BUSY_POLL, _IDLE_POLL = 0.02, 0.2
-_SWEEP_SECONDS = 10.0
+_START_SECONDS, _SWEEP_SECONDS = 20.0, 10.0
 _IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 _STOPPED = {b"k": ("killed", "stopped by the caller"), b"o": ("output", "more output than allowed")}
 
@@ -47,7 +47,7 @@ class Supervisor:
         self.scratch = ""
         self.main = 0
         self.first: int | None = None  # a pidfd of the namespace's first process
-        self.uid = 0  # the code's own user id, if it has one
+        self.uid = plan["uid"]
         self.exit_status: int | None = None
         self.cpu = 0.0
         self.peak = 0
@@ -63,6 +63,8 @@ class Supervisor:
         workspace = self.plan["write"]
         if workspace:
             self._workspace = folder_usage(workspace[0], most_files=1_000_000)
+            if self.uid:
+                _give(workspace[0], self.uid)
         if self.plan["backend"] == "bubblewrap":
             self._start_bubblewrap()
         else:
@@ -116,14 +118,14 @@ class Supervisor:
         self.main = _fork(become)
         for fd in given.values():
             os.close(fd)
-        line = _read_line(status_out)
+        line = _read_line(status_out, _START_SECONDS)
         if not line:
             raise StartFailed("bubblewrap could not set up its namespaces")
         first = int(json.loads(line)["child-pid"])
         self.first = os.pidfd_open(first)
-        # Counted within the new user namespace, so it binds this run alone. (The kernel never binds root,
-        # whose processes are counted in `_excess` instead.) One more, for bubblewrap's own first process.
-        processes = self.limits["processes"] + 1
+        # The kernel counts within the new user namespace (or the new user id, if the caller is root), so this
+        # binds the run alone. Bubblewrap's own first process counts in the former and not in the latter.
+        processes = self.limits["processes"] + (not self.uid)
         resource.prlimit(first, resource.RLIMIT_NPROC, (processes, processes))
         self._processes = Namespace(first)
         self._status = status_out
@@ -138,10 +140,8 @@ class Supervisor:
             os.mkdir(folder, 0o700)
         env = {"HOME": home, "TMPDIR": tmp, **self.plan["env"]}
         write = [self.scratch, *self.plan["write"]]
-        if os.geteuid() == 0:
-            self.uid = 0x60000000 + int.from_bytes(os.urandom(4), "big") % 0x10000000
-            for path in write:
-                _give(path, self.uid)
+        if self.uid:
+            _give(self.scratch, self.uid)
         processes = self.limits["processes"] + (0 if self.uid else user_threads(os.getuid()))
         problem_out, problem_in = os.pipe()
 
@@ -191,7 +191,7 @@ class Supervisor:
             excess = self._excess()
             if excess:
                 return excess
-            idle = self.cpu == before and os.getuid() != 0
+            idle = self.cpu == before
             pause = min(pause * 2, _IDLE_POLL) if idle else _BUSY_POLL
 
     def _excess(self) -> tuple[str, str] | None:
@@ -331,10 +331,13 @@ def _memory_file(data: bytes) -> int:
     return fd
 
 
-def _read_line(fd: int) -> bytes:
+def _read_line(fd: int, seconds: float) -> bytes:
+    """One line, or nothing if the stream ends or takes too long."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
     data = b""
     while not data.endswith(b"\n"):
-        chunk = os.read(fd, 1)
+        chunk = os.read(fd, 1) if poller.poll(seconds * 1000) else b""
         if not chunk:
             return b""
         data += chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import shutil
@@ -27,6 +28,15 @@ ETC = tuple(
     ld.so.cache ld.so.conf ld.so.conf.d passwd group nsswitch.conf hosts localtime timezone
     alternatives ssl/certs pki/tls/certs mime.types magic os-release debian_version fonts terminfo
     protocols services locale.alias
+    """
+    )
+)
+PROC = tuple(
+    f"/proc/{name}"
+    for name in str.split(
+        """
+    cpuinfo meminfo stat loadavg uptime version filesystems sys/kernel/osrelease sys/kernel/ostype
+    sys/kernel/version sys/kernel/pid_max sys/vm/overcommit_memory sys/fs/file-max
     """
     )
 )
@@ -128,33 +138,35 @@ def _homes() -> set[str]:
     if sys.platform != "win32":
         import pwd
 
-        try:
+        with contextlib.suppress(KeyError):  # a user id without an entry, as in many containers
             homes.add(os.path.realpath(pwd.getpwuid(os.getuid()).pw_dir))
-        except KeyError:  # a user id without an entry, as in many containers
-            pass
     return homes
 
 
 def _is_private(path: Path) -> bool:
     real = os.path.realpath(path)
     homes = _homes()
-    return real in {os.path.join(home, ".local") for home in homes} or any(
-        _beneath(home, real) for home in homes
-    )
+    return real in {os.path.join(home, ".local") for home in homes} or any(_beneath(home, real) for home in homes)
 
 
 def _names(path: Path) -> set[str]:
     """The path as it was given and as it really is; programs use either."""
+    refuse_private(path)
     real = os.path.realpath(path)
-    for home in _homes():
-        if _beneath(home, real):
-            raise UnsafeView(
-                f"{path} is or contains your home folder, which untrusted code must not see.",
-                fix="Open a project folder inside it.",
-            )
-    if real == "/" or _beneath("/etc/ssh", real) or _beneath("/proc", real):
-        raise UnsafeView(f"{path} must not be shown to untrusted code.", fix="Choose a project folder.")
     return {os.path.abspath(path), real} if os.path.exists(real) else set()
+
+
+def refuse_private(path: Path) -> None:
+    """Raise :class:`UnsafeView` for what must never be shown: the home folder, what contains it, and the folders
+    where the machine keeps keys and processes."""
+    real = os.path.realpath(path)
+    if any(_beneath(home, real) for home in _homes()):
+        raise UnsafeView(
+            f"{path} is or contains your home folder, which untrusted code must not see.",
+            fix="Open a project folder inside it.",
+        )
+    if any(_beneath(inner, real) for inner in ("/etc/ssh", "/proc/self", "/sys/kernel", "/run/user")):
+        raise UnsafeView(f"{path} must not be shown to untrusted code.", fix="Choose a project folder.")
 
 
 def _beneath(path: str, top: str) -> bool:
@@ -173,9 +185,7 @@ def environment(extra: Mapping[str, str], *, program_folder: str | None = None) 
     """
     for name, value in extra.items():
         if is_secret(name):
-            raise UnsafeEnvironment(
-                f"The variable {name} is not given to untrusted code.", fix="Leave it out."
-            )
+            raise UnsafeEnvironment(f"The variable {name} is not given to untrusted code.", fix="Leave it out.")
         if not name or "=" in name or "\0" in name + value:
             raise UnsafeEnvironment(f"{name!r} is no valid variable.", fix="Use a plain name and value.")
     path = "/usr/local/bin:/usr/bin:/bin"

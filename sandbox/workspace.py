@@ -87,9 +87,7 @@ class Workspace:
             self._copy(project, self.path, "")
         except OSError as error:
             self.close()
-            raise WorkspaceError(
-                f"{project} cannot be copied: {error}.", fix="Check its permissions."
-            ) from error
+            raise WorkspaceError(f"{project} cannot be copied: {error}.", fix="Check its permissions.") from error
         except WorkspaceError:
             self.close()
             raise
@@ -126,9 +124,7 @@ class Workspace:
         try:
             now = dict(_walk(self.path))
         except OSError as error:  # a tree too deep to name, for instance
-            raise WorkspaceError(
-                f"The workspace cannot be read: {error.strerror}.", fix="Discard it."
-            ) from error
+            raise WorkspaceError(f"The workspace cannot be read: {error.strerror}.", fix="Discard it.") from error
         found: list[Change] = []
         for name in sorted(now.keys() | self._original.keys()):
             if name not in now:
@@ -154,16 +150,15 @@ class Workspace:
                 folder = inner
             fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         except OSError as error:
-            raise WorkspaceError(
-                f"{path!r} cannot be read: {error.strerror}.", fix="It may be a link."
-            ) from error
+            raise WorkspaceError(f"{path!r} cannot be read: {error.strerror}.", fix="It may be a link.") from error
         finally:
             os.close(folder)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_READ:
+            os.close(fd)
+            raise WorkspaceError(f"{path!r} is no regular file of at most 16 MiB.", fix="Leave it out.")
         with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_READ:
-                raise WorkspaceError(f"{path!r} is no regular file of at most 16 MiB.", fix="Leave it out.")
-            return file.read()
+            return file.read(_LARGEST_READ)
 
     def close(self) -> None:
         """Remove the copy. Safe to call twice."""
