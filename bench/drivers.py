@@ -1,0 +1,160 @@
+"""The two sides of ``famulus bench engine``: a process each, told what to do in lines of JSON.
+
+``python -P -m famulus.bench.drivers ours|llama.cpp MODEL THREADS`` answers ``{"do": "prefill", "tokens": N}`` and
+``{"do": "decode", "batch": B, "tokens": N}`` with ``{"seconds": s}``. Both compute the same random tokens, nothing is
+taken from a cache, and greedy sampling is part of decoding.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from typing import Any, Protocol
+
+PROMPT = 64
+"""Tokens before the timed part of decoding."""
+
+
+class Driver(Protocol):
+    """One side."""
+
+    def prefill(self, tokens: int) -> float:
+        """Seconds to read ``tokens`` tokens and choose the next one."""
+
+    def decode(self, batch: int, tokens: int) -> float:
+        """Seconds for ``tokens`` more tokens of ``batch`` sequences that step together."""
+
+    def facts(self) -> dict[str, Any]:
+        """What else the report needs."""
+
+
+def random_tokens(count: int) -> list[int]:
+    """Ordinary tokens of a small vocabulary, new ones each time."""
+    return [random.randrange(300, 30_000) for _ in range(count)]
+
+
+class Ours:
+    """Famulus's own core in this process."""
+
+    def __init__(self, model: str, threads: int) -> None:
+        from famulus.engine.core import Core
+
+        self._core = Core.load({"model": model, "threads": threads}, lambda stage: None)
+        self._count = 0
+
+    def _submit(self, prompt: int, tokens: int) -> None:
+        from famulus.engine.protocol import Generate, Tokens
+
+        self._count += 1
+        asked = Tokens(random_tokens(prompt))
+        self._core.submit(Generate(str(self._count), asked, max_tokens=tokens, ignore_eos=True))
+
+    def prefill(self, tokens: int) -> float:
+        self._submit(tokens, 1)
+        start = time.perf_counter()
+        while self._core.busy:
+            self._core.step(lambda: None)
+        return time.perf_counter() - start
+
+    def decode(self, batch: int, tokens: int) -> float:
+        for _ in range(batch):
+            self._submit(PROMPT, tokens + 8)
+        before = self._core.stats()["generated_tokens"]
+        while self._core.stats()["generated_tokens"] < before + batch:
+            self._core.step(lambda: None)
+        begun, start = self._core.stats()["generated_tokens"], time.perf_counter()
+        while self._core.stats()["generated_tokens"] < begun + batch * tokens:
+            self._core.step(lambda: None)
+        seconds = time.perf_counter() - start
+        self._core.close()
+        return seconds
+
+    def facts(self) -> dict[str, Any]:
+        import torch
+
+        memory = torch.ones(64 << 20)
+        best = min(self._read(memory) for _ in range(5))
+        return {"bandwidth": memory.nbytes / best, "decode_bytes": self._core.decode_bytes()}
+
+    @staticmethod
+    def _read(memory: Any) -> float:
+        start = time.perf_counter()
+        memory.sum()
+        return time.perf_counter() - start
+
+
+class LlamaCpp:
+    """llama.cpp through llama-cpp-python's low-level binding."""
+
+    def __init__(self, model: str, threads: int) -> None:
+        import llama_cpp
+
+        self._lib = llama_cpp
+        self._llama = llama_cpp.Llama(
+            model, n_ctx=4096, n_batch=512, n_seq_max=8, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
+        self._vocabulary = self._llama.n_vocab()
+
+    def _clear(self) -> None:
+        self._llama.reset()
+        self._llama._ctx.kv_cache_clear()
+
+    def prefill(self, tokens: int) -> float:
+        self._clear()
+        prompt = random_tokens(tokens)
+        start = time.perf_counter()
+        self._llama.eval(prompt)
+        self._llama.sample(temp=0.0)
+        return time.perf_counter() - start
+
+    def decode(self, batch: int, tokens: int) -> float:
+        import numpy as np
+
+        self._clear()
+        lib, context = self._lib, self._llama._ctx.ctx
+        room = lib.llama_batch_init(512, 0, 1)
+
+        def run(rows: list[tuple[int, int, int, bool]]) -> None:
+            room.n_tokens = len(rows)
+            for i, (token, position, sequence, wanted) in enumerate(rows):
+                room.token[i], room.pos[i], room.n_seq_id[i] = token, position, 1
+                room.seq_id[i][0], room.logits[i] = sequence, wanted
+            if lib.llama_decode(context, room) != 0:
+                raise RuntimeError("llama_decode failed")
+
+        for sequence in range(batch):
+            prompt = random_tokens(PROMPT)
+            run([(t, i, sequence, i == PROMPT - 1) for i, t in enumerate(prompt)])
+        latest = random_tokens(batch)
+        start = time.perf_counter()
+        for step in range(tokens):
+            run([(t, PROMPT + step, s, True) for s, t in enumerate(latest)])
+            for s in range(batch):
+                logits = np.ctypeslib.as_array(lib.llama_get_logits_ith(context, s), shape=(self._vocabulary,))
+                latest[s] = int(logits.argmax())
+        seconds = time.perf_counter() - start
+        lib.llama_batch_free(room)
+        return seconds
+
+    def facts(self) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        return {"version": version("llama-cpp-python")}
+
+
+def main() -> None:
+    """Serve one side until standard input ends."""
+    side, model, threads = sys.argv[1:]
+    driver: Driver = Ours(model, int(threads)) if side == "ours" else LlamaCpp(model, int(threads))
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        kind = asked.pop("do")
+        answer = driver.facts() if kind == "facts" else {"seconds": getattr(driver, kind)(**asked)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
