@@ -51,6 +51,9 @@ class Model(Protocol):
     def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
         """Last hidden states after the final norm; writes keys and values of the batch into ``kv``."""
 
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads, the head included."""
+
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocabulary] f32."""
 

@@ -43,6 +43,7 @@ from famulus.engine.protocol import (
     encode,
     worker_decoder,
 )
+from famulus.engine.threads import worker_environment
 from famulus.engine.tickets import Ticket, Work, failure
 
 log = logging.getLogger("famulus.supervisor")
@@ -262,6 +263,7 @@ class Supervisor:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command.argv(theirs.fileno()),
                     pass_fds=(theirs.fileno(),),
+                    env=worker_environment(),
                     stdin=asyncio.subprocess.DEVNULL,
                 )
             except OSError as error:

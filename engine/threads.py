@@ -7,8 +7,12 @@ times the steps it sees, and now and then tries a neighbouring number for a few 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+SPIN = 1000
+"""How often a thread of libgomp looks for its next piece of work before it sleeps (a few microseconds)."""
 
 PROBE_STEPS = 3
 """Steps of a trial; its best one counts, since the first with another number of threads is slow."""
@@ -19,6 +23,19 @@ ALARM, DISASTER = 1.6, 4.0
 given up at its first step of DISASTER times the usual."""
 GAIN = 0.95
 """Another number must be better by this factor to be taken: flapping costs more than it wins."""
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a process that computes.
+
+    By default a waiting thread spins for milliseconds and so keeps the core from the very thread that it waits for:
+    measured with other load on both cores, a product of 60 µs took 3 to 19 ms, and 0.3 to 0.6 ms with a short spin.
+    What the user has set is left alone.
+    """
+    environment = dict(os.environ)
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environment.keys():
+        environment["GOMP_SPINCOUNT"] = str(SPIN)
+    return environment
 
 
 @dataclass

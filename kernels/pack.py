@@ -35,10 +35,11 @@ class Weight:
     int8_scales: Tensor | None = None
     bias: Tensor | None = None
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The tensors that are set, by field name."""
-        names = ("dense", "int4", "int4_scales", "int8", "int8_scales", "bias")
-        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+    @property
+    def decode_bytes(self) -> int:
+        """What one row reads: the smallest form with its scales."""
+        forms = ((self.int4, self.int4_scales), (self.int8, self.int8_scales), (self.dense,))
+        return next(sum(t.nbytes for t in form if t is not None) for form in forms if form[0] is not None)
 
 
 def unpack_nibbles(packed: Tensor) -> Tensor:

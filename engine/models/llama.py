@@ -138,6 +138,11 @@ class Llama:
             block(h, batch, store)
         return rms_norm(h, self.norm, self.args.rms_norm_eps, torch.float32)
 
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads, the head included."""
+        inner = [(b.attention.qkv, b.attention.out, b.mlp.gate_up, b.mlp.down) for b in self.blocks]
+        return [self.head, *(w for layer in inner for w in layer)]
+
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocabulary] f32."""
         return (
