@@ -1,0 +1,74 @@
+# Two commands: `make tour` shows what Famulus does, `make test` checks it. Each sets up what is missing first.
+#   make venv    only create .venv (to put a torch of your own into it before the rest)
+#   make lint    the checks of make test that run no code of ours
+#   make clean   remove everything that make created
+PYTHON ?= python3
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
+BIN := .venv/bin
+MAKEFLAGS += --no-print-directory
+# Two makes at once: the second waits for the set-up of the first. Without flock (macOS) they are not kept apart.
+ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
+
+.PHONY: help tour test lint clean venv ready checks
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# *//;1,4p;5q' Makefile
+
+tour: ready
+	@$(BIN)/famulus tour
+
+test: checks
+	@$(BIN)/pytest -m "not gpu and not peer"
+
+lint: checks
+
+checks: ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv ready:
+	@$(ONE_AT_A_TIME) $(MAKE) .make-$@
+
+# A virtual environment works only where it was made: its scripts name their interpreter by its full path.
+MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
+.PHONY: .make-venv .make-ready
+.make-venv:
+	@{ $(MADE_HERE); } 2>/dev/null || $(MAKE) .new-venv
+
+.make-ready: .make-venv
+	@$(MAKE) .venv/.model
+
+.PHONY: .new-venv
+.new-venv:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating .venv with $$($$python --version)"; \
+	    $$python -m venv --clear .venv && exit 0; \
+	    echo "$$python cannot create a virtual environment; on Debian and Ubuntu install python3-venv." >&2; exit 1; \
+	  fi; \
+	done; \
+	echo "Famulus needs Python 3.11 or newer, and none is on the PATH. Install one, or name it: make tour PYTHON=..." >&2; \
+	exit 1
+
+# A torch that is there already stays, if it is new enough; pip's own configuration decides where all else comes from.
+.venv/.installed: pyproject.toml constraints.txt
+	@torch=$$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null || true); \
+	case $$torch in \
+	  2.[0-9].*|2.10.*|[01].*|'') cp constraints.txt .venv/constraints.txt ;; \
+	  *) echo "Keeping torch $$torch"; \
+	     sed -e "s/^torch==.*/torch==$$torch/" -e '/^triton==/d' constraints.txt >.venv/constraints.txt ;; \
+	esac
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .venv/constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/.model: engine/catalog.toml | .venv/.installed
+	@$(BIN)/python -P -m famulus.engine.download --embedded --into .venv
+	@touch $@
+
+clean:
+	rm -rf .venv build dist famulus.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,158 @@
+"""``famulus models``: which models there are, fetching, checking and removing them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from famulus.commands.terminal import grid, output, print_json, write
+from famulus.engine.errors import InvalidRequest, ModelNotFound
+
+if TYPE_CHECKING:
+    from famulus.engine.catalog import Catalog, Entry
+    from famulus.engine.manifest import Progress
+
+app = typer.Typer(name="models", help="List, fetch, check and remove models.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="A catalog id (see: famulus models list), or a path.")]
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+    """List the known models, and those of your own."""
+    from rich.table import Table
+
+    from famulus.engine.catalog import Catalog
+
+    catalog = Catalog()
+    entries = [(entry, catalog.path(entry)) for entry in catalog]
+    entries += [(entry, path) for entry, path in catalog.on_disk() if entry not in list(catalog)]
+    if as_json:
+        print_json([describe(entry, path) for entry, path in entries])
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "on disk", "memory", "context", "licence"):
+        table.add_column(name, justify="right" if name in ("memory", "context") else "left", overflow="fold")
+    for entry, path in entries:
+        memory = f"{entry.memory('int4') / 1e9:.1f} GB" if entry.parameters else "?"
+        table.add_row(entry.id, "yes" if path else "-", memory, str(entry.context or "?"), entry.licence or "?")
+    output().print(table)
+
+
+@app.command()
+def info(id: Id) -> None:
+    """Show what is known about a model."""
+    from famulus.engine.catalog import Catalog
+
+    catalog = Catalog()
+    entry = catalog.find(id)
+    path = catalog.path(entry)
+    rows = [("id", entry.id), ("title", entry.title), ("family", entry.family), ("licence", entry.licence)]
+    rows += [("source", str(entry.source))]
+    if entry.parameters:
+        rows.append(("parameters", f"{entry.parameters / 1e6:.0f} million, {entry.active / 1e6:.0f} active per token"))
+        precisions = ("int4", "int8", "bf16")
+        sizes = ", ".join(f"{entry.memory(name) / 1e9:.2f} GB in {name}" for name in precisions)
+        rows.append(("memory", sizes))
+    if entry.context:
+        rows.append(("context", f"{entry.context} tokens"))
+    rows.append(("on disk", str(path) if path else f"no; fetch it with: famulus models pull {entry.id}"))
+    output().print(grid([(name, value) for name, value in rows if value]))
+
+
+@app.command()
+def pull(id: Id) -> None:
+    """Fetch a model; an interrupted download goes on where it stopped."""
+    from famulus.engine import download
+    from famulus.engine.catalog import Catalog
+
+    catalog = Catalog()
+    entry = catalog.find(id)
+    found = catalog.path(entry)
+    if entry.licence and found is None:
+        write(f"{entry.id} is published under the licence {entry.licence}.\n")
+    with progress() as show:
+        folder = download.pull(entry, found.parent if found else catalog.roots[0], show)
+    write(f"{entry.id} is in {folder}\n")
+
+
+@app.command()
+def verify(id: Id) -> None:
+    """Compare every file of a model with its recorded digest."""
+    from famulus.engine import manifest
+    from famulus.engine.catalog import Catalog
+
+    entry, path = _on_disk(Catalog(), id)
+    with progress() as show:
+        done = manifest.verify(path, show)
+    write(f"{entry.id}: {len(done.files)} of {len(done.files)} files are as they were fetched ({path})\n")
+
+
+@app.command()
+def remove(id: Id) -> None:
+    """Delete a fetched model."""
+    from famulus.engine import download
+    from famulus.engine.catalog import Catalog, LocalSource, installed_root
+
+    catalog = Catalog()
+    entry = catalog.find(id)
+    if isinstance(entry.source, LocalSource):
+        raise InvalidRequest(f"{entry.source} was not fetched by Famulus.", fix="Delete it yourself.")
+    installed = installed_root(Path(sys.prefix))
+    roots = [root for root in catalog.roots if root != installed]
+    removed = [download.remove(entry, root) for root in roots]
+    if any(removed):
+        write(f"{entry.id} is removed.\n")
+    elif catalog.path(entry) is not None:
+        raise InvalidRequest(f"{entry.id} belongs to the installation in {installed}.", fix="It stays.")
+    else:
+        raise ModelNotFound(f"{entry.id} is not on this machine.")
+
+
+def describe(entry: Entry, path: Path | None) -> dict[str, Any]:
+    """An entry of the catalog for programs; sizes in bytes."""
+    return {
+        "id": entry.id,
+        "title": entry.title,
+        "family": entry.family,
+        "licence": entry.licence,
+        "source": str(entry.source),
+        "context": entry.context,
+        "parameters": entry.parameters,
+        "memory": entry.memory("int4"),
+        "path": str(path) if path else None,
+    }
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress | None]:
+    """A progress bar on standard error; None where nobody is watching."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(file: str, done: int, total: int) -> None:
+            bar.update(task, description=file, completed=done, total=total or None)
+
+        yield show
+
+
+def _on_disk(catalog: Catalog, id: str) -> tuple[Entry, Path]:
+    """Raises :class:`ModelNotFound` for an unknown model and for one that is not on disk."""
+    entry = catalog.find(id)
+    path = catalog.path(entry)
+    if path is None:
+        raise ModelNotFound(f"{entry.id} is not on this machine.", fix=f"Run: famulus models pull {entry.id}")
+    return entry, path

@@ -1,0 +1,158 @@
+"""``famulus tour``: shows on this machine what Famulus does. Each part of Famulus adds its own :class:`Stop`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from famulus.commands.completing import ask_infill
+from famulus.commands.cursor import Hole
+from famulus.commands.serving import duration
+from famulus.commands.terminal import waiting
+from famulus.engine.errors import StorageFailed
+
+if TYPE_CHECKING:
+    from famulus.engine.client import Client, Generation
+
+FILES = Path(__file__).parents[1] / "tour"
+"""The files that the tour completes: ``docs/tour`` of the project, which is part of the package."""
+FILE, BEFORE = "orders.py", "        return sum("
+"""The cursor stands in this file behind this text; what the file has on the rest of the line is left out."""
+PICTURE_WIDTH = 110
+
+
+@dataclass
+class Walk:
+    """One tour under way. Stops print on ``console`` and add rows (what, milliseconds, note) to ``times``.
+
+    ``salt`` keeps the answers of earlier tours out of the cache.
+    """
+
+    console: Console
+    engine: Client
+    salt: str
+    times: list[tuple[str, float, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One thing that the tour shows."""
+
+    title: str
+    show: Callable[[Walk], None]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(tour)
+
+
+def tour(
+    save: Annotated[Path | None, typer.Option("--save-svg", help="Also save the tour as a picture.")] = None,
+) -> None:
+    """Show on this machine what Famulus does."""
+    from famulus.engine.client import connect
+
+    recording = {"record": True, "width": PICTURE_WIDTH} if save is not None else {}
+    console = Console(highlight=False, markup=False, emoji=False, **recording)  # type: ignore[arg-type]
+    start = time.perf_counter()
+    with waiting("Starting the engine"):
+        engine = connect()
+    walk = Walk(console, engine, salt=secrets.token_hex(8))
+    walk.times.append(("the engine answers", _since(start), "started here if none ran"))
+    with waiting("Loading the model"):
+        engine.models()
+    walk.times.append(("the model is ready", _since(start), "the very first start also packs the weights"))
+    for number, stop in enumerate(STOPS, 1):
+        console.print(Text(f"{number}. {stop.title}\n", style="bold cyan"))
+        stop.show(walk)
+        console.print()
+    idle = engine.status()["idle_exit"]
+    leaves = f"and leaves after {duration(idle)} without use" if idle else "until `famulus stop`"
+    console.print(Text(f"The engine stays for your editor {leaves}.", style="dim"))
+    if save is not None:
+        _save(console, save)
+
+
+def show_plan(walk: Walk) -> None:
+    """What the engine found on this machine, and what it made of it."""
+    walk.console.print(_table(("", "choice", "why"), walk.engine.status()["plan"], strong=1))
+
+
+def show_completion(walk: Walk) -> None:
+    """The rest of a line in a real file, as an editor would ask for it."""
+    answer = _complete(walk, typed=0)
+    walk.times.append(("first token, unknown file", answer.timing.first_token, f"{answer.usage.prompt} tokens read"))
+    walk.times.append(("whole line", answer.timing.total, f"{answer.usage.generated} tokens written"))
+
+
+def show_keystroke(walk: Walk) -> None:
+    """The same cursor one key later: only the key itself is computed."""
+    answer = _complete(walk, typed=1)
+    note = f"{answer.usage.prompt - answer.usage.cached} of {answer.usage.prompt} tokens read, the others are cached"
+    walk.times.append(("first token, next key", answer.timing.first_token, note))
+    walk.times.append(("whole line", answer.timing.total, f"{answer.usage.generated} tokens written"))
+
+
+def show_times(walk: Walk) -> None:
+    """How long everything took."""
+    shown = [
+        (what, f"{time:.0f} ms" if time < 1000 else f"{time / 1000:.2f} s", note) for what, time, note in walk.times
+    ]
+    walk.console.print(_table(("what", "time", "note"), shown, strong=1))
+
+
+STOPS = [
+    Stop("This machine, and the plan for it", show_plan),
+    Stop(f"A completion in {FILE}", show_completion),
+    Stop("One more key: the cache knows the rest", show_keystroke),
+    Stop("What it took", show_times),
+]
+"""In order; the times stay last."""
+
+
+def _complete(walk: Walk, typed: int) -> Generation:
+    """Streams a completion after ``typed`` characters of what the file really says; returns it when it has ended."""
+    text = (FILES / FILE).read_text(encoding="utf-8")
+    cursor = text.index(BEFORE) + len(BEFORE) + typed
+    end = text.index("\n", cursor)
+    shown_from = text.rindex("\n\n", 0, cursor) + 2
+    console = walk.console
+    console.print(text[shown_from:cursor], end="", style="dim")
+    hole = Hole(text[:cursor], text[end:], "\n")
+    with ask_infill(walk.engine, hole, FILE, trigger="automatic", salt=walk.salt) as answer:
+        for delta in answer:
+            console.print(delta.text, end="", style="bold green")
+    console.print(f"\n\nThe file says  {text[cursor:end]}", style="dim")
+    return answer
+
+
+def _table(names: tuple[str, ...], rows: list[tuple[str, ...]], strong: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, name in enumerate(names):
+        right = name == "time"
+        table.add_column(name, style="bold" if column == strong else None, justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
+
+
+def _save(console: Console, file: Path) -> None:
+    try:
+        console.save_svg(os.fspath(file), title="famulus tour")
+    except OSError as error:
+        raise StorageFailed(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
