@@ -26,7 +26,7 @@ from famulus.engine.protocol import MAX_BODY, SUBPROTOCOL, VERSION, encode_json
 
 OPEN_PATHS = frozenset({"/livez"})
 VERSION_HEADER = b"famulus-protocol"
-BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -41,11 +41,7 @@ class Access:
 
     def hosts(self) -> frozenset[bytes]:
         names = ("127.0.0.1", "localhost", "[::1]")
-        return (
-            frozenset(f"{name}:{self.port}".encode() for name in names)
-            if self.port is not None
-            else frozenset()
-        )
+        return frozenset(f"{name}:{self.port}".encode() for name in names) if self.port is not None else frozenset()
 
 
 class Gate:
@@ -74,7 +70,7 @@ class Gate:
         if not known_peer(scope):
             self._check_stranger(scope, headers)
         _check_version(scope, headers)
-        if scope["type"] == "http" and scope["method"] not in BODILESS:
+        if scope["type"] == "http" and scope["method"] in WITH_BODY:
             _check_body(headers)
 
     def _check_stranger(self, scope: Scope, headers: Headers) -> None:

@@ -36,6 +36,7 @@ LAST = (Done, Scored, Embedded, Tokenized, Failed)
 """Event types after which nothing follows."""
 
 BUFFER_BYTES = 64 << 10
+MOST_BYTES = 4 << 20
 SLOW_SECONDS = 30.0
 _EVENT_BYTES = 64
 
@@ -118,20 +119,20 @@ class Ticket(AsyncIterator[Event]):
             self.ended = True
         if self.ended or self._size <= BUFFER_BYTES:
             self._stop_slow_timer()
+        elif self._size > MOST_BYTES:
+            self._drop()
         elif self._slow is None:
             self._slow = asyncio.get_running_loop().call_later(self._slow_seconds, self._drop)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     def _drop(self) -> None:
-        self._slow = None
+        self._stop_slow_timer()
         self._buffer.clear()
         self._size = 0
         self._on_cancel(self)
         seconds = f"{self._slow_seconds:.0f} s"
-        self.push(
-            failure(self.request.id, SlowConsumer(f"The stream was not read for {seconds} and was dropped."))
-        )
+        self.push(failure(self.request.id, SlowConsumer(f"The stream was not read for {seconds} and was dropped.")))
 
     def _stop_slow_timer(self) -> None:
         if self._slow is not None:

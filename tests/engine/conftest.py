@@ -168,8 +168,7 @@ def make_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> MakeTokenizer:
                     {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": False},
                 ],
             },
-            "post_processor": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
-            "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
             "model": {"type": "BPE", "vocab": {w: i for i, w in enumerate(words)}, "merges": pairs},
         }  # fmt: skip
         path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"

@@ -211,6 +211,37 @@ async def test_too_many_requests_are_refused_and_the_rest_is_served() -> None:
         assert isinstance(await last(ask(supervisor)), Done)
 
 
+async def test_a_ticket_that_nobody_reads_is_dropped_before_it_fills_the_memory() -> None:
+    async with supervised("Hefty") as supervisor:
+        await supervisor.wait_ready()
+        ticket = ask(supervisor, max_tokens=100_000)
+        await reached(lambda: ticket.ended, 20)
+        assert supervisor.open_requests == 0
+        assert (await last(ticket)).code == "slow_consumer"
+        await reached(lambda: supervisor.stats.get("running") == 0, 5)
+
+
+async def test_a_ticket_that_is_read_too_slowly_is_dropped_in_time() -> None:
+    dropped: list[Ticket] = []
+    ticket = Ticket(Generate("mine", Text("a")), dropped.append, slow_seconds=0.05)
+    for _ in range(100):
+        ticket.push(Delta("1", "x" * 1024))
+    await reached(lambda: ticket.ended, 2)
+    assert dropped == [ticket]
+    assert [event.code async for event in ticket] == ["slow_consumer"]
+
+
+async def test_a_ticket_that_is_read_in_the_end_loses_nothing() -> None:
+    ticket = Ticket(Generate("mine", Text("a")), lambda _: pytest.fail("it was read"), slow_seconds=0.05)
+    for _ in range(100):
+        ticket.push(Delta("1", "x" * 1024))
+    for _ in range(100):
+        await anext(ticket)
+    await asyncio.sleep(0.1)
+    ticket.push(Done("1"))
+    assert isinstance(await last(ticket), Done)
+
+
 async def test_the_time_spent_waiting_for_the_worker_counts_against_the_deadline(tmp_path: Path) -> None:
     async with supervised("SlowLoad", settings={"gate": str(tmp_path / "gate")}) as supervisor:
         failed = await last(ask(supervisor, deadline_ms=50))
