@@ -26,6 +26,9 @@ from itertools import count
 from famulus.engine.pages import FreePages
 from famulus.engine.prefix import Node, PrefixTree
 
+STALE_PAGES = 3
+"""The longest branch that a newer request may take the place of: at most so much is ever computed again."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageCopy:
@@ -87,17 +90,28 @@ class PageCache:
         """How many pages ``tokens`` tokens fill, the last one perhaps in part."""
         return -(-tokens // self.page_size)
 
-    def acquire(self, tokens: Sequence[int], limit: int, salt: str = "") -> Table:
+    def acquire(self, tokens: Sequence[int], limit: int, salt: str = "", *, supersede: bool = False) -> Table:
         """A table that starts with what the cache knows of ``tokens``, at most ``limit`` of them.
 
         ``table.reused`` tokens need not be computed again. If they end inside a page, ``table.copy`` has to
-        run before anything reads them.
+        run before anything reads them. ``supersede``: this one takes the place of the request before it, as
+        one keystroke does of another: a short branch that stands where the new pages should lie is taken
+        over or forgotten. So a text that is typed lies in one piece, not in one piece per page.
         """
         limit = max(0, min(limit, len(tokens)))
         table = self.pin(tokens, salt, limit)
         at = table.reused
         source, rows = self._end(table).nearest(tuple(tokens[at : min(at + self.page_size, limit)]))
-        if source is not None and self.available > (self._refs[source.page] == 0):
+        stale = self._stale(table) if supersede else []
+        for node in reversed(stale):
+            self._offer(self.tree.detach(node))
+            if node is not source:
+                self._free.give(node.page)
+        if source is not None and source in stale:
+            self._hold(source.page)
+            table.pages.append(source.page)
+            table.reused += rows
+        elif source is not None and self.available > (self._refs[source.page] == 0):
             source.last_used = self._tick
             self._start_copy(table, source.page, rows, room=self.pages_for(len(tokens) - at) + 1)
             table.reused += rows
@@ -247,6 +261,19 @@ class PageCache:
         self._hold(source)  # first, so that making room for the target does not evict it
         self._allocate(table, 1, room)
         table.copy = PageCopy(source, table.pages[-1], rows)
+
+    def _stale(self, table: Table) -> list[Node]:
+        """The branch that begins right behind the table's last page, top down, if it is short and unheld."""
+        follower = table.pages[-1] + 1 if table.pages else self.total
+        node = self.tree.node_of[follower] if follower < self.total else None
+        if node is None or node.parent is not self._end(table):
+            return []
+        branch = [node]
+        for node in branch:
+            branch += node.children.values()
+            if len(branch) > STALE_PAGES or self._refs[node.page]:
+                return []
+        return branch
 
     def _hold(self, page: int) -> None:
         self._refs[page] += 1

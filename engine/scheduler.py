@@ -235,7 +235,8 @@ class Scheduler:
         known = len(sequence.tokens)
         left = max(0, sequence.prompt + sequence.max_tokens - known)
         wanted = min(known + min(left, self.limits.reserve), self.cache.total * self.cache.page_size)
-        table = self.cache.acquire(sequence.tokens, min(sequence.reuse_limit, known - 1), sequence.salt)
+        limit, newer = min(sequence.reuse_limit, known - 1), sequence.lane == "key"
+        table = self.cache.acquire(sequence.tokens, limit, sequence.salt, supersede=newer)
         while not self.cache.extend(table, wanted):
             if self._take_from(sequence, draft, lower_lane=True):
                 continue
@@ -244,7 +245,7 @@ class Scheduler:
                 self.cache.truncate(table, len(table.path) * self.cache.page_size)
                 if self.cache.extend(table, known):
                     return table
-            self.cache.release(table)
+            self.cache.release(table, sequence.tokens, table.reused)
             return None
         return table
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from famulus.engine.cache import PageCache, PageCopy, Table
+from famulus.engine.cache import STALE_PAGES, PageCache, PageCopy, Table
 from famulus.engine.pages import FreePages
 
 PAGE = 4
@@ -65,13 +65,13 @@ class CacheMachine(RuleBasedStateMachine):
         self.live: list[Writer] = []
         self.pinned: list[tuple[Table, tuple[int, ...]]] = []
 
-    @rule(text=tokens, spare=st.integers(0, 3), salt=salts)
-    def acquire(self, text: list[int], spare: int, salt: str) -> None:
+    @rule(text=tokens, spare=st.integers(0, 3), salt=salts, supersede=st.booleans())
+    def acquire(self, text: list[int], spare: int, salt: str, supersede: bool) -> None:
         limit = len(text) - spare
         known = [text for its, text, _ in self.cache.tree.nodes() if its == salt]
         best = max((common(text[: max(0, limit)], its) for its in known), default=0)
-        table = self.cache.acquire(text, limit, salt)
-        if best % PAGE and table.copy is None:
+        table = self.cache.acquire(text, limit, salt, supersede=supersede)
+        if best % PAGE and len(table.pages) == len(table.path):
             assert table.reused == best // PAGE * PAGE, "whole pages are shared even so"
             assert self.cache.available <= 1
         else:
@@ -80,7 +80,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(text=tokens)
     def run_a_request(self, text: list[int]) -> None:
-        self.acquire(text, 1, "")
+        self.acquire(text, 1, "", supersede=len(text) % 2 == 0)
         self.write(-1, text[self.live[-1].computed :])
 
     @precondition(lambda self: self.live)
@@ -325,6 +325,39 @@ def test_a_rollback_spares_rows_that_a_fork_has_yet_to_copy() -> None:
     assert child.copy.source not in parent.pages
     cache.settle(child)
     cache.check()
+
+
+def test_a_text_that_is_typed_lies_in_one_piece() -> None:
+    cache, dice = PageCache(128), random.Random(3)
+    text = [dice.randrange(1000) for _ in range(300)]
+    for key in range(300):
+        text.append(dice.randrange(1000))
+        shown = text + [dice.randrange(1000) for _ in range(dice.randrange(4, 24))]
+        table = cache.acquire(text, len(text) - 1, supersede=True)
+        assert key == 0 or table.reused == len(text) - 1
+        assert cache.extend(table, len(shown))
+        assert runs(table.pages) == 1
+        cache.settle(table)
+        cache.release(table, shown, len(shown) - 1)
+    cache.check()
+
+
+def test_only_a_short_branch_that_nobody_holds_is_taken_over() -> None:
+    cache = PageCache(64, PAGE)
+    start = [1, 2, 3, 4]
+    long = [*start, *range(10, 10 + PAGE * (STALE_PAGES + 1))]
+    cache.release(written(cache, long), long, len(long))
+    assert cache.acquire([*start, 10, 11, 99], 6, supersede=True).copy is not None
+    assert cache.pin(long).reused == len(long), "a long branch stays"
+
+    cache = PageCache(64, PAGE)
+    short = [*start, 5, 6, 7, 8]
+    cache.release(written(cache, short), short, 8)
+    pin = cache.pin(short)
+    assert cache.acquire([*start, 5, 6, 99], 6, supersede=True).copy is not None
+    cache.unpin(pin)
+    assert cache.acquire([*start, 5, 6, 99], 6).copy is not None, "only a request that says so takes over"
+    assert cache.pin(short).reused == 8
 
 
 def test_equal_pages_computed_twice_are_kept_once() -> None:

@@ -571,17 +571,18 @@ def test_a_thousand_cancels_leave_every_counter_where_it_was() -> None:
 
 def test_typing_recomputes_only_what_was_typed() -> None:
     house = House(pages=64, page_size=16)
-    text, computed = list(range(200)), []
+    text, computed = list(range(200)), list[list[int]]()
     for typed in range(20):
         text = [*text, 1000 + typed]
         key = house.submit("key", text, max_tokens=4, request=f"r{typed}")
-        computed.append(0)
-        while key.computed < key.prompt:
-            computed[-1] += counts(house.step())[key.id]
-            if key.state == "finished":
-                break
+        computed.append([])
+        while len(key.tokens) < key.prompt + 3:
+            computed[-1].append(counts(house.step())[key.id])
+        pages = table_of(key).pages
+        assert pages == list(range(pages[0], pages[0] + len(pages))), "attention reads it as one view"
         house.scheduler.cancel(f"r{typed}")
-    assert computed[1:] == [1] * 19
+        house.check()
+    assert computed[1:] == [[1, 1, 1]] * 19, "the typed token, and two of those that it led to"
     assert key.cached == len(text) - 1
 
 
