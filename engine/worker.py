@@ -106,13 +106,13 @@ class Worker:
     def run(self) -> None:
         """Serve until the channel closes (:class:`BrokenChannel`)."""
         while True:
+            self._heart.busy = self._core.busy
+            self._publish_stats(idle=not self._core.busy)
             self._drain(0 if self._core.busy else None)
             self._heart.busy = self._core.busy
             if self._core.busy:
                 for event in self._core.step(self._poll):
                     self._send(event)
-            self._heart.busy = self._core.busy
-            self._publish_stats(idle=not self._core.busy)
 
     def _poll(self) -> None:
         self._drain(0)

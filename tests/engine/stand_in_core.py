@@ -85,8 +85,10 @@ class Core:
         match request:
             case Generate():
                 prompt = self._prompt(request.prompt)
+                if request.constraint is not None and request.constraint.json_schema is not None:
+                    prompt += f"{{{request.constraint.json_schema['type']}}}"
                 if len(prompt) > self.info.context:
-                    raise InvalidRequest("too long")
+                    raise InvalidRequest("The prompt is too long.")
                 self._runs[request.id] = _Run(request, prompt)
             case Score():
                 usage = Usage(len(self._prompt(request.prompt)), 0, 0)
@@ -109,7 +111,8 @@ class Core:
             case Infill():
                 return prompt.prefix + "<hole>" + prompt.suffix + "".join(f"<{p.path}>" for p in prompt.pieces)
             case Chat():
-                return "".join(f"{message.role}:{message.content};" for message in prompt.messages)
+                tools = [f"[{tool['function']['name']}]" for tool in prompt.tools or []]
+                return "".join([*(f"{m.role}:{m.content};" for m in prompt.messages), *tools])
         raise InvalidRequest("no such prompt")
 
     def cancel(self, id: str) -> None:
@@ -188,6 +191,14 @@ class CorruptUntil(Core):
         if not os.path.exists(settings["gate"]):
             raise BadWeights("The file model.gguf is truncated.", fix="Pull it again.")
         return cls()
+
+
+class Bewildered(Core):
+    """Fails in a way that nobody foresaw."""
+
+    @classmethod
+    def load(cls, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:
+        raise ZeroDivisionError("division by zero")
 
 
 class DiesLoading(Core):

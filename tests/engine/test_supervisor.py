@@ -117,6 +117,14 @@ async def test_a_worker_that_beats_but_does_not_move_is_replaced() -> None:
         assert failed.code == "engine_restarted"
 
 
+async def test_a_worker_that_was_never_asked_anything_is_left_alone() -> None:
+    async with supervised(limits=Limits(stuck=0.6)) as supervisor:
+        await supervisor.wait_ready()
+        pid = supervisor.worker_pid
+        with pytest.raises(TimeoutError):
+            await reached(lambda: supervisor.worker_pid != pid, 1.5)
+
+
 async def test_a_long_native_call_is_not_taken_for_death() -> None:
     """It holds the interpreter for seconds, so no heart beats, but it uses the processor."""
     async with supervised("NativeCall", limits=Limits(missed=0.1, suspect=0.3, quiet=0.5)) as supervisor:
