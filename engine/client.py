@@ -274,9 +274,9 @@ class Client:
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One normalised vector for each text."""
-        vectors: list[list[float]] = self._ask(
-            "POST", "/v1/embed", {"id": self._new_id(), "texts": list(texts)}
-        )["vectors"]
+        vectors: list[list[float]] = self._ask("POST", "/v1/embed", {"id": self._new_id(), "texts": list(texts)})[
+            "vectors"
+        ]
         return vectors
 
     def tokenize(self, text: str) -> list[int]:
@@ -312,39 +312,36 @@ class Client:
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a request and wait for its status.
+
+        An engine that has left meanwhile (idle, updated, killed) is looked for once more: nothing was answered
+        yet, and asking twice changes nothing.
+        """
         payload = json.dumps(body, allow_nan=False).encode() if body is not None else None
-        connection = self._connect()
+        try:
+            return self._exchange(method, path, payload)
+        except (OSError, http.client.HTTPException) as error:
+            if self._find_again is None or isinstance(error, TimeoutError):
+                raise _unreachable(error) from error
+        self._address = self._find_again()
+        try:
+            return self._exchange(method, path, payload)
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(error) from error
+
+    def _exchange(
+        self, method: str, path: str, payload: bytes | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = launch.open_connection(self._address, self._timeout)
         try:
             connection.request(method, path, payload, self._headers())
             response = connection.getresponse()
             if response.status >= 400:
                 raise _error_of(_json(response.read(MAX_LINE)))
-        except FamulusError:
-            connection.close()
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise _cut_off() from error
         except BaseException:
             connection.close()
             raise
         return connection, response
-
-    def _connect(self) -> http.client.HTTPConnection:
-        """A fresh connection. An engine that has left since (idle, updated) is looked for once more."""
-        connection = launch.open_connection(self._address, self._timeout)
-        try:
-            connection.connect()
-        except OSError as error:
-            connection.close()
-            if self._find_again is None:
-                raise EngineUnavailable(
-                    f"No engine answers ({error.strerror or error}).", fix="Run `famulus serve`."
-                ) from error
-            self._address = self._find_again()
-            connection = launch.open_connection(self._address, self._timeout)
-            connection.connect()
-        return connection
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Famulus-Protocol": str(PROTOCOL)}
@@ -396,13 +393,13 @@ def _json(body: bytes) -> dict[str, Any]:
 def _error_of(body: dict[str, Any]) -> FamulusError:
     error = body.get("error")
     if not isinstance(error, dict):
-        return EngineUnavailable(
-            "The engine gave an answer that is not its own.", fix="Run `famulus doctor`."
-        )
+        return EngineUnavailable("The engine gave an answer that is not its own.", fix="Run `famulus doctor`.")
     return from_wire(str(error.get("code")), str(error.get("message")))
 
 
+def _unreachable(error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(f"No engine answers ({error}).", fix="Run `famulus serve`.")
+
+
 def _cut_off() -> EngineRestarted:
-    return EngineRestarted(
-        "The engine ended while this request ran; what came so far is partial.", fix="Ask again."
-    )
+    return EngineRestarted("The engine ended while this request ran; what came so far is partial.", fix="Ask again.")

@@ -22,6 +22,8 @@ from famulus.engine.protocol import MAX_BODY
 log = logging.getLogger("famulus.connections")
 
 MAX_CONNECTIONS = 512
+MAX_STRANGERS = 128
+"""Connections through the loopback port, which every local user can open; the socket's own stay free."""
 FIRST_REQUEST_SECONDS = 10.0
 
 
@@ -32,13 +34,17 @@ class Connection(H11Protocol):
     ``state["transport"]`` lets a handler cut a client that does not read.
     """
 
+    stranger = False
     _silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         sock: socket.socket = transport.get_extra_info("socket")
         local = hasattr(socket, "AF_UNIX") and sock.family == socket.AF_UNIX
-        if len(self.connections) > MAX_CONNECTIONS or (local and not _ours(sock)):
+        self.stranger = not local
+        strangers = sum(getattr(other, "stranger", False) for other in self.connections)
+        crowded = len(self.connections) > MAX_CONNECTIONS or (self.stranger and strangers > MAX_STRANGERS)
+        if crowded or (local and not _ours(sock)):
             log.warning("connection refused", extra={"local": local, "connections": len(self.connections)})
             transport.abort()
             return

@@ -25,6 +25,8 @@ from famulus.engine.errors import (
 from famulus.engine.protocol import MAX_BODY, SUBPROTOCOL, VERSION, encode_json
 
 OPEN_PATHS = frozenset({"/livez"})
+ANY_VERSION_PATHS = frozenset({"/livez", "/v1/status", "/v1/shutdown"})
+"""What also a client of another version may ask: how else could it show and stop the old engine?"""
 VERSION_HEADER = b"famulus-protocol"
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -97,7 +99,7 @@ def known_peer(scope: Scope) -> bool:
 
 def _check_version(scope: Scope, headers: Headers) -> None:
     said = [value for name, value in headers if name == VERSION_HEADER]
-    if said and said != [str(VERSION).encode()]:
+    if said and said != [str(VERSION).encode()] and scope["path"] not in ANY_VERSION_PATHS:
         raise version_mismatch(said[0].decode("latin-1"))
     if scope["type"] == "websocket" and SUBPROTOCOL not in scope["subprotocols"]:
         raise version_mismatch(", ".join(scope["subprotocols"]).removeprefix("famulus."))

@@ -25,7 +25,7 @@ from famulus.engine.api.app import application
 from famulus.engine.api.services import Services
 from famulus.engine.connections import Listener
 from famulus.engine.errors import AddressInUse, FamulusError
-from famulus.engine.folders import Folders, folders, private
+from famulus.engine.folders import Folders, folders, private, storage_failed
 from famulus.engine.gate import Access
 from famulus.engine.listen import UnixDoor, bind_tcp, bind_unix, new_token
 from famulus.engine.logs import configure
@@ -73,7 +73,10 @@ class Engine:
             raise AddressInUse("An engine already runs for this user.", fix="`famulus status` shows it.")
         try:
             with contextlib.ExitStack() as cleanup:
-                listener, sockets = self._open_doors(cleanup)
+                try:
+                    listener, sockets = self._open_doors(cleanup)
+                except OSError as error:
+                    raise storage_failed(self.files.folder, error) from error
                 if on_listening is not None:
                     on_listening(self)
                 await self._serve(listener, sockets)

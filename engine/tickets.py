@@ -36,7 +36,7 @@ LAST = (Done, Scored, Embedded, Tokenized, Failed)
 """Event types after which nothing follows."""
 
 BUFFER_BYTES = 64 << 10
-MOST_BYTES = 4 << 20
+MOST_BYTES = 1 << 20
 SLOW_SECONDS = 30.0
 _EVENT_BYTES = 64
 

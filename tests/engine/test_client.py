@@ -106,6 +106,14 @@ def test_asks_over_tcp_with_the_token(serve: Any) -> None:
     assert engine.generate("ab", max_tokens=2).read() == "AB"
 
 
+def test_an_engine_that_left_is_looked_for_once_more(serve: Any) -> None:
+    first, second = serve(), serve()
+    engine = Client(first.address, find_again=lambda: second.address)
+    first.process.kill()
+    first.process.wait(10)
+    assert engine.generate("ab", max_tokens=2).read() == "AB"
+
+
 def test_finds_an_engine_by_its_home_and_says_so_when_there_is_none(serve: Any, tmp_path: Path) -> None:
     running = serve()
     assert connect(running.home, start=False).models() == ["stand-in"]

@@ -259,7 +259,16 @@ def test_our_own_user_needs_no_token_on_the_socket_but_is_no_web_page(serve: Any
 
 def test_another_protocol_version_gets_one_clear_sentence(serve: Any) -> None:
     with serve().http() as client:
-        answer = client.get("/v1/status", headers={"famulus-protocol": "999"})
-    assert answer.status_code == 409
-    assert "protocol 1" in answer.json()["error"]["message"]
-    assert "999" in answer.json()["error"]["message"]
+        answer = client.get("/v1/models", headers={"famulus-protocol": "999"})
+        assert answer.status_code == 409
+        assert "protocol 1" in answer.json()["error"]["message"]
+        assert "999" in answer.json()["error"]["message"]
+
+
+def test_another_protocol_version_can_still_look_and_stop(serve: Any) -> None:
+    """After an update, `famulus stop` has to reach the old engine."""
+    running = serve()
+    with running.http() as client:
+        assert client.get("/v1/status", headers={"famulus-protocol": "999"}).json()["protocol"] == 1
+        assert client.post("/v1/shutdown", json={}, headers={"famulus-protocol": "999"}).status_code == 202
+    assert running.process.wait(10) == 0
