@@ -60,11 +60,11 @@ def generate(
     from famulus.engine import client
 
     text = _prompt(prompt)
-    asked: Any = client.chat([{"role": "user", "content": text}]) if chat else text
-    options = {"temperature": temperature, "top_p": top_p, "seed": seed}
-    with (
-        _connect().generate(asked, max_tokens=max_tokens, stop=stop or [], **options) as answer,
-    ):
+    # A word that is half typed is spelled anew; after punctuation that would only limit the choice.
+    continued = {"type": "text", "text": text, "heal": text[-1:].isalnum() or text.endswith(" ")}
+    asked = client.chat([{"role": "user", "content": text}]) if chat else continued
+    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    with _connect().generate(asked, max_tokens=max_tokens, stop=stop or [], **options) as answer:
         write(_first(answer))
         for delta in answer:
             write(delta.text)

@@ -14,7 +14,7 @@ from famulus.commands.terminal import grid, output, print_json, write
 from famulus.engine.errors import InvalidRequest, ModelNotFound
 
 if TYPE_CHECKING:
-    from famulus.engine.catalog import Catalog, Entry
+    from famulus.engine.catalog import Catalog, Entry, Precision
     from famulus.engine.manifest import Progress
 
 app = typer.Typer(name="models", help="List, fetch, check and remove models.", no_args_is_help=True)
@@ -56,7 +56,7 @@ def info(id: Id) -> None:
     rows += [("source", str(entry.source))]
     if entry.parameters:
         rows.append(("parameters", f"{entry.parameters / 1e6:.0f} million, {entry.active / 1e6:.0f} active per token"))
-        precisions = ("int4", "int8", "bf16")
+        precisions: tuple[Precision, ...] = ("int4", "int8", "bf16")
         sizes = ", ".join(f"{entry.memory(name) / 1e9:.2f} GB in {name}" for name in precisions)
         rows.append(("memory", sizes))
     if entry.context:

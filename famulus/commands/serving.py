@@ -92,11 +92,12 @@ def status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: the two largest units."""
+    """A time for people: its two largest units, without those that are 0."""
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{count} {unit}" for count, unit in (parts[:2] if hours else parts[1:]) if count]
+    return " ".join(shown) or "0 s"
 
 
 def stop() -> None:

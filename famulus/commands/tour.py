@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,9 +106,7 @@ def show_keystroke(walk: Walk) -> None:
 
 def show_times(walk: Walk) -> None:
     """How long everything took."""
-    shown = [
-        (what, f"{time:.0f} ms" if time < 1000 else f"{time / 1000:.2f} s", note) for what, time, note in walk.times
-    ]
+    shown = [(what, _readable(time), note) for what, time, note in walk.times]
     walk.console.print(_table(("what", "time", "note"), shown, strong=1))
 
 
@@ -137,7 +135,7 @@ def _complete(walk: Walk, typed: int) -> Generation:
     return answer
 
 
-def _table(names: tuple[str, ...], rows: list[tuple[str, ...]], strong: int) -> Table:
+def _table(names: tuple[str, ...], rows: Iterable[Sequence[str]], strong: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(names):
         right = name == "time"
@@ -152,6 +150,10 @@ def _save(console: Console, file: Path) -> None:
         console.save_svg(os.fspath(file), title="famulus tour")
     except OSError as error:
         raise StorageFailed(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _readable(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
 
 
 def _since(start: float) -> float:
