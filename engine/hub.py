@@ -154,7 +154,7 @@ class Hub:
                     raise http.client.IncompleteRead(b"", file.size - sink.at)
             except _Transient as error:
                 if isinstance(error, urllib.error.HTTPError) and error.code == 416:
-                    sink.restart()
+                    return  # the hub's file ends before the size that it announced: not intact
                 failures = 1 if sink.at > before else failures + 1
                 self._judge(error, repo, failures)
 
@@ -194,7 +194,7 @@ class Hub:
                     f"{self.endpoint} has no {repo} of that name and revision (or you may not see it).",
                     fix="Check the name; a private model needs HF_TOKEN.",
                 ) from error
-            if error.code not in (408, 416, 429) and error.code < 500:
+            if error.code not in (408, 429) and error.code < 500:
                 raise DownloadFailed(f"{self.endpoint} refused {repo} (HTTP {error.code}).") from error
             asked = error.headers.get("Retry-After", "")
             wait = min(float(asked), 60.0) if asked.isdigit() else wait
@@ -215,8 +215,6 @@ class _Sink:
         self._start_digests()
         try:
             self._handle = target.open("r+b" if target.exists() else "w+b")
-            if target.stat().st_size > file.size:
-                self._handle.truncate(0)
             while block := self._handle.read(_BLOCK):
                 self._count(block)
         except OSError as error:
@@ -255,9 +253,11 @@ class _Sink:
             raise storage_failed(self.target, error) from error
 
     def intact(self) -> bool:
+        if self.at != self.file.size:
+            return False
         if self.file.sha256 is not None:
             return self.sha256.hexdigest() == self.file.sha256
-        return self.at == self.file.size and self._git.hexdigest() == self.file.git_blob
+        return self._git.hexdigest() == self.file.git_blob
 
 
 def _remote_file(fields: dict[str, Any]) -> RemoteFile:

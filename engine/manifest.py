@@ -70,9 +70,7 @@ def read(folder: Path) -> Manifest | None:
             str(fields["id"]), str(fields["source"]), str(fields["revision"]), str(fields["licence"]), files
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadWeights(
-            f"The manifest {path} is corrupt.", fix="Remove the model and pull it again."
-        ) from error
+        raise BadWeights(f"The manifest {path} is corrupt.", fix="Remove the model and pull it again.") from error
 
 
 def _inside(name: str) -> bool:
@@ -213,6 +211,4 @@ def _stat(manifest: Manifest, path: Path, expected: FileDigest) -> os.stat_resul
 
 
 def _damaged(manifest: Manifest, path: Path, what: str) -> BadWeights:
-    return BadWeights(
-        f"The model file {path} is damaged: {what}.", fix=f"Run: famulus models pull {manifest.id}"
-    )
+    return BadWeights(f"The model file {path} is damaged: {what}.", fix=f"Run: famulus models pull {manifest.id}")

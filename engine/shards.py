@@ -84,9 +84,7 @@ class Shard:
         for name, entry in header.items():
             dtype, shape, (first, last) = self._fields(name, entry)
             if last - first != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
-                raise bad(
-                    self.path, f"is corrupt: the tensor {name!r} has other bytes than its shape {shape}"
-                )
+                raise bad(self.path, f"is corrupt: the tensor {name!r} has other bytes than its shape {shape}")
             spans.append((first, last, name))
             found[name] = (dtype, shape, start + first)
         end = 0

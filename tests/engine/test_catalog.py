@@ -210,9 +210,7 @@ def test_roots_are_searched_in_order_and_unfinished_models_are_not_seen(tmp_path
     assert catalog.path(entry) == first / EMBEDDED
 
 
-def test_famulus_home_comes_first_and_the_installation_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_famulus_home_comes_first_and_the_installation_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAMULUS_HOME", str(tmp_path))
     roots = model_roots()
     assert roots[0] == tmp_path / "data" / "models"

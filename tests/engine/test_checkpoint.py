@@ -311,9 +311,7 @@ def test_an_index_that_reaches_out_of_the_folder_is_refused(copy: Path) -> None:
     for place in ("../other.safetensors", "/etc/x.safetensors", "pytorch_model.bin", 7):
         index.write_text(json.dumps(fields | {"weight_map": fields["weight_map"] | {name: place}}))
         refused(copy, str(index), name)
-    index.write_text(
-        json.dumps({"weight_map": fields["weight_map"] | {"model.extra": fields["weight_map"][name]}})
-    )
+    index.write_text(json.dumps({"weight_map": fields["weight_map"] | {"model.extra": fields["weight_map"][name]}}))
     refused(copy, "model.extra")
     index.write_text("[]")
     refused(copy, str(index))

@@ -43,9 +43,7 @@ def test_famulus_home_moves_every_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG is Linux")
-def test_xdg_folders_are_honoured_and_relative_ones_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_xdg_folders_are_honoured_and_relative_ones_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FAMULUS_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
@@ -79,9 +77,7 @@ def test_private_folders_are_ours_alone(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_laid_in_the_shared_temporary_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_laid_in_the_shared_temporary_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "target").mkdir()
     (tmp_path / "famulus-0").symlink_to(tmp_path / "target")

@@ -170,9 +170,7 @@ def test_a_damaged_header_never_does_more_than_raise_bad_weights(
         elif kind == "byte":
             content[at] = data.draw(st.integers(0, 255))
         elif kind == "word":
-            content[at : at + 8] = data.draw(
-                st.sampled_from([b"\xff" * 8, b"\0" * 8, struct.pack("<Q", 1 << 62)])
-            )
+            content[at : at + 8] = data.draw(st.sampled_from([b"\xff" * 8, b"\0" * 8, struct.pack("<Q", 1 << 62)]))
         elif kind == "insert":
             content[at:at] = data.draw(st.binary(min_size=1, max_size=16))
         else:
@@ -238,6 +236,11 @@ def tensor(name: bytes, shape: list[int], kind: int, offset: int) -> bytes:
 )
 def test_each_lie_of_a_header_has_its_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     assert says in refused(tmp_path / "lie.gguf", content)
+
+
+def test_more_strings_than_any_vocabulary_has_are_not_read(tmp_path: Path) -> None:
+    many = header(keys=1) + text(b"k") + struct.pack("<IIQ", 9, 8, 2_000_001) + bytes(8 * 2_000_001)
+    assert "claims 2000001 strings" in refused(tmp_path / "many.gguf", many)
 
 
 def test_a_header_beyond_the_limit_is_refused(tmp_path: Path) -> None:

@@ -57,6 +57,24 @@ def test_an_unchanged_model_is_read_once_and_a_changed_one_again(
     assert len(read) == 4
 
 
+def test_a_file_that_changes_while_it_is_verified_is_verified_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps, file, real = tmp_path / "stamps", model / "a.safetensors", manifest.sha256_of
+
+    def written_meanwhile(path: Path, *rest: object) -> str:
+        found = real(path)
+        if path == file:
+            file.write_bytes(b"WEIGHTS" * 1000)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "sha256_of", written_meanwhile)
+        manifest.check(model, stamps)
+    with pytest.raises(BadWeights, match=r"a\.safetensors"):
+        manifest.check(model, stamps)
+
+
 def test_a_change_that_restores_size_and_time_is_still_found(model: Path, tmp_path: Path) -> None:
     stamps, file = tmp_path / "stamps", model / "a.safetensors"
     manifest.check(model, stamps)

@@ -54,9 +54,7 @@ def test_the_command_line_wins_and_what_it_leaves_open_does_not(tmp_path: Path) 
         ("kv_cache_tokens = 99999999999999999999999", "kv_cache_tokens"),
     ],
 )
-def test_every_mistake_names_file_and_key_in_one_sentence(
-    tmp_path: Path, text: str | bytes, says: str
-) -> None:
+def test_every_mistake_names_file_and_key_in_one_sentence(tmp_path: Path, text: str | bytes, says: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(InvalidSettings) as caught:
         load_settings(file)
