@@ -74,7 +74,7 @@ def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
         tokens = sample(rows, [s.choice(logits.shape[1]) for s in samplers]).tolist()
     for token, sampler in zip(tokens, samplers, strict=True):
         sampler.accept(token)
-    return tokens  # type: ignore[no-any-return]
+    return tokens
 
 
 def log_probabilities(logits: Tensor, tokens: Sequence[int], top: int) -> list[tuple[float, list[tuple[int, float]]]]:

@@ -61,7 +61,8 @@ def _dense_of(w: Weight) -> Tensor:
     assert w.int4 is not None and w.int4_scales is not None
     # torch's packing has no public inverse: multiply the identity through its own reference path.
     eye = torch.eye(w.columns, dtype=torch.bfloat16)
-    return torch.ops.aten._weight_int4pack_mm_for_cpu(eye, w.int4, 32, w.int4_scales).float().t()
+    product: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(eye, w.int4, 32, w.int4_scales)
+    return product.float().t()
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:
@@ -102,7 +103,7 @@ def _linear_dense(x: Tensor, w: Weight) -> Tensor:
 )
 def _linear_int4(x: Tensor, w: Weight) -> Tensor:
     # bf16 input only: f16 and f32 take a scalar path that is over 30 times slower.
-    y = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), w.int4, 32, w.int4_scales)
+    y: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x.bfloat16(), w.int4, 32, w.int4_scales)
     if y.shape[1] != w.rows:  # the tiles are padded
         y = y[:, : w.rows]
     if w.bias is not None:
@@ -110,20 +111,33 @@ def _linear_int4(x: Tensor, w: Weight) -> Tensor:
     return y.to(x.dtype)
 
 
-def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric int8 per row: [tokens, n] → (int8 [tokens, n], scale f32 [tokens, 1]).
+def _refinement(columns: int) -> int:
+    """How many times finer the second digit of an activation is; bounded so that no int32 sum can overflow."""
+    return 1 << min(7, max(0, ((1 << 31) // (127 * 128 * columns)).bit_length() - 1))
 
-    One scale per row, so that a row's result does not depend on what else is in the batch.
+
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two int8 digits per value: [tokens, n] → (int8 [2 * tokens, n], scale f32 [tokens, 1]).
+
+    ``x ≈ scale * (first + second / refinement)``; the rows of all second digits follow those of the first. One digit is
+    not enough: a few channels of a normalised row are a hundred times as large as the rest (measured on the embedded
+    model: NLL +0.03, 87 % equal first choices; with two digits as good as bf16). One scale per row, so that a row's
+    result does not depend on what else is in the batch.
     """
     scale = torch.linalg.vector_norm(x, float("inf"), -1, True, dtype=torch.float32).div_(127).clamp_(min=1e-12)
-    return torch.mul(x, scale.reciprocal()).round_().to(torch.int8), scale
+    exact = x / scale
+    first = exact.round()
+    second = exact.sub_(first).mul_(_refinement(x.shape[-1])).round_()
+    return torch.cat([first, second]).to(torch.int8), scale
 
 
 def int8_product(x: Tensor, q: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     """``x`` [tokens, columns] with int8 rows ``q`` [rows, columns] → [tokens, rows] in ``dtype``."""
-    xq, xs = quantize_rows(x)
-    product = torch.mul(torch._int_mm(xq, q.t()), scales)
-    return torch.mul(product, xs, out=torch.empty(product.shape, dtype=dtype))
+    digits, xs = quantize_rows(x)
+    refinement = _refinement(x.shape[-1])
+    first, second = torch._int_mm(digits, q.t()).chunk(2)
+    product = torch.mul(torch.add(second, first, alpha=refinement, out=second), scales)
+    return torch.mul(product, xs.div_(refinement), out=torch.empty(product.shape, dtype=dtype))
 
 
 @linear.implement(

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
 Function = Callable[..., Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,24 @@ class Case:
 
 
 @dataclass
-class Op:
+class Op(Generic[P, R]):
     """A callable operation; see the module's text. ``cases`` yields fresh random arguments for a seed."""
 
     name: str
-    reference: Function
+    reference: Callable[P, R]
     key: Callable[..., Hashable]
     cases: Callable[[torch.Generator], Iterator[Case]]
     bytes_moved: Callable[..., int]
     implementations: list[Implementation] = field(default_factory=list)
     forced: str | None = None
-    _chosen: dict[Hashable, Function] = field(default_factory=dict)
+    _chosen: dict[Hashable, Callable[P, R]] = field(default_factory=dict)
 
-    def __call__(self, *arguments: Any) -> Any:
-        key = self.key(*arguments)
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
+        key = self.key(*arguments, **named)
         run = self._chosen.get(key)
         if run is None:
             run = self._chosen[key] = self.choose(key)[0].run
-        return run(*arguments)
+        return run(*arguments, **named)
 
     def implement(self, name: str, *, rule: Callable[[Any], bool], why: str) -> Callable[[Function], Function]:
         """Register an implementation that is used where ``rule(key)`` holds."""
@@ -82,7 +84,7 @@ class Op:
         self._chosen.clear()
 
 
-REGISTRY: dict[str, Op] = {}
+REGISTRY: dict[str, Op[Any, Any]] = {}
 
 
 def op(
@@ -90,11 +92,11 @@ def op(
     key: Callable[..., Hashable],
     cases: Callable[[torch.Generator], Iterator[Case]],
     bytes_moved: Callable[..., int],
-) -> Callable[[Function], Op]:
+) -> Callable[[Callable[P, R]], Op[P, R]]:
     """Declare an operation; the decorated function is its reference and its meaning."""
 
-    def declare(reference: Function) -> Op:
-        made = Op(reference.__name__, reference, key, cases, bytes_moved)
+    def declare(reference: Callable[P, R]) -> Op[P, R]:
+        made: Op[P, R] = Op(reference.__name__, reference, key, cases, bytes_moved)
         made.__doc__ = reference.__doc__
         REGISTRY[made.name] = made
         return made
