@@ -86,57 +86,58 @@ class Ours:
 
 
 class LlamaCpp:
-    """llama.cpp through llama-cpp-python's low-level binding."""
+    """llama.cpp through llama-cpp-python's low-level binding (its ``Llama`` knows one sequence only)."""
 
     def __init__(self, model: str, threads: int) -> None:
         import llama_cpp
 
         self._lib = llama_cpp
-        self._llama = llama_cpp.Llama(
-            model, n_ctx=4096, n_batch=512, n_seq_max=8, n_threads=threads, n_threads_batch=threads, verbose=False
-        )
-        self._vocabulary = self._llama.n_vocab()
-
-    def _clear(self) -> None:
-        self._llama.reset()
-        self._llama._ctx.kv_cache_clear()
+        loaded = llama_cpp.llama_model_load_from_file(model.encode(), llama_cpp.llama_model_default_params())
+        wanted = llama_cpp.llama_context_default_params()
+        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = 4096, 512, 512, 8
+        wanted.n_threads = wanted.n_threads_batch = threads
+        self._context = llama_cpp.llama_init_from_model(loaded, wanted)
+        self._vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(loaded))
+        self._batch = llama_cpp.llama_batch_init(512, 0, 1)
 
     def prefill(self, tokens: int) -> float:
         self._clear()
         prompt = random_tokens(tokens)
         start = time.perf_counter()
-        self._llama.eval(prompt)
-        self._llama.sample(temp=0.0)
+        self._run([(t, i, 0, i == tokens - 1) for i, t in enumerate(prompt)])
+        self._greedy(tokens - 1)
         return time.perf_counter() - start
 
     def decode(self, batch: int, tokens: int) -> float:
-        import numpy as np
-
         self._clear()
-        lib, context = self._lib, self._llama._ctx.ctx
-        room = lib.llama_batch_init(512, 0, 1)
-
-        def run(rows: list[tuple[int, int, int, bool]]) -> None:
-            room.n_tokens = len(rows)
-            for i, (token, position, sequence, wanted) in enumerate(rows):
-                room.token[i], room.pos[i], room.n_seq_id[i] = token, position, 1
-                room.seq_id[i][0], room.logits[i] = sequence, wanted
-            if lib.llama_decode(context, room) != 0:
-                raise RuntimeError("llama_decode failed")
-
         for sequence in range(batch):
             prompt = random_tokens(PROMPT)
-            run([(t, i, sequence, i == PROMPT - 1) for i, t in enumerate(prompt)])
+            self._run([(t, i, sequence, i == PROMPT - 1) for i, t in enumerate(prompt)])
         latest = random_tokens(batch)
         start = time.perf_counter()
         for step in range(tokens):
-            run([(t, PROMPT + step, s, True) for s, t in enumerate(latest)])
-            for s in range(batch):
-                logits = np.ctypeslib.as_array(lib.llama_get_logits_ith(context, s), shape=(self._vocabulary,))
-                latest[s] = int(logits.argmax())
-        seconds = time.perf_counter() - start
-        lib.llama_batch_free(room)
-        return seconds
+            self._run([(t, PROMPT + step, s, True) for s, t in enumerate(latest)])
+            latest = [self._greedy(row) for row in range(batch)]
+        return time.perf_counter() - start
+
+    def _clear(self) -> None:
+        self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
+
+    def _run(self, rows: list[tuple[int, int, int, bool]]) -> None:
+        """Compute rows of (token, position, sequence, logits wanted)."""
+        room = self._batch
+        room.n_tokens = len(rows)
+        for i, (token, position, sequence, wanted) in enumerate(rows):
+            room.token[i], room.pos[i], room.n_seq_id[i] = token, position, 1
+            room.seq_id[i][0], room.logits[i] = sequence, wanted
+        if self._lib.llama_decode(self._context, room) != 0:
+            raise RuntimeError("llama_decode failed")
+
+    def _greedy(self, row: int) -> int:
+        import numpy as np
+
+        logits = self._lib.llama_get_logits_ith(self._context, row)
+        return int(np.ctypeslib.as_array(logits, shape=(self._vocabulary,)).argmax())
 
     def facts(self) -> dict[str, Any]:
         from importlib.metadata import version

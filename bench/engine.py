@@ -1,4 +1,4 @@
-"""``famulus bench engine [--peer llama.cpp]``: prompts, decoding, start and memory, beside llama.cpp on the same weights.
+"""``famulus bench engine [--peer llama.cpp]``: prompts, decoding, start, memory; beside llama.cpp on the same weights.
 
 Both sides run in a process of their own with the same number of threads and take turns, a burst each, so that what
 else happens on the machine happens to both. Ratios are medians over the rounds of ours / theirs.

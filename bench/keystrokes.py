@@ -183,7 +183,7 @@ def report(result: Result, counters: dict[str, float]) -> str:
         return f"{1000 * seconds:.0f} ms"
 
     asked = f"{result.asked} ({result.answered} answered, {result.cancelled} cancelled by the next key)"
-    rows = [
+    rows: list[list[object]] = [
         ["keys typed", result.keys, ""],
         ["typed through, no request", result.typed_through, ""],
         ["requests", asked, ""],
