@@ -23,6 +23,10 @@ Allowed = NDArray[np.bool_]
 
 MAX_SOURCE = 256 << 10
 """Characters of a JSON schema, regular expression or grammar."""
+MAX_REPEATS = 1500
+"""Repetitions in all regular expressions of a constraint: compiling them takes the square of their number."""
+MAX_JOINED = 8
+"""Patterns in a schema that has ``allOf``: compiling an intersection doubles with each."""
 WHITE_SPACE = r"[ \n\r\t]{0,24}"
 """Between the parts of a JSON document; without the bound a small model can write blanks for ever."""
 _IDENTIFIER = frozenset(b"0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | frozenset(
@@ -190,13 +194,15 @@ class Grammar:
 
     def __init__(self, tokenizer: Tokenizer, constraint: Constraint, heal: bytes = b"") -> None:
         self._tokenizer = tokenizer
+        _check_effort(constraint)
         source = _source(constraint, heal)
         self._matcher = llguidance.LLMatcher(
             tokenizer.derived(_grammar_vocabulary), source, log_level=0, limits=self.LIMITS
         )
-        self._mask: Allowed | None = None
         self._check()
         self._barred = np.array(sorted(tokenizer.special_ids - tokenizer.eos_ids), dtype=np.int64)
+        self._mask: Allowed | None = None
+        self.allowed()  # some faults show only now, and here they fail the request before it starts
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -274,6 +280,25 @@ def _source(constraint: Constraint, heal: bytes) -> str:
     if len(source) > MAX_SOURCE:
         raise InvalidConstraint(f"The constraint is longer than {MAX_SOURCE} characters.")
     return source
+
+
+def _check_effort(constraint: Constraint) -> None:
+    """Refuse what llguidance's own limits let run for minutes (measured on 1.9)."""
+    patterns, joined = [constraint.regex or ""], False
+    patterns += re.findall(r"/((?:\\.|[^/\\\n])+)/", constraint.grammar or "")
+    todo: list[Any] = [constraint.json_schema]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, dict):
+            todo += part.values()
+            patterns += [part["pattern"]] if isinstance(part.get("pattern"), str) else []
+            patterns += part["patternProperties"] if isinstance(part.get("patternProperties"), dict) else []
+            joined = joined or "allOf" in part
+        elif isinstance(part, list):
+            todo += part
+    repeats = sum(len(re.findall(r"[*+?{]", pattern)) for pattern in patterns)
+    if repeats > MAX_REPEATS or (joined and len(patterns) - 1 > MAX_JOINED):
+        raise InvalidConstraint(_sentence("it is too complex"))
 
 
 def _sentence(message: str) -> str:

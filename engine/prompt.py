@@ -95,15 +95,11 @@ def _whole(prompt: Text | Tokens | Chat, tokenizer: Tokenizer, card: PromptCard)
     if isinstance(prompt, Tokens):
         wrong = next((t for t in prompt.tokens if t >= tokenizer.vocab_size), None)
         if wrong is not None:
-            raise InvalidRequest(
-                f"{card.model} has no token {wrong}; its ids end at {tokenizer.vocab_size - 1}."
-            )
+            raise InvalidRequest(f"{card.model} has no token {wrong}; its ids end at {tokenizer.vocab_size - 1}.")
         tokens = list(prompt.tokens) or [_start_token(tokenizer)]
         return Rendered(tokens, b"", tokenizer.decode(tokens[-64:])[-256:], tokenizer.eos_ids)
     if isinstance(prompt, Chat):
-        return Rendered(
-            encode_chat(prompt, tokenizer, card), b"", prompt.answer_prefix[-256:], tokenizer.eos_ids
-        )
+        return Rendered(encode_chat(prompt, tokenizer, card), b"", prompt.answer_prefix[-256:], tokenizer.eos_ids)
     text = tokenizer.spellable(prompt.text)
     kept, heal = split_for_healing(text, tokenizer) if prompt.heal else (text, b"")
     return Rendered(_started(tokenizer.encode(kept), tokenizer), heal, text[-256:], tokenizer.eos_ids)
@@ -121,8 +117,10 @@ def encode_chat(chat: Chat, tokenizer: Tokenizer, card: PromptCard) -> list[int]
             f"{card.model} has no chat template, so it cannot hold a conversation.",
             fix="Use text completion, or a model whose name says Instruct or Chat.",
         )
-    said = msgspec.to_builtins([chat.messages, chat.tools])
-    seal = _unused_character(str(said) + chat.answer_prefix)
+    try:
+        seal = _unused_character(msgspec.json.encode(chat).decode())
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("The conversation is not valid Unicode: it holds a lone surrogate.") from error
     every = tokenizer.mark_names
     hidden = tuple(name for name in every if tokenizer.special_id(name) in tokenizer.special_ids)
 

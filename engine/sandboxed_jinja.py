@@ -38,9 +38,8 @@ FILTERS = (
     "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "slice", "sort",
     "string", "sum", "title", "trim", "truncate", "unique", "upper",
 )  # fmt: skip
-_COUNTED = frozenset(
-    ("indent", "truncate", "batch", "slice", "center", "ljust", "rjust", "zfill", "expandtabs")
-)
+_COUNTED = frozenset(("indent", "truncate", "batch", "slice", "center", "ljust", "rjust", "zfill", "expandtabs"))
+_PER_VALUE = 64  # what each value counts besides its characters, so that weighing is quick
 _LAZY = frozenset(("map", "select", "reject", "selectattr", "rejectattr", "items"))
 
 
@@ -145,7 +144,7 @@ def _weigh(values: Iterable[Any]) -> None:
     todo = list(values)
     while todo:
         value = todo.pop()
-        total += 16
+        total += _PER_VALUE
         if isinstance(value, str):
             total += len(value)
         elif isinstance(value, int):
@@ -154,7 +153,7 @@ def _weigh(values: Iterable[Any]) -> None:
             todo += [*value, *value.values()]
         elif isinstance(value, list | tuple | set):
             todo += list(value)
-        if total + 16 * len(todo) > MAX_TEXT:
+        if total + _PER_VALUE * len(todo) > MAX_TEXT:
             raise TooMuch("it builds too long a text")
 
 

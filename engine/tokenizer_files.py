@@ -29,12 +29,13 @@ END_NAMES = (
 )
 """Names under which models end an answer; each counts only where the file marks it as a control token."""
 
-MARK = re.compile(
-    r"<[|｜].*[|｜]>|<fim_\w+>|<(repo_name|reponame|file_sep|filename)>|\[(PREFIX|SUFFIX|MIDDLE)\]|▁?<\w+>▁?"
+_CONTROL_NAME = re.compile(
+    r"<[|｜].*[|｜]>|<fim_\w+>|<(repo_name|reponame|file_sep|filename)>|\[(PREFIX|SUFFIX|MIDDLE)\]|▁<(PRE|SUF|MID|EOT)>"
 )
-"""Added tokens of this form are control marks even where ``special`` is false (Qwen's ``<|fim_prefix|>``)."""
+"""Added tokens of this form are control tokens even where ``special`` is false (Qwen's ``<|fim_prefix|>``)."""
+_MARK_NAME = re.compile(r"</?(think|tools?|tool_call|tool_calls|tool_response|function_call)>")
+"""These are shown, because clients look for them, but a text that a user typed does not produce them."""
 
-_VISIBLE = re.compile(r"</?(think|tool_call|tool_response|tool▁call\w*)>")
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _TIKTOKEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
@@ -164,7 +165,7 @@ def _from_gguf(metadata: Mapping[str, Any]) -> Parts:
     backend.decoder = decoders.ByteLevel()
     control = {t: i for i, t in enumerate(tokens) if types[i] in (_UNKNOWN, _CONTROL)}
     added = {t: i for i, t in enumerate(tokens) if types[i] == _USER_DEFINED}
-    marks = control | {t: i for t, i in added.items() if MARK.fullmatch(t)}
+    marks = control | {t: i for t, i in added.items() if _is_mark(t)}
     hidden = {*control.values(), *(i for t, i in added.items() if _is_hidden(t))}
     backend.add_tokens([AddedToken(t, normalized=False) for t in added if t not in marks])
     names = ("bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "add_bos_token")
@@ -198,7 +199,7 @@ def _from_spec(spec: dict[str, Any], config: Mapping[str, Any]) -> Parts:
         raise BadWeights(f"its model is {kind}, and only BPE and Unigram tokenizers are exact.")
     byte_level = '"ByteLevel"' in json.dumps([spec.get("pre_tokenizer"), spec.get("decoder")])
     added = spec.get("added_tokens") or []
-    marks = {a["content"]: int(a["id"]) for a in added if a.get("special") or MARK.fullmatch(a["content"])}
+    marks = {a["content"]: int(a["id"]) for a in added if a.get("special") or _is_mark(a["content"])}
     hidden = {int(a["id"]) for a in added if a.get("special") or _is_hidden(a["content"])}
     if not byte_level and not spec["model"].get("byte_fallback"):
         raise BadWeights("it is neither byte-level nor has byte fallback, so it cannot spell every text.")
@@ -225,10 +226,11 @@ def _from_spec(spec: dict[str, Any], config: Mapping[str, Any]) -> Parts:
 def _make_exact(spec: dict[str, Any], marks: Mapping[str, int]) -> None:
     """Take out of ``spec`` what would make tokens from a control token's name or would change the text."""
     spec["truncation"] = spec["padding"] = spec["post_processor"] = None
-    spec["added_tokens"] = [a for a in spec.get("added_tokens") or [] if a["content"] not in marks]
+    added = spec.get("added_tokens") or []
+    spec["added_tokens"] = [a for a in added if a["content"] not in marks]
     if spec["model"].get("type", "BPE") == "BPE":
-        # The removed tokens keep their ids as words that no merge reaches: later added tokens keep theirs.
-        spec["model"]["vocab"] = dict(marks) | spec["model"]["vocab"]
+        # As words that no merge reaches, all added tokens keep their ids when some are taken out.
+        spec["model"]["vocab"] = {a["content"]: a["id"] for a in added} | spec["model"]["vocab"]
     normalizers = spec.get("normalizer") or {}
     kept = [n for n in normalizers.get("normalizers", [normalizers]) if n.get("type") == "Replace"]
     spec["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
@@ -256,7 +258,11 @@ def _content(token: Any) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return MARK.fullmatch(name) is not None and _VISIBLE.fullmatch(name) is None
+    return _CONTROL_NAME.fullmatch(name) is not None
+
+
+def _is_mark(name: str) -> bool:
+    return _is_hidden(name) or _MARK_NAME.fullmatch(name) is not None
 
 
 def _assemble(
