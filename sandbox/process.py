@@ -153,6 +153,8 @@ class Process:
             self.stdin.close()
         if done is None:
             raise SandboxError("The sandbox's supervisor was killed.", fix="Run it again.")
+        if done.get("survivors"):
+            raise SandboxError(f"{done['survivors']} sandboxed processes could not be killed.", fix="Restart.")
         self._stderr.join()
         if self._kept:
             self._kept.join()
@@ -162,8 +164,6 @@ class Process:
             raise LaunchFailed(
                 f"The program could not be started in the sandbox: {detail}.", fix="See `famulus doctor`."
             )
-        if done["survivors"]:
-            raise SandboxError(f"{done['survivors']} sandboxed processes could not be killed.", fix="Restart.")
         status, reason = _judge(done, self._limits, stderr)
         return Result(
             status,

@@ -199,6 +199,8 @@ class Supervisor:
         if limits["wall_seconds"] is not None and time.monotonic() - self.started > limits["wall_seconds"]:
             return "timeout", f"longer than {limits['wall_seconds']:g} seconds"
         processes = self._processes.processes()
+        if not self._processes.proc and time.monotonic() - self.started > _START_SECONDS:
+            return "killed", "its processes could not be watched"
         self.cpu = max(self.cpu, sum(process.cpu for process in processes))
         if limits["cpu_seconds"] is not None and self.cpu > limits["cpu_seconds"]:
             return "timeout", f"more than {limits['cpu_seconds']:g} seconds of CPU time"
@@ -226,8 +228,7 @@ class Supervisor:
         limits = self.limits
         used: list[tuple[int, int]] = []
         if isinstance(self._processes, Namespace):  # the kernel bounds its bytes, but not the number of files
-            for folder in ("/tmp", "/dev/shm"):
-                used.append((0, _file_count(self._processes.proc.removesuffix("/proc") + folder)))
+            used.append((0, self._processes.file_count()))
         if self.scratch:
             used.append(folder_usage(self.scratch, most_files=limits["tmp_files"]))
         for path in self.plan["write"]:
@@ -349,14 +350,6 @@ def _read_all(fd: int) -> bytes:
     while chunk := os.read(fd, 4096):
         data += chunk
     return data
-
-
-def _file_count(folder: str) -> int:
-    try:
-        usage = os.statvfs(folder)
-    except OSError:
-        return 0
-    return usage.f_files - usage.f_ffree
 
 
 def _give(folder: str, uid: int) -> None:

@@ -41,18 +41,44 @@ def _pids(proc: str) -> list[int]:
 
 
 class Namespace:
-    """All processes of a PID namespace, read from its own /proc."""
+    """All processes of a PID namespace, read from its own /proc, and the folders that its mounts hold."""
 
     def __init__(self, first: int) -> None:
-        self.proc = f"/proc/{first}/root/proc"
+        self.proc = ""
+        self._root = f"/proc/{first}/root"
+        self._folders: list[int] = []
 
     def processes(self) -> list[Process]:
-        """What lives in it now; empty once it ended."""
+        """What lives in it now; empty before it has a /proc of its own and once it ended."""
+        if not self.proc and not self._enter():
+            return []
         try:
             pids = _pids(self.proc)
         except OSError:
             return []
         return [process for pid in pids if (process := read_process(self.proc, pid))]
+
+    def _enter(self) -> bool:
+        """Hold on to its folders, once they are there: until then its first process still sees the machine's,
+        and afterwards the number of that process may be another's."""
+        folders: list[int] = []
+        try:
+            folders = [os.open(self._root + folder, os.O_PATH) for folder in ("/proc", "/tmp", "/dev/shm")]
+            os.readlink("self", dir_fd=folders[0])
+        except FileNotFoundError:
+            if len(folders) == 3:  # a /proc in which this process does not exist
+                self.proc, self._folders = f"/proc/self/fd/{folders[0]}", folders[1:]
+                return True
+        except OSError:  # its first process is gone
+            pass
+        for fd in folders:
+            os.close(fd)
+        return False
+
+    def file_count(self) -> int:
+        """The largest number of files in one of its temporary folders."""
+        counts = [os.statvfs(fd) for fd in self._folders]
+        return max((count.f_files - count.f_ffree for count in counts), default=0)
 
 
 class Descendants:
@@ -120,11 +146,13 @@ def folder_usage(path: str, *, most_files: int) -> tuple[int, int]:
     deep for the system to name counts as too many files."""
     size = files = 0
     waiting = [path]
-    while waiting and files <= most_files:
+    while waiting:
         try:
             with os.scandir(waiting.pop()) as listing:
                 for entry in listing:
                     files += 1
+                    if files > most_files:
+                        return size, files
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
