@@ -17,13 +17,15 @@ from famulus.kernels.op import Case, op
 
 
 def frequencies(dim: int, theta: float, scaling: Mapping[str, Any] | None = None) -> Tensor:
-    """Inverse frequencies [dim/2] f32, with Llama 3's and linear scaling of ``config.json``'s ``rope_scaling``."""
+    """Inverse frequencies [dim/2] f32, with linear and Llama 3's scaling of ``config.json``'s ``rope_scaling``."""
     inverse = theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     kind = (scaling or {}).get("rope_type", (scaling or {}).get("type", "default"))
     if scaling and kind == "linear":
         inverse = inverse / float(scaling["factor"])
     elif scaling and kind == "llama3":
         inverse = _llama3(inverse, scaling)
+    elif scaling and kind == "factors":  # as GGUF stores Llama 3's: worked out beforehand
+        inverse = inverse / torch.tensor(scaling["factors"], dtype=torch.float64)
     elif kind != "default":
         raise ValueError(f"rope scaling of type {kind!r} is not known")
     return inverse.float()
