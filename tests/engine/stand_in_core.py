@@ -158,7 +158,9 @@ class Slow(Core):
 
 
 class Hefty(Core):
-    """Each letter is a kilobyte: fills the buffers of a client that does not read."""
+    """Half a megabyte in a second: fills the buffers of a client that does not read."""
+
+    step_seconds = 0.002
 
     def _advance(self, run: _Run) -> list[Event]:
         return [Delta(e.id, e.text * 1024, e.index, 1) if isinstance(e, Delta) else e for e in super()._advance(run)]
