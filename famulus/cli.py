@@ -87,7 +87,7 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except typer.TyperException as error:
-        return _fail(error.format_message(), error.exit_code, run)
+        return _fail(_usage(error), error.exit_code, run)
     except FamulusError as error:
         return _fail(str(error), EXIT_FAILED, run)
     except Exception as error:
@@ -97,6 +97,13 @@ def _run(arguments: list[str]) -> int:
             run,
         )
     return status if isinstance(status, int) else 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    """The sentence, and where to read more."""
+    context = getattr(error, "ctx", None)
+    sentence = error.format_message().rstrip(".")
+    return f"{sentence}. See: {context.command_path} --help" if context is not None else sentence
 
 
 def _fail(sentence: str, status: int, run: Run) -> int:

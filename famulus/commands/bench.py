@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,8 +36,9 @@ def bench(
 
 
 def benchmarks() -> list[str]:
-    """Names of the modules that are benchmarks; none where Famulus was installed without them."""
-    if importlib.util.find_spec("famulus.bench") is None:
+    """Modules of ``famulus.bench`` with ``main(arguments)``; none where Famulus was installed without them."""
+    found = importlib.util.find_spec("famulus.bench")
+    if found is None or not found.submodule_search_locations:
         return []
-    folder = importlib.import_module("famulus.bench").__path__
-    return sorted(module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
+    files = sorted(Path(found.submodule_search_locations[0]).glob("*.py"))
+    return [file.stem for file in files if "\ndef main(arguments" in file.read_text(encoding="utf-8")]

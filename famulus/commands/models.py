@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from famulus.engine.catalog import Catalog, Entry, Precision
     from famulus.engine.manifest import Progress
 
-app = typer.Typer(name="models", help="List, fetch, check and remove models.", no_args_is_help=True)
+app = typer.Typer(name="models", help="List, fetch, check and remove models.", invoke_without_command=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A catalog id (see: famulus models list), or a path.")]
+
+
+@app.callback()
+def group(context: typer.Context) -> None:
+    """List, fetch, check and remove models."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command("list")
@@ -35,12 +43,17 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the 
     if as_json:
         print_json([describe(entry, path) for entry, path in entries])
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("model", "on disk", "memory", "context", "licence"):
-        table.add_column(name, justify="right" if name in ("memory", "context") else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("model", no_wrap=True)
+    table.add_column("on disk")
+    table.add_column("runs")
+    table.add_column("memory", justify="right", no_wrap=True)
+    table.add_column("context", justify="right")
+    table.add_column("licence", overflow="fold")
     for entry, path in entries:
         memory = f"{entry.memory('int4') / 1e9:.1f} GB" if entry.parameters else "?"
-        table.add_row(entry.id, "yes" if path else "-", memory, str(entry.context or "?"), entry.licence or "?")
+        disk, runs = "yes" if path else "-", "yes" if runnable(entry) else "not yet"
+        table.add_row(entry.id, disk, runs, memory, str(entry.context or "?"), entry.licence or "?")
     output().print(table)
 
 
@@ -59,6 +72,8 @@ def info(id: Id) -> None:
         precisions: tuple[Precision, ...] = ("int4", "int8", "bf16")
         sizes = ", ".join(f"{entry.memory(name) / 1e9:.2f} GB in {name}" for name in precisions)
         rows.append(("memory", sizes))
+    if not runnable(entry):
+        rows.append(("runs", "not yet: this version has no such family"))
     if entry.context:
         rows.append(("context", f"{entry.context} tokens"))
     rows.append(("on disk", str(path) if path else f"no; fetch it with: famulus models pull {entry.id}"))
@@ -74,6 +89,8 @@ def pull(id: Id) -> None:
     catalog = Catalog()
     entry = catalog.find(id)
     found = catalog.path(entry)
+    if not runnable(entry):
+        write(f"This version of Famulus cannot run the family {entry.family} yet.\n")
     if entry.licence and found is None:
         write(f"{entry.id} is published under the licence {entry.licence}.\n")
     with progress() as show:
@@ -125,8 +142,16 @@ def describe(entry: Entry, path: Path | None) -> dict[str, Any]:
         "context": entry.context,
         "parameters": entry.parameters,
         "memory": entry.memory("int4"),
+        "runs": runnable(entry),
         "path": str(path) if path else None,
     }
+
+
+def runnable(entry: Entry) -> bool:
+    """Can this version run the model's family? A model of the user's own tells its family only when it is opened."""
+    from famulus.engine.models import FAMILIES
+
+    return not entry.family or entry.family in FAMILIES
 
 
 @contextlib.contextmanager

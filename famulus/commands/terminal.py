@@ -13,9 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 
-def output() -> Console:
+class Output(Console):
+    """Leaves it to :func:`famulus.cli.main` how the command ends when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Called where an exception would otherwise become exit status 1."""
+        raise BrokenPipeError
+
+
+def output(**options: Any) -> Console:
     """Standard output. Paths and model text are never taken for markup; long lines are left to the terminal."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Output(highlight=False, markup=False, emoji=False, **{"soft_wrap": True, **options})
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from rich.text import Text
 from famulus.commands.completing import ask_infill
 from famulus.commands.cursor import Hole
 from famulus.commands.serving import duration
-from famulus.commands.terminal import waiting
+from famulus.commands.terminal import output, waiting
 from famulus.engine.errors import StorageFailed
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def tour(
     from famulus.engine.client import connect
 
     recording = {"record": True, "width": PICTURE_WIDTH} if save is not None else {}
-    console = Console(highlight=False, markup=False, emoji=False, **recording)  # type: ignore[arg-type]
+    console = output(soft_wrap=False, **recording)
     start = time.perf_counter()
     with waiting("Starting the engine"):
         engine = connect()
