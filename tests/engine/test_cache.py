@@ -350,6 +350,12 @@ def test_only_a_short_branch_that_nobody_holds_is_taken_over() -> None:
     assert cache.acquire([*start, 10, 11, 99], 6, supersede=True).copy is not None
     assert cache.pin(long).reused == len(long), "a long branch stays"
 
+    cache = PageCache(3, PAGE)
+    for text in (start, [7, 8, 9]):
+        cache.release(written(cache, text), text, len(text))
+    cache.release(cache.acquire([*start, 10], 4, supersede=True))
+    assert cache.acquire([7, 8, 9], 3).reused == 3, "another text's page stays, wherever it lies"
+
     cache = PageCache(64, PAGE)
     short = [*start, 5, 6, 7, 8]
     cache.release(written(cache, short), short, 8)

@@ -423,6 +423,7 @@ def test_what_was_generated_before_a_pre_emption_is_not_computed_again() -> None
     assert plan is not None
     assert plan.chunks[0].sequence is idle
     assert plan.chunks[0].start >= 20, "its pages were still there"
+    assert (idle.started, idle.cached) == (0.0, 0), "usage tells of the first start"
 
 
 def test_a_prompt_that_waits_for_pages_is_not_overtaken_for_ever() -> None:
@@ -432,7 +433,7 @@ def test_a_prompt_that_waits_for_pages_is_not_overtaken_for_ever() -> None:
     big = house.submit("chat", [2] * 60, max_tokens=1)
     for number in range(60):
         house.now += 1
-        house.submit("chat", [3, number], max_tokens=30)
+        house.submit("chat", [3, number], max_tokens=8)
         house.step()
         if big.started is not None:
             break
@@ -584,6 +585,30 @@ def test_typing_recomputes_only_what_was_typed() -> None:
         house.check()
     assert computed[1:] == [[1, 1, 1]] * 19, "the typed token, and two of those that it led to"
     assert key.cached == len(text) - 1
+
+
+def test_a_keystroke_that_waits_for_pages_does_not_lose_what_it_could_reuse() -> None:
+    house = House(pages=12, limits=Limits(batch_tokens=64, batch_sequences=4, prefill_chunk=64, reserve=0))
+    text = list(range(10))
+    house.submit("key", text, max_tokens=1)
+    house.run(5)
+    other = house.submit("key", [7] * 32, max_tokens=4)
+    house.step()
+    waits = house.submit("key", [*text, *range(50, 62)], max_tokens=1)
+    house.step()
+    assert (waits.state, other.state) == ("waiting", "running")
+    house.run(20)
+    assert waits.cached == 10
+
+
+def test_a_prompt_reuses_what_a_running_one_has_computed_so_far() -> None:
+    house = House()
+    house.submit("chat", list(range(20)), max_tokens=30)
+    house.step()
+    house.step()
+    second = house.submit("chat", [*range(20), 99])
+    house.step()
+    assert second.cached == 20
 
 
 def test_candidates_share_their_prefix_and_compute_it_once() -> None:
