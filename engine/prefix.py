@@ -70,7 +70,7 @@ class PrefixTree:
 
     def attach(self, parent: Node, key: tuple[int, ...], page: int) -> tuple[Node, Node | None]:
         """Put ``page`` under ``parent``; the new node, and the partial leaf that it made superfluous."""
-        assert self.node_of[page] is None and key not in parent.children, "one page, one node"  # noqa: PT018
+        assert self.node_of[page] is None and key not in parent.children, "one page, one node"
         if parent.is_root:
             self._roots[parent.salt] = parent
         at = bisect_left(parent.order, key)
@@ -87,7 +87,7 @@ class PrefixTree:
     def detach(self, node: Node) -> Node:
         """Take a leaf out of the tree; its former parent."""
         parent = node.parent
-        assert parent is not None and not node.children, "only leaves leave the tree"  # noqa: PT018
+        assert parent is not None and not node.children, "only leaves leave the tree"
         del parent.children[node.key]
         del parent.order[bisect_left(parent.order, node.key)]
         self.node_of[node.page] = None
