@@ -87,7 +87,7 @@ def test_the_line_limit_counts_lines_that_are_not_blank(text: str, limit: int) -
     [
         ("foo(a)\n    bar()\n", "foo(a)"),
         ("\n\n    foo()\nbar()", "\n\n    foo()"),
-        ("foo()", "foo()"),
+        ("foo()  ", "foo()"),
         ("", ""),
         ("  \n\n", ""),
     ],
@@ -107,9 +107,9 @@ def test_a_line_is_finished_as_soon_as_its_break_arrives() -> None:
 def test_code_is_shown_without_delay() -> None:
     ending = Ending(INVOKED)
     assert ending.push("x") == ("x", False)
-    assert ending.push(" =") == (" =", False)
-    assert ending.push(" 1\n") == (" 1", False)
-    assert ending.push("    return") == ("\n    return", False)
+    assert ending.push(" = ") == (" =", False), "white space waits for what follows it"
+    assert ending.push("1  \n") == (" 1", False)
+    assert ending.push("    return") == ("  \n    return", False)
 
 
 @pytest.mark.parametrize("fence", ["```", "```python\nx = 1", "   ```"])

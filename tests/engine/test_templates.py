@@ -20,6 +20,7 @@ HOSTILE = {
     "nested loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "nested loops that hide the budget": "{% set budget = 1 %}{% for i in range(99999) %}{% for j in range(99999) %}"
     "{% endfor %}{% endfor %}",
+    "nested loops without a call": "{% set s = 'x' * 99999 %}{% for a in s %}{% for b in s %}{% endfor %}{% endfor %}",
     "endless recursion": "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
     "a recursive loop": "{% for c in 'x' * 9000000 recursive %}{{ loop(['a']) }}{% endfor %}",
     "a long text by *": "{{ 'a' * 10**10 }}",
