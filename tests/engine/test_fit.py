@@ -26,6 +26,7 @@ def test_the_end_of_a_text_is_kept_within_the_budget(text: str, budget: int) -> 
 
 @given(lines, budgets)
 def test_the_window_starts_at_a_line_start_if_there_is_one(text: str, budget: int) -> None:
+    text = "\n".join([text] * 20)
     kept = window(text, budget, count)
     cut = text[: len(text) - len(kept)]
     short = all(len(line) < budget // 2 for line in text.split("\n"))
