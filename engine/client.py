@@ -10,67 +10,38 @@ Leaving the ``with``, or :meth:`Generation.close` from any thread, cancels what 
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import itertools
 import json
 import os
-import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from famulus.engine import launch
-from famulus.engine.errors import EngineRestarted, EngineUnavailable, FamulusError, from_wire
+from famulus.engine.errors import EngineUnavailable
+from famulus.engine.generation import (
+    MAX_LINE,
+    Delta,
+    Generation,
+    Timing,
+    TokenScore,
+    Usage,
+    cut_off,
+    error_of,
+    token_scores,
+)
 from famulus.engine.runtime import Address
+
+__all__ = ["Client", "Delta", "Generation", "Timing", "TokenScore", "Usage", "chat", "connect", "infill"]
 
 PROTOCOL = 1
 """The protocol version this client speaks; a test holds it equal to
 :data:`famulus.engine.protocol.VERSION`."""
 
 READ_SECONDS = 120.0
-MAX_LINE = 16 << 20
-
-
-@dataclass(frozen=True)
-class TokenScore:
-    """A token, its text, its natural-log probability (None for the first), and alternatives at its place."""
-
-    token: int
-    text: str
-    logprob: float | None
-    top: list[tuple[int, str, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Delta:
-    """New text of candidate ``index``."""
-
-    text: str
-    index: int = 0
-    tokens: int = 0
-    logprobs: list[TokenScore] | None = None
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens: of the prompt, of those from the cache, generated over all candidates."""
-
-    prompt: int = 0
-    cached: int = 0
-    generated: int = 0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds from arrival: until scheduled, until the first token, until the end."""
-
-    queue: float = 0.0
-    first_token: float = 0.0
-    total: float = 0.0
 
 
 def infill(prefix: str, suffix: str = "", **parts: Any) -> dict[str, Any]:
@@ -81,115 +52,6 @@ def infill(prefix: str, suffix: str = "", **parts: Any) -> dict[str, Any]:
 def chat(messages: Sequence[Mapping[str, Any]], **parts: Any) -> dict[str, Any]:
     """A prompt from chat messages; ``parts`` as in :class:`famulus.engine.protocol.Chat`."""
     return {"type": "chat", "messages": list(messages), **parts}
-
-
-class Generation(Iterator[Delta]):
-    """The answer under way: an iterator of :class:`Delta`. After its end ``usage``, ``timing``, ``model``,
-    ``finish_reasons`` (by candidate) and ``prompt_scores`` are set; ``text`` is what candidate 0 said so far.
-
-    Raises the engine's typed error, and :class:`EngineRestarted` when the stream is cut: it never just stops.
-    """
-
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._connection, self._response = connection, response
-        self._sock: socket.socket | None = connection.sock
-        self._closed = self._ended = False
-        self._text: list[str] = []
-        self.usage = Usage()
-        self.timing = Timing()
-        self.model = ""
-        self.finish_reasons: dict[int, str] = {}
-        self.prompt_scores: list[TokenScore] = []
-
-    @property
-    def text(self) -> str:
-        """All text of candidate 0 so far."""
-        return "".join(self._text)
-
-    def read(self) -> str:
-        """Wait for the end and return the text of candidate 0."""
-        for _ in self:
-            pass
-        return self.text
-
-    def __iter__(self) -> Generation:
-        return self
-
-    def __next__(self) -> Delta:
-        while not (self._ended or self._closed):
-            delta = self._take(self._next_event())
-            if delta is not None:
-                return delta
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop the generation; the engine frees what it holds within one step. Idempotent, from any
-        thread."""
-        self._closed = True
-        if self._sock is not None:
-            # A thread that waits in recv() is woken by shutdown, not by close.
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
-        if self._ended or self._sock is None:
-            self._connection.close()
-
-    def __enter__(self) -> Generation:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        self._response.close()
-        self._connection.close()
-
-    def _next_event(self) -> dict[str, Any]:
-        try:
-            while line := self._response.readline(MAX_LINE):
-                if line.startswith(b"data: "):
-                    event: dict[str, Any] = json.loads(line[6:])
-                    return event
-        except TimeoutError:
-            self.close()
-            raise EngineUnavailable(f"The engine was silent for {READ_SECONDS:.0f} s.") from None
-        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-            # AttributeError: http.client drops its file when another thread closes the connection.
-            if self._closed:
-                raise StopIteration from None
-            raise _cut_off() from error
-        if self._closed:
-            raise StopIteration
-        raise _cut_off()
-
-    def _take(self, event: dict[str, Any]) -> Delta | None:
-        match event.get("type"):
-            case "delta":
-                if not event["index"]:
-                    self._text.append(event["text"])
-                scores = event["logprobs"]
-                parsed = _scores(scores) if scores is not None else None
-                return Delta(event["text"], event["index"], event["tokens"], parsed)
-            case "finish":
-                self.finish_reasons[event["index"]] = event["reason"]
-            case "prompt_scores":
-                self.prompt_scores = _scores(event["scores"])
-            case "done":
-                self.model = event["model"]
-                self.usage, self.timing = Usage(**event["usage"]), Timing(**event["timing"])
-                self._end()
-            case "failed":
-                self._end()
-                raise from_wire(event["code"], event["message"])
-            case _:
-                self._end()
-                raise _error_of(event)
-        return None
-
-    def _end(self) -> None:
-        self._ended = True
-        self._response.close()
-        self._connection.close()
-        self._sock = None
 
 
 class Client:
@@ -270,7 +132,7 @@ class Client:
             "lane": lane,
             "deadline_ms": _milliseconds(deadline),
         }
-        return _scores(self._ask("POST", "/v1/score", body)["scores"])
+        return token_scores(self._ask("POST", "/v1/score", body)["scores"])
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One normalised vector for each text."""
@@ -305,7 +167,7 @@ class Client:
         try:
             return json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _cut_off() from error
+            raise cut_off() from error
         finally:
             connection.close()
 
@@ -337,7 +199,7 @@ class Client:
             connection.request(method, path, payload, self._headers())
             response = connection.getresponse()
             if response.status >= 400:
-                raise _error_of(_json(response.read(MAX_LINE)))
+                raise error_of(_json(response.read(MAX_LINE)))
         except BaseException:
             connection.close()
             raise
@@ -375,13 +237,6 @@ def _milliseconds(seconds: float | None) -> int | None:
     return max(1, round(seconds * 1000)) if seconds is not None else None
 
 
-def _scores(raw: list[dict[str, Any]]) -> list[TokenScore]:
-    return [
-        TokenScore(score["token"], score["text"], score["logprob"], [(t, s, p) for t, s, p in score["top"]])
-        for score in raw
-    ]
-
-
 def _json(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
@@ -390,16 +245,5 @@ def _json(body: bytes) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _error_of(body: dict[str, Any]) -> FamulusError:
-    error = body.get("error")
-    if not isinstance(error, dict):
-        return EngineUnavailable("The engine gave an answer that is not its own.", fix="Run `famulus doctor`.")
-    return from_wire(str(error.get("code")), str(error.get("message")))
-
-
 def _unreachable(error: Exception) -> EngineUnavailable:
     return EngineUnavailable(f"No engine answers ({error}).", fix="Run `famulus serve`.")
-
-
-def _cut_off() -> EngineRestarted:
-    return EngineRestarted("The engine ended while this request ran; what came so far is partial.", fix="Ask again.")

@@ -33,7 +33,8 @@ from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import VERSION, Status
 from famulus.engine.runtime import FileLock, Notice, RuntimeFiles
 from famulus.engine.settings import Settings, load_settings
-from famulus.engine.supervisor import Supervisor, WorkerCommand
+from famulus.engine.spawn import WorkerCommand
+from famulus.engine.supervisor import Supervisor
 
 log = logging.getLogger("famulus.server")
 

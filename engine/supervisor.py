@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
-import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -43,7 +39,7 @@ from famulus.engine.protocol import (
     encode,
     worker_decoder,
 )
-from famulus.engine.threads import worker_environment
+from famulus.engine.spawn import WorkerCommand, spawn
 from famulus.engine.tickets import Ticket, Work, failure
 
 log = logging.getLogger("famulus.supervisor")
@@ -57,18 +53,6 @@ MAX_QUEUED_BYTES = 64 << 20
 BACK_OFF = (0.0, 0.5, 1.0, 2.0)
 SLOW_RETRY_SECONDS = 30.0
 CRASHES, CRASH_WINDOW = 5, 180.0
-
-
-@dataclass(frozen=True)
-class WorkerCommand:
-    """How a worker is started. ``settings`` travel over the channel; ``core`` is ``module:Class``."""
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    core: str = "famulus.engine.core:Core"
-    python: str = sys.executable
-
-    def argv(self, fd: int) -> list[str]:
-        return [self.python, "-P", "-m", "famulus.engine.worker", "--fd", str(fd), "--core", self.core]
 
 
 class Supervisor:
@@ -167,9 +151,7 @@ class Supervisor:
     def _give_up(self, ticket: Ticket) -> None:
         self._forget(ticket)
         if _deadline(ticket.request) is not None:
-            error: FamulusError = DeadlineExceeded(
-                f"The deadline passed before the engine was ready. {self.reason}"
-            )
+            error: FamulusError = DeadlineExceeded(f"The deadline passed before the engine was ready. {self.reason}")
         else:
             error = EngineUnavailable(f"The engine was not ready within {READY_SECONDS:.0f} s. {self.reason}")
         ticket.push(failure(ticket.request.id, error))
@@ -186,9 +168,7 @@ class Supervisor:
         wire_id = str(self._next_id)
         self._running[wire_id] = ticket
         self._wire_ids[ticket] = wire_id
-        self._writer.write(
-            frame(encode(msgspec.structs.replace(request, id=wire_id, **self._remaining(ticket))))
-        )
+        self._writer.write(frame(encode(msgspec.structs.replace(request, id=wire_id, **self._remaining(ticket)))))
 
     def _remaining(self, ticket: Ticket) -> dict[str, int]:
         """The deadline less the time spent waiting for a worker."""
@@ -226,9 +206,7 @@ class Supervisor:
         try:
             while True:
                 await self._one_life()
-                self._bury(
-                    EngineRestarted("The engine was restarted while this request ran.", fix="Ask again.")
-                )
+                self._bury(EngineRestarted("The engine was restarted while this request ran.", fix="Ask again."))
                 self.restarts += 1
                 await asyncio.sleep(self._back_off())
         finally:
@@ -245,9 +223,7 @@ class Supervisor:
         recent = [death for death in self._deaths if now - death < CRASH_WINDOW]
         if self.state == "failed" or len(recent) >= CRASHES:
             if self._failure is None:
-                message = (
-                    f"The engine's worker died {len(recent)} times within {CRASH_WINDOW / 60:.0f} minutes."
-                )
+                message = f"The engine's worker died {len(recent)} times within {CRASH_WINDOW / 60:.0f} minutes."
                 self._fail(EngineUnavailable(message, fix="Run `famulus doctor`; engine.log has the reason."))
             return self._slow_retry
         self._become("restarting")
@@ -255,28 +231,15 @@ class Supervisor:
 
     async def _one_life(self) -> None:
         """Start a worker and serve it until it ends or is ended."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            ours.setblocking(False)
-            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command.argv(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),),
-                    env=worker_environment(),
-                    stdin=asyncio.subprocess.DEVNULL,
-                )
-            except OSError as error:
-                writer.close()
-                self._fail(
-                    EngineUnavailable(f"The worker cannot be started with {self._command.python}: {error}.")
-                )
-                return
+        try:
+            self._process, reader, writer = await spawn(self._command)
+        except OSError as error:
+            self._fail(EngineUnavailable(f"The worker cannot be started with {self._command.python}: {error}."))
+            return
         if self.state != "failed":
             self._become("loading")
         self.stage = "starting the worker"
         self._writer = writer
-        writer.write(frame(json.dumps(self._command.settings).encode()))
         watch = Watch(time.monotonic(), self._limits)
         watcher = asyncio.create_task(self._watch(watch))
         try:

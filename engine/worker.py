@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from famulus.engine.channel import BrokenChannel, WorkerEnd
-from famulus.engine.errors import FamulusError
+from famulus.engine.channel import MAX_FRAME, BrokenChannel, WorkerEnd
+from famulus.engine.errors import FamulusError, InvalidRequest
 from famulus.engine.logs import configure
 from famulus.engine.protocol import (
     Beat,
@@ -32,7 +32,6 @@ from famulus.engine.protocol import (
     Event,
     Failed,
     Fatal,
-    FromWorker,
     Loading,
     ModelInfo,
     Ready,
@@ -137,8 +136,15 @@ class Worker:
             self._heart.stats = self._core.stats()
             self._stats_due = now + BEAT_SECONDS
 
-    def _send(self, message: FromWorker) -> None:
-        self._channel.send(encode(message))
+    def _send(self, event: Event) -> None:
+        payload = encode(event)
+        if len(payload) > MAX_FRAME:
+            # One request that asked for too much must not take the channel, and with it all others, down.
+            self._core.cancel(event.id)
+            size = f"{len(payload) >> 20} MiB"
+            error = InvalidRequest(f"The answer has {size}, which is too much.", fix="Ask for fewer log-probabilities.")
+            payload = encode(Failed(event.id, error.code, str(error)))
+        self._channel.send(payload)
 
 
 def load_core(target: str, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:

@@ -166,6 +166,15 @@ class Hefty(Core):
         return [Delta(e.id, e.text * 1024, e.index, 1) if isinstance(e, Delta) else e for e in super()._advance(run)]
 
 
+class Monstrous(Core):
+    """Answers a prompt that names it with more than a frame may hold."""
+
+    def _advance(self, run: _Run) -> list[Event]:
+        if "monster" in run.prompt:
+            return [Delta(run.request.id, "x" * (65 << 20))]
+        return super()._advance(run)
+
+
 class SlowLoad(Core):
     """Loads until somebody creates the file named in its settings."""
 

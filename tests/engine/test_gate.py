@@ -146,7 +146,8 @@ def test_the_routes_above_are_all_there_are() -> None:
     from famulus.engine.api.app import routes_app
     from famulus.engine.api.services import Services
     from famulus.engine.metrics import Metrics
-    from famulus.engine.supervisor import Supervisor, WorkerCommand
+    from famulus.engine.spawn import WorkerCommand
+    from famulus.engine.supervisor import Supervisor
 
     supervisor = Supervisor(WorkerCommand())
     services = Services(supervisor, Metrics(supervisor), status=lambda: pytest.fail("nobody asked"), stop=lambda: None)

@@ -23,7 +23,8 @@ from famulus.engine.connections import Listener
 from famulus.engine.listen import bind_unix
 from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import Generate, Text, encode, encode_json
-from famulus.engine.supervisor import Supervisor, WorkerCommand
+from famulus.engine.spawn import WorkerCommand
+from famulus.engine.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 

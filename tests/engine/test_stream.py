@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from famulus.engine.errors import (
     DeadlineExceeded,
@@ -234,7 +235,6 @@ async def test_text_frames_and_reused_ids_end_the_connection(serve: Any) -> None
     async with raw(running) as connection:
         await connection.send(encode(Generate("same", Text("ab"), max_tokens=10_000)))
         await connection.send(encode(Generate("same", Text("ab"))))
-        assert isinstance(await receive(connection), Delta)
         await connection.wait_closed()
         assert connection.close_code == 1008
 
@@ -249,7 +249,8 @@ async def test_cancelling_the_unknown_is_nothing(serve: Any) -> None:
 async def test_a_message_beyond_the_limit_is_refused(serve: Any) -> None:
     running = serve()
     async with raw(running) as connection:
-        await connection.send(b"\x00" * (9 << 20))
+        with contextlib.suppress(ConnectionClosed):  # the refusal may come while we still send
+            await connection.send(b"\x00" * (9 << 20))
         await connection.wait_closed()
         assert connection.close_code == 1009
     assert running.client.status()["state"] == "ready"

@@ -17,7 +17,8 @@ from famulus.engine import supervisor as supervisor_module
 from famulus.engine.errors import BadWeights, EngineUnavailable, Overloaded
 from famulus.engine.health import Limits
 from famulus.engine.protocol import Delta, Done, Failed, Generate, Text
-from famulus.engine.supervisor import MAX_OPEN, Supervisor, WorkerCommand
+from famulus.engine.spawn import WorkerCommand
+from famulus.engine.supervisor import MAX_OPEN, Supervisor
 from famulus.engine.tickets import Ticket
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,15 @@ async def test_a_poisonous_request_costs_only_those_it_met() -> None:
         await supervisor.wait_ready()
         assert (await last(ask(supervisor, "poison"))).code == "engine_restarted"
         assert isinstance(await last(ask(supervisor)), Done)
+
+
+async def test_an_answer_beyond_all_bounds_fails_alone() -> None:
+    async with supervised("Monstrous") as supervisor:
+        await supervisor.wait_ready()
+        monster, other = ask(supervisor, "monster"), ask(supervisor)
+        assert (await last(monster)).code == "invalid_request"
+        assert isinstance(await last(other), Done)
+        assert supervisor.restarts == 0
 
 
 async def test_cancel_is_idempotent_at_every_phase(tmp_path: Path) -> None:
