@@ -17,6 +17,7 @@ import typer
 
 from famulus import __version__
 from famulus.commands import bench, completing, doctor, models, serving, tour, version
+from famulus.commands.terminal import ReaderLeft
 from famulus.engine.errors import FamulusError
 
 EXIT_FAILED = 1
@@ -80,7 +81,7 @@ def _run(arguments: list[str]) -> int:
     try:
         status = typer.main.get_command(app).main(arguments, "famulus", standalone_mode=False, obj=run)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (ReaderLeft, BrokenPipeError):
         # Nobody reads any more; the interpreter must not complain about it while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE

@@ -207,10 +207,12 @@ def _settings() -> Settings:
 
 
 def _choice(settings: Settings) -> Choice:
+    import torch
+
     from famulus.engine import hardware
     from famulus.engine.catalog import Catalog
     from famulus.engine.models import FAMILIES
     from famulus.engine.served import CPU_ACTIVE
 
-    active = CPU_ACTIVE if hardware.torch.cuda.is_available() is False else None
+    active = None if torch.cuda.is_available() else CPU_ACTIVE
     return Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=active)

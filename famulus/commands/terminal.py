@@ -13,12 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 
+class ReaderLeft(Exception):
+    """Nobody reads standard output any more. No OSError: typer would make exit status 1 of that."""
+
+
 class Output(Console):
-    """Leaves it to :func:`famulus.cli.main` how the command ends when nobody reads any more."""
+    """A console that raises :class:`ReaderLeft`."""
 
     def on_broken_pipe(self) -> None:
-        """Called where an exception would otherwise become exit status 1."""
-        raise BrokenPipeError
+        """Called by rich, which would exit with status 1."""
+        raise ReaderLeft
 
 
 def output(**options: Any) -> Console:
@@ -38,14 +42,17 @@ def waiting(text: str) -> Iterator[None]:
 
 
 def write(text: str) -> None:
-    """Text of the model, at once and exactly as it is."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Text of the model, at once and exactly as it is. Raises :class:`ReaderLeft`."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderLeft from error
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def grid(rows: Iterable[tuple[str, str]]) -> Table:
