@@ -12,7 +12,14 @@ from torch import Tensor
 
 from famulus.engine.cache import PageCache
 from famulus.engine.constraints import build as build_mask
-from famulus.engine.errors import DeadlineExceeded, FamulusError, InvalidRequest, ModelNotFound
+from famulus.engine.errors import (
+    DeadlineExceeded,
+    FamulusError,
+    InvalidConstraint,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+)
 from famulus.engine.hardware import PAGE
 from famulus.engine.prompt import Rendered, render
 from famulus.engine.protocol import (
@@ -245,11 +252,9 @@ class Core:
         if plan is None:
             return events
         for sequence in plan.expired:
-            events += self._expired(sequence)
+            events += self._failed(sequence, DeadlineExceeded("The deadline passed before the request was finished."))
         for sequence in plan.full:
-            task = self._tasks.get(sequence.request)
-            if isinstance(task, Generation) and sequence.id in task.open:
-                events += self._closed(task, task.end(sequence, "length", self._clock()))
+            events += self._full(sequence)
         if not plan.chunks:
             return events
         started = time.perf_counter()
@@ -352,6 +357,9 @@ class Core:
             return tokens, after
         chosen = next_tokens(torch.stack([row for _, _, row in live]), [t.open[s.id].sampler for s, t, _ in live])
         for (sequence, task, row), token in zip(live, chosen, strict=True):
+            if isinstance(token, InvalidConstraint):
+                after.append(lambda s=sequence, e=token: self._failed(s, e))  # type: ignore[misc]
+                continue
             tokens[sequence.id] = token
             if task.request.n > 1 and len(sequence.tokens) == sequence.prompt and task.open[sequence.id].index == 0:
                 after.append(self._forking(sequence, task, row))
@@ -366,24 +374,30 @@ class Core:
     def _taking(
         self, sequence: Sequence, task: Generation, token: int, scores: Scores | None
     ) -> Callable[[], list[Event]]:
-        return lambda: self._closed(task, task.take(sequence, token, scores, self._clock()), sequence)
+        def take() -> list[Event]:
+            if sequence.id not in task.open:
+                return []  # the request failed at another candidate
+            return self._closed(task, task.take(sequence, token, scores, self._clock()), sequence)
+
+        return take
 
     def _forking(self, sequence: Sequence, task: Generation, row: Tensor) -> Callable[[], list[Event]]:
         """The other candidates start from the first one's computed prompt, each with a first token of its own."""
 
         def fork() -> list[Event]:
             samplers = [self._sampler(task, i, sequence) for i in range(1, task.request.n)]
-            first = next_tokens(row.expand(len(samplers), -1), samplers)
-            ids = range(self._ids + 1, self._ids + 1 + len(samplers))
-            self._ids += len(samplers)
-            children = self.scheduler.fork(sequence, dict(zip(ids, first, strict=True)))
-            for child, sampler, index in zip(children, samplers, range(1, task.request.n), strict=True):
-                task.open[child.id] = task.candidate(index, sampler)
+            first: dict[int, int] = {}
+            for sampler, token in zip(samplers, next_tokens(row.expand(len(samplers), -1), samplers), strict=True):
+                if isinstance(token, InvalidConstraint):
+                    return self._failed(sequence, token)
+                self._ids += 1
+                first[self._ids] = token
+                task.open[self._ids] = task.candidate(len(first), sampler)
             events: list[Event] = []
-            for child, token in zip(children, first, strict=True):
-                events += self._closed(
-                    task, task.take(child, token, self._scores(task, row, token), self._clock()), child
-                )
+            for child in self.scheduler.fork(sequence, first):
+                token = first[child.id]
+                told = task.take(child, token, self._scores(task, row, token), self._clock())
+                events += self._closed(task, told, child)
             return events
 
         return fork
@@ -422,12 +436,19 @@ class Core:
                     events.append(Embedded(task.request.id, vectors, Usage(task.tokens)))
         return events
 
-    def _expired(self, sequence: Sequence) -> list[Event]:
+    def _failed(self, sequence: Sequence, error: FamulusError) -> list[Event]:
+        """End the request of ``sequence`` with ``error``; nothing else notices."""
         if self._tasks.pop(sequence.request, None) is None:
             return []
         self.scheduler.cancel(sequence.request)
-        error = DeadlineExceeded("The request's deadline passed before it was finished.")
         return [Failed(sequence.request, error.code, str(error))]
+
+    def _full(self, sequence: Sequence) -> list[Event]:
+        """No page is left for a sequence: an answer ends there, anything else has failed."""
+        task = self._tasks.get(sequence.request)
+        if isinstance(task, Generation) and sequence.id in task.open:
+            return self._closed(task, task.end(sequence, "length", self._clock()))
+        return self._failed(sequence, Overloaded("The cache is too small for this request.", fix="Send less at once."))
 
     def _logits(self, states: Tensor) -> Tensor:
         """[rows, hidden] → [rows, tokenizer's vocabulary] f32; a padded head's extra rows are no tokens."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from famulus.engine.constraints import Mask
+from famulus.engine.errors import InvalidConstraint
 from famulus.engine.protocol import Sampling
 from famulus.kernels.sample import Choice, sample
 
@@ -57,24 +58,41 @@ class Sampler:
         noise = torch.empty(vocabulary).exponential_(generator=self._generator)
         return Choice(s.temperature, s.top_k, s.top_p, s.min_p, noise)
 
-    def accept(self, token: int) -> None:
-        """``token`` was chosen."""
+    def accept(self, token: int) -> int:
+        """``token`` was chosen; it is given back."""
         if self._penalised:
             self._seen.add(token)
         if self.mask is not None:
             self.mask.advance(token)
+            if self.mask.allowed() is None:
+                self.mask = None  # healed, or the name is written: from here on anything goes
+        return token
 
 
-def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """``logits`` [rows, vocabulary] f32, one sampler a row → token ids; every sampler has accepted its own."""
+def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | InvalidConstraint]:
+    """``logits`` [rows, vocabulary] f32, one sampler a row → token ids, which the samplers have accepted.
+
+    Where a grammar became too complex for its compiler, the error stands in the place of the token.
+    """
     if all(s.plain for s in samplers):
-        tokens = sample(logits, [Choice()] * len(samplers)).tolist()
-    else:
-        rows = torch.stack([s.adjusted(row) for row, s in zip(logits, samplers, strict=True)])
-        tokens = sample(rows, [s.choice(logits.shape[1]) for s in samplers]).tolist()
-    for token, sampler in zip(tokens, samplers, strict=True):
-        sampler.accept(token)
-    return tokens
+        found = sample(logits, [Choice()] * len(samplers)).tolist()
+        return [sampler.accept(token) for token, sampler in zip(found, samplers, strict=True)]
+    failed: dict[int, InvalidConstraint] = {}
+    rows = []
+    for i, (row, sampler) in enumerate(zip(logits, samplers, strict=True)):
+        try:
+            rows.append(sampler.adjusted(row))
+        except InvalidConstraint as error:
+            failed[i] = error
+            rows.append(row)
+    found = sample(torch.stack(rows), [s.choice(logits.shape[1]) for s in samplers]).tolist()
+    accepted: list[int | InvalidConstraint] = []
+    for i, (token, sampler) in enumerate(zip(found, samplers, strict=True)):
+        try:
+            accepted.append(failed[i] if i in failed else sampler.accept(token))
+        except InvalidConstraint as error:
+            accepted.append(error)
+    return accepted
 
 
 def log_probabilities(logits: Tensor, tokens: Sequence[int], top: int) -> list[tuple[float, list[tuple[int, float]]]]:

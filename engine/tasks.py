@@ -75,6 +75,7 @@ class Generation:
         self._first: float | None = None
         self._usage = Usage()
         self._prompt_scores: list[TokenLogprob] = []
+        self._prompt_told = False
 
     def candidate(self, index: int, sampler: Sampler) -> Candidate:
         """A fresh candidate; register it in ``open`` under its sequence's id."""
@@ -92,9 +93,10 @@ class Generation:
         self._prompt_scores += [token_logprob(self._tokenizer, t, s) for t, s in zip(tokens, scores, strict=True)]
 
     def prompt_done(self, prompt: Rows[int]) -> list[Event]:
-        """The whole prompt was scored."""
-        if not self.request.prompt_logprobs:
+        """The whole prompt was scored; after a pre-emption it may be so twice, and is told once."""
+        if not self.request.prompt_logprobs or self._prompt_told:
             return []
+        self._prompt_told = True
         return [PromptScores(self.request.id, [token_logprob(self._tokenizer, prompt[0], None), *self._prompt_scores])]
 
     def take(self, sequence: Sequence, token: int, scores: Scores | None, now: float) -> list[Event]:
