@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -80,28 +82,26 @@ class Running:
         return pid
 
 
-Serve = Callable[..., Running]
+def begin(folder: Path, number: int, core: str, *arguments: str) -> Running:
+    """Start a real server around a stand-in core, at its own home below ``folder``, logging to ``engineN.log``."""
+    home, log = folder / f"home{number}", folder / f"engine{number}.log"
+    command = [sys.executable, "-P", "-m", "famulus.engine.server", "--core", f"{STAND_IN}:{core}", *arguments]
+    with open(log, "wb") as stderr:
+        environment = {"FAMULUS_HOME": str(home), "PATH": "/usr/bin:/bin"}
+        process = subprocess.Popen(command, stderr=stderr, env=environment)
+    wait_until(lambda: launch.find(home) is not None or process.poll() is not None, 20, "the engine listens")
+    assert process.poll() is None, log.read_text()
+    return Running(home, process)
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts engines: ``serve("Slow", "--port", "0")``; each has its own home and is ended with the test."""
     started: list[Running] = []
 
     def start(core: str = "Core", *arguments: str, ready: bool = True) -> Running:
-        home = tmp_path / f"home{len(started)}"
-        command = [sys.executable, "-P", "-m", "famulus.engine.server", "--core", f"{STAND_IN}:{core}"]
-        log = tmp_path / f"engine{len(started)}.log"
-        with open(log, "wb") as stderr:
-            process = subprocess.Popen(
-                [*command, *arguments],
-                stderr=stderr,
-                env={"FAMULUS_HOME": str(home), "PATH": "/usr/bin:/bin"},
-            )
-        running = Running(home, process)
+        running = begin(tmp_path, len(started), core, *arguments)
         started.append(running)
-        wait_until(lambda: launch.find(home) is not None or process.poll() is not None, 20, "the engine listens")
-        assert process.poll() is None, log.read_text()
         if ready:
             running.client.models()
         return running
@@ -111,6 +111,30 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         running.process.terminate()
     for running in started:
         running.process.wait(15)
+
+
+@pytest.fixture(scope="session")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One quick engine for all tests that leave it as it was."""
+    running = begin(tmp_path_factory.mktemp("steady"), 0, "Core")
+    running.client.models()
+    yield running
+    status = running.client.status()
+    running.process.terminate()
+    running.process.wait(15)
+    assert (status["restarts"], status["open_requests"]) == (0, 0), "somebody disturbed the shared engine"
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The neighbour ``tiny_models``: random models on disk. importlib mode keeps this folder off ``sys.path``."""
+    spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).with_name("tiny_models.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tiny_models"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from famulus.engine.errors import EngineRestarted, EngineUnavailable, InvalidReq
 from famulus.engine.runtime import Address
 
 
-def test_streams_text_and_reports_usage_at_the_end(serve: Any) -> None:
-    with serve().client.generate("abc", max_tokens=5) as answer:
+def test_streams_text_and_reports_usage_at_the_end(steady: Any) -> None:
+    with steady.client.generate("abc", max_tokens=5) as answer:
         assert [delta.text for delta in answer] == ["A", "B", "C", "A", "B"]
         assert answer.finish_reasons == {0: "length"}
         assert (answer.usage.prompt, answer.usage.generated) == (3, 5)
@@ -27,8 +27,8 @@ def test_streams_text_and_reports_usage_at_the_end(serve: Any) -> None:
         assert answer.timing.total == pytest.approx(0.3)
 
 
-def test_several_candidates_and_log_probabilities_arrive(serve: Any) -> None:
-    answer = serve().client.generate("xy", max_tokens=2, n=2, logprobs=3, prompt_logprobs=True)
+def test_several_candidates_and_log_probabilities_arrive(steady: Any) -> None:
+    answer = steady.client.generate("xy", max_tokens=2, n=2, logprobs=3, prompt_logprobs=True)
     deltas = list(answer)
     assert [delta.index for delta in deltas] == [0, 1, 0, 1]
     assert deltas[0].logprobs is not None
@@ -36,15 +36,15 @@ def test_several_candidates_and_log_probabilities_arrive(serve: Any) -> None:
     assert [score.text for score in answer.prompt_scores] == ["x", "y"]
 
 
-def test_structured_prompts_reach_the_engine(serve: Any) -> None:
-    engine = serve().client
+def test_structured_prompts_reach_the_engine(steady: Any) -> None:
+    engine = steady.client
     hole = infill("ab", "cd", path="a.py", pieces=[{"path": "b.py", "text": "x"}])
     assert engine.generate(hole, max_tokens=16).read() == "AB<HOLE>CD<B.PY>"
     assert engine.generate(chat([{"role": "user", "content": "hi"}]), max_tokens=8).read() == "USER:HI;"
 
 
-def test_scores_embeds_tokenizes_and_names_its_model(serve: Any) -> None:
-    engine = serve().client
+def test_scores_embeds_tokenizes_and_names_its_model(steady: Any) -> None:
+    engine = steady.client
     assert [score.text for score in engine.score("ab", "cd")] == ["c", "d"]
     assert engine.embed(["a", "bcd"]) == [[1.0, 0.5], [3.0, 0.5]]
     assert engine.tokenize("é") == [233]
@@ -76,8 +76,8 @@ def test_closing_wakes_a_thread_that_waits_for_the_next_word(serve: Any) -> None
     thread.join()
 
 
-def test_errors_are_typed_and_name_the_field(serve: Any) -> None:
-    engine = serve().client
+def test_errors_are_typed_and_name_the_field(steady: Any) -> None:
+    engine = steady.client
     with pytest.raises(InvalidRequest, match="temperature"):
         engine.generate("a", temperature=-1).read()
     with pytest.raises(ModelNotFound, match="stand-in"):
@@ -114,16 +114,16 @@ def test_an_engine_that_left_is_looked_for_once_more(serve: Any) -> None:
     assert engine.generate("ab", max_tokens=2).read() == "AB"
 
 
-def test_finds_an_engine_by_its_home_and_says_so_when_there_is_none(serve: Any, tmp_path: Path) -> None:
-    running = serve()
+def test_finds_an_engine_by_its_home_and_says_so_when_there_is_none(steady: Any, tmp_path: Path) -> None:
+    running = steady
     assert connect(running.home, start=False).models() == ["stand-in"]
     with pytest.raises(EngineUnavailable, match="No engine runs"):
         connect(tmp_path / "elsewhere", start=False)
 
 
-def test_needs_nothing_but_the_standard_library(serve: Any) -> None:
+def test_needs_nothing_but_the_standard_library(steady: Any) -> None:
     """Any interpreter that has only the two folders on its path can ask: ``-I -S`` hides site-packages."""
-    running = serve()
+    running = steady
     package = Path(client_module.__file__).resolve().parent
     program = f"""
 import sys, types

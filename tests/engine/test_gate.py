@@ -252,14 +252,14 @@ with socket.socket(socket.AF_UNIX) as sock:
     assert running.client.models() == ["stand-in"]
 
 
-def test_our_own_user_needs_no_token_on_the_socket_but_is_no_web_page(serve: Any) -> None:
-    with serve().http() as client:
+def test_our_own_user_needs_no_token_on_the_socket_but_is_no_web_page(steady: Any) -> None:
+    with steady.http() as client:
         assert client.get("/v1/status").status_code == 200
         assert client.get("/v1/status", headers={"origin": "http://evil.example"}).status_code == 403
 
 
-def test_another_protocol_version_gets_one_clear_sentence(serve: Any) -> None:
-    with serve().http() as client:
+def test_another_protocol_version_gets_one_clear_sentence(steady: Any) -> None:
+    with steady.http() as client:
         answer = client.get("/v1/models", headers={"famulus-protocol": "999"})
         assert answer.status_code == 409
         assert "protocol 1" in answer.json()["error"]["message"]

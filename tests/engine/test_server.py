@@ -230,8 +230,8 @@ def test_a_client_that_goes_before_the_first_byte_costs_nothing(serve: Any, even
     eventually(lambda: running.client.status()["open_requests"] == 0, 2, "it is gone")
 
 
-def test_a_client_that_goes_in_the_middle_of_its_body_costs_nothing(serve: Any) -> None:
-    running = serve()
+def test_a_client_that_goes_in_the_middle_of_its_body_costs_nothing(steady: Any) -> None:
+    running = steady
     with connect_raw(running) as sock:
         sock.sendall(raw_request(COMPLETE, b'{"prompt": "abc"}', "X: y")[:-5])
     assert running.client.status()["open_requests"] == 0
@@ -257,8 +257,8 @@ def test_clients_that_never_read_cost_little_memory(serve: Any, eventually: Any)
     eventually(lambda: running.client.status()["open_requests"] == 0, 5, "all gone")
 
 
-def test_pipelined_and_kept_connections_are_served(serve: Any) -> None:
-    running = serve()
+def test_pipelined_and_kept_connections_are_served(steady: Any) -> None:
+    running = steady
     with connect_raw(running) as sock:
         sock.sendall(raw_request("/tokenize", b'{"content": "a"}') * 3)
         answer = b""
@@ -447,8 +447,8 @@ def test_metrics_count_what_happened(serve: Any, eventually: Any) -> None:
     assert "famulus_ready 1.0" in text
 
 
-def test_another_model_is_refused_by_naming_the_served_one(serve: Any) -> None:
-    running = serve()
+def test_another_model_is_refused_by_naming_the_served_one(steady: Any) -> None:
+    running = steady
     with running.http() as client:
         for path, body in (
             (COMPLETE, {"prompt": "a"}),

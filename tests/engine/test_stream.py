@@ -48,15 +48,15 @@ async def text_of(call: Call) -> str:
     return "".join([event.text async for event in call if isinstance(event, Delta)])
 
 
-async def test_a_hundred_requests_share_one_connection(serve: Any) -> None:
-    async with stream(serve()) as engine:
+async def test_a_hundred_requests_share_one_connection(steady: Any) -> None:
+    async with stream(steady) as engine:
         calls = [engine.generate(chr(97 + n % 26), max_tokens=3) for n in range(100)]
         texts = await asyncio.gather(*map(text_of, calls))
     assert texts == [chr(65 + n % 26) * 3 for n in range(100)]
 
 
-async def test_every_kind_of_request_is_answered(serve: Any) -> None:
-    async with stream(serve()) as engine:
+async def test_every_kind_of_request_is_answered(steady: Any) -> None:
+    async with stream(steady) as engine:
         assert [score.text for score in (await engine.score("ab", "cd")).scores] == ["c", "d"]
         assert (await engine.embed(["abc"])).vectors == [[3.0, 0.5]]
         assert (await engine.tokenize("ab")).tokens == [97, 98]
@@ -113,8 +113,8 @@ async def test_leaving_cancels_everything(serve: Any, eventually: Any) -> None:
     eventually(lambda: running.client.status()["open_requests"] == 0, 5, "all requests are gone")
 
 
-async def test_errors_are_typed_and_hit_one_call_only(serve: Any) -> None:
-    async with stream(serve()) as engine:
+async def test_errors_are_typed_and_hit_one_call_only(steady: Any) -> None:
+    async with stream(steady) as engine:
         wrong = engine.submit(Generate("wrong", Text("a"), max_tokens=-1))
         other = engine.generate("ab", max_tokens=2)
         with pytest.raises(InvalidRequest, match="max_tokens"):
@@ -169,8 +169,8 @@ async def test_tcp_needs_the_token(serve: Any) -> None:
             await text_of(engine.generate("ab"))
 
 
-async def test_connects_to_the_engine_of_a_home(serve: Any) -> None:
-    running = serve()
+async def test_connects_to_the_engine_of_a_home(steady: Any) -> None:
+    running = steady
     async with connect(running.home, start=False) as engine:
         assert await text_of(engine.generate("ab", max_tokens=2)) == "AB"
 
@@ -189,8 +189,8 @@ async def receive(connection: ClientConnection) -> Event:
     return event_decoder.decode(message)
 
 
-async def test_another_protocol_version_gets_one_clear_sentence(serve: Any) -> None:
-    running = serve()
+async def test_another_protocol_version_gets_one_clear_sentence(steady: Any) -> None:
+    running = steady
     with pytest.raises(InvalidStatus) as refused:
         async with raw(running, subprotocols=["famulus.999"]):
             pass
@@ -216,8 +216,8 @@ async def test_another_protocol_version_gets_one_clear_sentence(serve: Any) -> N
         b"\x82\xa4type\xa6cancel\xa2id\xa2\xff\xfe",
     ],
 )
-async def test_a_wrong_message_is_answered_and_the_connection_goes_on(serve: Any, message: bytes) -> None:
-    async with raw(serve()) as connection:
+async def test_a_wrong_message_is_answered_and_the_connection_goes_on(steady: Any, message: bytes) -> None:
+    async with raw(steady) as connection:
         await connection.send(message)
         answer = await receive(connection)
         assert isinstance(answer, Failed)
@@ -239,15 +239,15 @@ async def test_text_frames_and_reused_ids_end_the_connection(serve: Any) -> None
         assert connection.close_code == 1008
 
 
-async def test_cancelling_the_unknown_is_nothing(serve: Any) -> None:
-    async with raw(serve()) as connection:
+async def test_cancelling_the_unknown_is_nothing(steady: Any) -> None:
+    async with raw(steady) as connection:
         await connection.send(encode(Cancel("never seen")))
         await connection.send(encode(Generate("good", Text("ab"), max_tokens=1)))
         assert isinstance(await receive(connection), Delta)
 
 
-async def test_a_message_beyond_the_limit_is_refused(serve: Any) -> None:
-    running = serve()
+async def test_a_message_beyond_the_limit_is_refused(steady: Any) -> None:
+    running = steady
     async with raw(running) as connection:
         with contextlib.suppress(ConnectionClosed):  # the refusal may come while we still send
             await connection.send(b"\x00" * (9 << 20))
