@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -147,7 +149,9 @@ def _table(names: tuple[str, ...], rows: Iterable[Sequence[str]], strong: int) -
 
 def _save(console: Console, file: Path) -> None:
     try:
-        console.save_svg(os.fspath(file), title="famulus tour")
+        # Rich's own form has the picture fetch fonts from the network.
+        form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        console.save_svg(os.fspath(file), title="famulus tour", code_format=form)
     except OSError as error:
         raise StorageFailed(f"{file} cannot be written ({error.strerror}).") from error
 
