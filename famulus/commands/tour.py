@@ -81,7 +81,7 @@ def tour(
         console.print()
     idle = engine.status()["idle_exit"]
     leaves = f"and leaves after {duration(idle)} without use" if idle else "until `famulus stop`"
-    console.print(Text(f"The engine stays for your editor {leaves}.", style="dim"))
+    console.print(Text(f"The engine stays for the next request {leaves}.", style="dim"))
     if save is not None:
         _save(console, save)
 
