@@ -89,7 +89,6 @@ class Listener(uvicorn.Server):
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=grace_seconds,
                 h11_max_incomplete_event_size=32 << 10,
-                reset_contextvars=False,
             )
         )
 

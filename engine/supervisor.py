@@ -46,7 +46,7 @@ log = logging.getLogger("famulus.supervisor")
 
 State = Literal["loading", "ready", "frozen", "restarting", "failed"]
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.2
 READY_SECONDS = 60.0
 MAX_OPEN = 256
 MAX_QUEUED_BYTES = 64 << 20
@@ -206,12 +206,10 @@ class Supervisor:
         try:
             while True:
                 await self._one_life()
-                self._bury(EngineRestarted("The engine was restarted while this request ran.", fix="Ask again."))
                 self.restarts += 1
                 await asyncio.sleep(self._back_off())
         finally:
             await self._kill()
-            self._bury(EngineUnavailable("The engine is shutting down."))
             for ticket in list(self._waiting):
                 self._forget(ticket)
                 ticket.push(failure(ticket.request.id, EngineUnavailable("The engine is shutting down.")))
@@ -226,7 +224,6 @@ class Supervisor:
                 message = f"The engine's worker died {len(recent)} times within {CRASH_WINDOW / 60:.0f} minutes."
                 self._fail(EngineUnavailable(message, fix="Run `famulus doctor`; engine.log has the reason."))
             return self._slow_retry
-        self._become("restarting")
         return BACK_OFF[min(len(recent), len(BACK_OFF)) - 1]
 
     async def _one_life(self) -> None:
@@ -250,6 +247,11 @@ class Supervisor:
             watcher.cancel()
             self._writer = None
             writer.close()
+            self._signal(signal.SIGKILL)
+            if self.state != "failed":
+                self._become("restarting")
+            # Before the process is reaped: taking apart many gigabytes lasts longer than a user should wait.
+            self._bury(EngineRestarted("The engine's worker ended while this request ran.", fix="Ask again."))
             await self._kill()
 
     async def _listen(self, reader: asyncio.StreamReader, watch: Watch) -> None:
