@@ -24,6 +24,7 @@ from torch import Tensor
 from famulus.engine import manifest
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.errors import BadWeights, StorageFailed
+from famulus.engine.gguf import bad
 from famulus.engine.layers import Model, Part
 from famulus.engine.models import family
 from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, torch_int4
@@ -36,6 +37,7 @@ ROWS = 16
 
 Progress = Callable[[str], None]
 
+_FLOATS = ("F64", "F32", "F16", "BF16")
 _VIEWS = {"BF16": (np.int16, torch.bfloat16)}
 
 
@@ -156,6 +158,8 @@ def _dense(checkpoint: Checkpoint, part: Part) -> Tensor:
 
 def _tensor(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> Tensor:
     stored = checkpoint.tensor(name, shape)
+    if stored.dtype not in _FLOATS:
+        raise bad(checkpoint.path, f"has the tensor {name!r} in {stored.dtype}, which Famulus does not read")
     kind, view = _VIEWS.get(stored.dtype, (None, None))
     data = np.ascontiguousarray(stored.data)
     if not data.flags.writeable:

@@ -43,7 +43,8 @@ class Args:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Args:
-        """Raises :class:`BadWeights` for what this family does not compute (other activations, sliding windows)."""
+        """Raises :class:`BadWeights` for what this family does not compute (other activations, sliding windows, ways
+        to stretch positions) and for keys that are missing or make no sense together."""
         if config.get("hidden_act", "silu") != "silu":
             raise BadWeights(f"Models with the activation {config['hidden_act']!r} cannot be run yet.")
         if config.get("use_sliding_window"):
@@ -56,7 +57,34 @@ class Args:
             "output_bias": config.get("model_type") != "qwen2" and config.get("attention_bias", False),
             "mlp_bias": False,
         }
-        return cls(**{name: config[name] if name in config else optional[name] for name in cls.__annotations__})
+        given = {name: config[name] for name in cls.__annotations__ if config.get(name) is not None}
+        missing = next((name for name in cls.__annotations__ if name not in given and name not in optional), None)
+        if missing is not None:
+            raise BadWeights(f"The model's config.json does not say {missing!r}.", fix="Fetch the model again.")
+        args = cls(**{**optional, **given})
+        args.check()
+        return args
+
+    def check(self) -> None:
+        """Raises :class:`BadWeights` for numbers that no model can have."""
+        if self.num_attention_heads % self.num_key_value_heads or self.head_dim % 2:
+            raise BadWeights(
+                f"The model's config.json has num_attention_heads {self.num_attention_heads}, num_key_value_heads "
+                f"{self.num_key_value_heads} and head_dim {self.head_dim}, which do not go together.",
+                fix="Fetch the model again.",
+            )
+        if not isinstance(self.rms_norm_eps, int | float) or not 0 <= self.rms_norm_eps < 1:
+            raise BadWeights(f"The model's config.json has the rms_norm_eps {str(self.rms_norm_eps)[:50]!r}.")
+        try:
+            usable = self.frequencies().isfinite().all()
+        except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError, RuntimeError) as error:
+            raise BadWeights(f"The model's rope_scaling cannot be computed: {error}.") from error
+        if not usable:
+            raise BadWeights(f"The model's rope_scaling cannot be computed: {str(self.rope_scaling)[:200]}.")
+
+    def frequencies(self) -> Tensor:
+        """Rotary frequencies [head_dim / 2] f32."""
+        return frequencies(self.head_dim, self.rope_theta, self.rope_scaling)
 
     def attention_rows(self) -> tuple[int, int, int]:
         """Rows of the query, key and value projections."""
@@ -107,7 +135,7 @@ class Llama:
             args.head_dim,
         )
         self.vocabulary = args.vocab_size
-        self.inverse_frequencies = frequencies(args.head_dim, args.rope_theta, args.rope_scaling)
+        self.inverse_frequencies = args.frequencies()
         self.embedding = weights["embedding"]
         self.head = weights.get("head", self.embedding)
         self.norm = norms["norm"]
