@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, qua
 
 LAYOUT = 1
 """Raised when what this file writes changes its meaning."""
+
+STALE = 3600.0
+"""Seconds after which a half-made packed file belongs to nobody."""
 
 ROWS = 16
 """torch's int4 tiles hold this many rows."""
@@ -69,25 +73,40 @@ def _kept_or_packed(
         torch.backends.cpu.get_cpu_capability(),
     )
     folder = kept / hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]
-    try:
-        if folder.is_dir() and manifest.check(folder, kept / "verified"):
-            progress("mapping the packed weights")
-            return _map(folder / "packed.safetensors")
-    except (BadWeights, SafetensorError):
-        # A packed file is only a copy: damaged, it is made again from the checkpoint.
-        shutil.rmtree(folder, ignore_errors=True)
+    found = _kept(folder)
+    if found is not None:
+        progress("mapping the packed weights")
+        return found
+    # A packed file is only a copy: damaged, it is made again from the checkpoint.
+    shutil.rmtree(folder, ignore_errors=True)
     found = dict(_pack(checkpoint, parts, precision, progress))
     try:
         return _keep(found, folder)
-    except (OSError, StorageFailed):
+    except (OSError, StorageFailed, SafetensorError):
+        faster = _kept(folder)  # another process that packed the same
+        if faster is not None:
+            return faster
         # No room or a read-only home: run from memory; the next start packs again.
         progress("running from memory, the packed weights could not be kept")
         return found
 
 
+def _kept(folder: Path) -> dict[str, Tensor] | None:
+    """What lies in ``folder``, mapped, if it is whole."""
+    try:
+        if folder.is_dir() and manifest.check(folder, folder.parent / "verified"):
+            return _map(folder / "packed.safetensors")
+    except (BadWeights, SafetensorError):
+        pass
+    return None
+
+
 def _keep(found: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """Write the packed file whole or not at all, then use it mapped."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in folder.parent.glob("packing-*"):  # by a process that was killed
+        if left.stat().st_mtime < time.time() - STALE:
+            shutil.rmtree(left, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix="packing-", dir=folder.parent))
     try:
         save_file(found, building / "packed.safetensors")

@@ -11,6 +11,7 @@ import torch
 from famulus.engine import hardware
 from famulus.engine.catalog import Catalog
 from famulus.engine.checkpoint import Checkpoint, open_checkpoint
+from famulus.engine.errors import BadWeights
 from famulus.engine.folders import folders
 from famulus.engine.loader import load
 from famulus.engine.models import FAMILIES
@@ -102,8 +103,17 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Raises :class:`BadWeights` for a tokenizer that does not belong to the weights."""
     source = checkpoint.tokenizer
     if isinstance(source, Path):
-        return Tokenizer.from_file(source, checkpoint.config)
-    return Tokenizer.from_gguf(source)
+        tokenizer = Tokenizer.from_file(source, checkpoint.config)
+    else:
+        tokenizer = Tokenizer.from_gguf(source)
+    rows = checkpoint.config["vocab_size"]
+    if tokenizer.vocab_size > rows:
+        raise BadWeights(
+            f"The tokenizer in {checkpoint.path} has {tokenizer.vocab_size} tokens, the weights have {rows}: they "
+            "belong to different models.",
+            fix="Fetch the model again.",
+        )
+    return tokenizer
 
 
 def describe(checkpoint: Checkpoint, model: str, tokenizer: Tokenizer, plan: hardware.Plan) -> PromptCard:
