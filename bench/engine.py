@@ -22,6 +22,7 @@ from famulus.bench.report import heading, median, table
 from famulus.engine.catalog import EMBEDDED, Catalog
 from famulus.engine.client import connect
 from famulus.engine.hardware import cores
+from famulus.engine.launch import find
 from famulus.engine.threads import worker_environment
 
 BURSTS: tuple[tuple[str, dict[str, Any], int], ...] = (
@@ -154,6 +155,8 @@ def _first_start(home: Path) -> None:
     with connect(home) as client:
         client.tokenize("x")
         client.shutdown()
+    while find(home) is not None:
+        time.sleep(0.05)
 
 
 def _environment(home: Path) -> dict[str, str]:

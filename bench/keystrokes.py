@@ -97,9 +97,15 @@ class Typist:
         self._call: Call | None = None
 
     async def type(self, function: Function) -> None:
-        """All keys of one function. Indentation at a line's start comes from the editor in one go."""
+        """Open the file, wait for the first suggestion, then all keys of one function.
+
+        Indentation at a line's start comes from the editor in one go.
+        """
         self._ghost = ""
         typed = ""
+        self._ask(function, typed)
+        assert self._pending is not None
+        await self._pending
         for key in _keys(function.body):
             typed += key
             self._result.keys += 1
@@ -118,7 +124,7 @@ class Typist:
         self._result.asked += 1
         prompt = Infill(function.before + typed, function.after, path=function.path, language="python")
         self._call = self._stream.generate(prompt, lane="key", max_tokens=32)
-        self._pending = asyncio.create_task(self._show(self._call, cold=len(typed) < 8))
+        self._pending = asyncio.create_task(self._show(self._call, cold=not typed))
 
     def _drop(self) -> None:
         """A newer key (or the end) makes the open request useless."""

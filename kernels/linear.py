@@ -20,6 +20,9 @@ from famulus.kernels.pack import Weight, dequantize_int4, quantize_int4, quantiz
 INT4_ROWS = 4
 """The largest number of rows that is answered from the int4 form when there is also an int8 form."""
 
+BLOCK_ROWS = 64
+"""Rows of activations that are quantised, multiplied and scaled together."""
+
 
 def _key(x: Tensor, w: Weight) -> tuple[str, str, bool]:
     return (x.device.type, w.format, x.shape[0] <= INT4_ROWS)
@@ -124,20 +127,27 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     model: NLL +0.03, 87 % equal first choices; with two digits as good as bf16). One scale per row, so that a row's
     result does not depend on what else is in the batch.
     """
-    scale = torch.linalg.vector_norm(x, float("inf"), -1, True, dtype=torch.float32).div_(127).clamp_(min=1e-12)
-    exact = x / scale
+    exact = x.float()
+    scale = exact.abs().amax(-1, True).div_(127).clamp_(min=1e-12)
+    exact = exact / scale
     first = exact.round()
     second = exact.sub_(first).mul_(_refinement(x.shape[-1])).round_()
     return torch.cat([first, second]).to(torch.int8), scale
 
 
 def int8_product(x: Tensor, q: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """``x`` [tokens, columns] with int8 rows ``q`` [rows, columns] → [tokens, rows] in ``dtype``."""
-    digits, xs = quantize_rows(x)
+    """``x`` [tokens, columns] with int8 rows ``q`` [rows, columns] → [tokens, rows] in ``dtype``.
+
+    Worked through in blocks of rows, so that the int32 sums are still in the cache when they are scaled.
+    """
     refinement = _refinement(x.shape[-1])
-    first, second = torch._int_mm(digits, q.t()).chunk(2)
-    product = torch.mul(torch.add(second, first, alpha=refinement, out=second), scales)
-    return torch.mul(product, xs.div_(refinement), out=torch.empty(product.shape, dtype=dtype))
+    y = torch.empty((x.shape[0], q.shape[0]), dtype=dtype)
+    for start in range(0, x.shape[0], BLOCK_ROWS):
+        digits, xs = quantize_rows(x[start : start + BLOCK_ROWS])
+        first, second = torch._int_mm(digits, q.t()).chunk(2)
+        product = torch.mul(torch.add(second, first, alpha=refinement, out=second), scales)
+        torch.mul(product, xs.div_(refinement), out=y[start : start + BLOCK_ROWS])
+    return y
 
 
 @linear.implement(
