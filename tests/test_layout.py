@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib.metadata
 import os
 import re
@@ -143,6 +144,48 @@ def test_a_virtual_environment_that_was_moved_is_made_anew(tmp_path: Path) -> No
     (scripts / "pip").write_text("#!/somewhere/else/.venv/bin/python\n")
     assert "Creating .venv with Python 3" in make("venv", f"PYTHON={sys.executable}", cwd=tmp_path).stdout
     assert make("venv", cwd=tmp_path).stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
+def test_two_makes_at_once_make_one_virtual_environment(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: make("venv", f"PYTHON={sys.executable}", cwd=tmp_path), range(2)))
+    assert [done.returncode for done in both] == [0, 0]
+    assert sum("Creating .venv" in done.stdout for done in both) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ("", "2.13.0"),
+        ("1.13.1", "2.13.0"),
+        ("2.9.1", "2.13.0"),
+        ("2.10.0+cpu", "2.13.0"),
+        ("2.11.0+cu128", "2.11.0+cu128"),
+        ("2.13.0+cpu", "2.13.0+cpu"),
+        ("3.0.0", "3.0.0"),
+    ],
+)
+def test_a_torch_that_is_new_enough_is_kept(tmp_path: Path, found: str, wanted: str) -> None:
+    """A stand-in for the interpreter tells which torch is there, and writes down what it is asked to install."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    scripts = tmp_path / ".venv/bin"
+    scripts.mkdir(parents=True)
+    (scripts / "python").write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo "{found}" || echo "$@" >>asked\n')
+    (scripts / "python").chmod(0o755)
+    assert make(".venv/.installed", cwd=tmp_path).returncode == 0
+    pins = (tmp_path / ".venv/constraints.txt").read_text().splitlines()
+    assert [pin for pin in pins if pin.startswith("torch==")] == [f"torch=={wanted}"]
+    asked = tmp_path / "asked"
+    assert "--constraint .venv/constraints.txt --editable .[dev]" in asked.read_text()
+    make(".venv/.installed", cwd=tmp_path)
+    assert len(asked.read_text().splitlines()) == 1, "nothing changed, and it installed again"
+    os.utime(tmp_path / "pyproject.toml")
+    make(".venv/.installed", cwd=tmp_path)
+    assert len(asked.read_text().splitlines()) == 2, "a changed pyproject.toml was not installed"
 
 
 # -- the wheel
