@@ -19,6 +19,7 @@ from famulus.engine.errors import (
     InvalidRequest,
     ModelNotFound,
     Overloaded,
+    PromptTooLong,
 )
 from famulus.engine.hardware import PAGE
 from famulus.engine.prompt import Rendered, render
@@ -210,7 +211,11 @@ class Core:
         rest = self.tokenizer.encode(rendered.heal.decode("utf-8", "replace") + request.continuation)
         start, tokens = len(rendered.tokens), rendered.tokens + rest
         if len(tokens) > self.card.context:
-            raise InvalidRequest(f"Prompt and continuation have {len(tokens)} tokens, the context {self.card.context}.")
+            raise PromptTooLong(
+                f"Prompt and continuation have {len(tokens)} tokens, {len(tokens) - self.card.context} more than the "
+                f"context of {self.info.id} ({self.card.context}).",
+                fix="Shorten one of them.",
+            )
         if not rest:
             self._ready.append(Scored(request.id, [], Usage(start)))
             return
