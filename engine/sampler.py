@@ -42,7 +42,7 @@ class Sampler:
             values, penalty = row[ids], self._sampling.repetition_penalty
             row[ids] = torch.where(values > 0, values / penalty, values * penalty)
         for token, bias in self._bias.items():
-            if token < row.numel():
+            if 0 <= token < row.numel():
                 row[token] += bias
         allowed = None if self.mask is None else self.mask.allowed()
         if allowed is not None:

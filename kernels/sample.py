@@ -82,13 +82,14 @@ def _sample_torch(logits: Tensor, choices: list[Choice]) -> Tensor:
 
 
 def _draw(row: Tensor, choice: Choice) -> Tensor:
+    """The largest logit is taken away before the division: by a tiny temperature it would overflow."""
     assert choice.noise is not None
     size = min(choice.top_k, row.numel()) if choice.top_k else row.numel()
     if size == row.numel() and choice.top_p == 1 and choice.min_p == 0:
         # Nothing is cut off, so nothing needs an order.
-        return (torch.softmax(row / choice.temperature, 0) / choice.noise).argmax()
+        return (torch.softmax((row - row.max()) / choice.temperature, 0) / choice.noise).argmax()
     values, ids = row.topk(size) if size < row.numel() else row.sort(descending=True, stable=True)
-    p = torch.softmax(values / choice.temperature, 0)
+    p = torch.softmax((values - values[0]) / choice.temperature, 0)
     keep = p >= choice.min_p * p[0]
     p = torch.where(keep, p, 0)
     p = p / p.sum()
