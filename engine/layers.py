@@ -30,12 +30,14 @@ class Part:
     """One weight of a model: rows of several checkpoint tensors stacked in order.
 
     ``shapes`` are those of ``sources`` [rows, columns] (norms: [columns]); ``biases`` belong to the sources.
+    ``digits``: of the int8 form; 2 where one loses most (see :func:`famulus.kernels.pack.quantize_int8`).
     """
 
     kind: Literal["linear", "embedding", "head", "norm"]
     sources: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     biases: tuple[str, ...] = ()
+    digits: int = 1
 
 
 class Model(Protocol):

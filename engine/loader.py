@@ -30,7 +30,7 @@ from famulus.engine.layers import Model, Part
 from famulus.engine.models import family
 from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, torch_int4
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what this file writes changes its meaning."""
 
 STALE = 3600.0
@@ -152,7 +152,7 @@ def _weight(checkpoint: Checkpoint, part: Part, precision: str) -> dict[str, Ten
         packed, scale, minimum = _grid(checkpoint, part, dense)
         found["int4"], found["int4_scales"] = torch_int4(*(_pad_rows(t) for t in (packed, scale, minimum)))
     if "int8" in precision or fine:
-        found["int8"], found["int8_scales"] = quantize_int8(dense)
+        found["int8"], found["int8_scales"] = quantize_int8(dense, part.digits)
     return found
 
 

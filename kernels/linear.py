@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from famulus.kernels.op import Case, op
-from famulus.kernels.pack import Weight, dequantize_int4, quantize_int4, quantize_int8, torch_int4
+from famulus.kernels.pack import FINER, Weight, dequantize_int4, quantize_int4, quantize_int8, torch_int4
 
 INT4_ROWS = 4
 """The largest number of rows that is answered from the int4 form when there is also an int8 form."""
@@ -60,7 +60,10 @@ def _dense_of(w: Weight) -> Tensor:
     if w.dense is not None:
         return w.dense.float()
     if w.int8 is not None and w.int8_scales is not None:
-        return w.int8.float() * w.int8_scales[:, None]
+        exact = w.int8[: w.rows].float()
+        if len(w.int8) > w.rows:
+            exact += w.int8[w.rows :].float() / FINER
+        return exact * w.int8_scales[:, None]
     assert w.int4 is not None and w.int4_scales is not None
     # torch's packing has no public inverse: multiply the identity through its own reference path.
     eye = torch.eye(w.columns, dtype=torch.bfloat16)
@@ -79,7 +82,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             packed, scale, minimum = quantize_int4(dense)
             tiles, scales = torch_int4(packed, scale, minimum)
             values = dequantize_int4(packed, scale, minimum)
-            q8, s8 = quantize_int8(values)
+            q8, s8 = quantize_int8(values, digits=2)
             both = Weight(n, k, "int4+int8", int4=tiles, int4_scales=scales, int8=q8, int8_scales=s8)
             yield Case(f"int4+int8-{rows}x{n}x{k}", (x.bfloat16(), both), 0.02)
 
@@ -136,16 +139,18 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def int8_product(x: Tensor, q: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """``x`` [tokens, columns] with int8 rows ``q`` [rows, columns] → [tokens, rows] in ``dtype``.
+    """``x`` [tokens, columns] with the int8 digits ``q`` [1 or 2 * rows, columns] → [tokens, rows] in ``dtype``.
 
     Worked through in blocks of rows, so that the int32 sums are still in the cache when they are scaled.
     """
-    refinement = _refinement(x.shape[-1])
-    y = torch.empty((x.shape[0], q.shape[0]), dtype=dtype)
+    refinement, rows = _refinement(x.shape[-1]), len(scales)
+    y = torch.empty((x.shape[0], rows), dtype=dtype)
     for start in range(0, x.shape[0], BLOCK_ROWS):
         digits, xs = quantize_rows(x[start : start + BLOCK_ROWS])
-        first, second = torch._int_mm(digits, q.t()).chunk(2)
+        first, second = torch._int_mm(digits, q[:rows].t()).chunk(2)
         product = torch.mul(torch.add(second, first, alpha=refinement, out=second), scales)
+        if len(q) > rows:  # second digit by second digit would change nothing any more
+            product.addcmul_(torch._int_mm(digits[: len(xs)], q[rows:].t()), scales, value=refinement / FINER)
         torch.mul(product, xs.div_(refinement), out=y[start : start + BLOCK_ROWS])
     return y
 

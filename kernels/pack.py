@@ -15,14 +15,17 @@ from torch import Tensor
 GROUP = 32
 """Values that share one scale and minimum."""
 
+FINER = 254
+"""How much less the second int8 digit of a weight counts than the first: what rounding left, in 127 steps each way."""
+
 
 @dataclass(frozen=True)
 class Weight:
     """A linear layer's weight [rows, columns] in one or two forms, and its bias.
 
     ``dense``: [rows, columns] in the compute dtype. ``int4``: torch's processor-dependent packing of the nibbles with
-    ``int4_scales`` [columns/32, rows, 2] bf16 (scale, value of q=8). ``int8`` [rows, columns] with ``int8_scales``
-    [rows] f32. A weight with both quantised forms answers few rows from int4 and many from int8.
+    ``int4_scales`` [columns/32, rows, 2] bf16 (scale, value of q=8). ``int8`` [rows, columns] (twice the rows for two
+    digits) with ``int8_scales`` [rows] f32. A weight with both forms answers few rows from int4 and many from int8.
     """
 
     rows: int
@@ -73,11 +76,18 @@ def dequantize_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
     return values.mul_(scale[..., None]).add_(minimum[..., None]).view(packed.shape[0], -1)
 
 
-def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric per row: [rows, columns] → (int8 [rows, columns], scale f32 [rows])."""
-    weight = weight.float()
-    scale = weight.abs().amax(-1).div_(127).clamp_(min=1e-12)
-    return (weight / scale[:, None]).round_().to(torch.int8), scale
+def quantize_int8(weight: Tensor, digits: int = 1) -> tuple[Tensor, Tensor]:
+    """Symmetric per row: [rows, columns] → (int8 [digits * rows, columns], scale f32 [rows]).
+
+    With two digits ``w ≈ scale * (first + second / FINER)``; the rows of all second digits follow those of the first.
+    """
+    exact = weight.float()
+    scale = exact.abs().amax(-1).div_(127).clamp_(min=1e-12)
+    exact = exact / scale[:, None]
+    first = exact.round()
+    if digits == 1:
+        return first.to(torch.int8), scale
+    return torch.cat([first, exact.sub_(first).mul_(FINER).round_()]).to(torch.int8), scale
 
 
 def torch_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> tuple[Tensor, Tensor]:

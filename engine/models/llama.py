@@ -106,18 +106,20 @@ def parts(args: Args) -> dict[str, Part]:
         at = f"model.layers.{i}"
         rows = args.attention_rows()
 
-        def linear_part(names: tuple[str, ...], shapes: tuple[tuple[int, int], ...], bias: bool, at: str = at) -> Part:
+        def linear_part(
+            names: tuple[str, ...], shapes: tuple[tuple[int, int], ...], bias: bool, digits: int = 1, at: str = at
+        ) -> Part:
             weights = tuple(f"{at}.{n}.weight" for n in names)
-            return Part("linear", weights, shapes, tuple(f"{at}.{n}.bias" for n in names) if bias else ())
+            return Part("linear", weights, shapes, tuple(f"{at}.{n}.bias" for n in names) if bias else (), digits)
 
         qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
         found |= {
             f"{i}.attention_norm": Part("norm", (f"{at}.input_layernorm.weight",), ((hidden,),)),
-            f"{i}.qkv": linear_part(qkv, tuple((r, hidden) for r in rows), args.attention_bias),
+            f"{i}.qkv": linear_part(qkv, tuple((r, hidden) for r in rows), args.attention_bias, digits=2),
             f"{i}.out": linear_part(("self_attn.o_proj",), ((hidden, rows[0]),), args.output_bias),
             f"{i}.mlp_norm": Part("norm", (f"{at}.post_attention_layernorm.weight",), ((hidden,),)),
             f"{i}.gate_up": linear_part(("mlp.gate_proj", "mlp.up_proj"), ((inner, hidden),) * 2, args.mlp_bias),
-            f"{i}.down": linear_part(("mlp.down_proj",), ((hidden, inner),), args.mlp_bias),
+            f"{i}.down": linear_part(("mlp.down_proj",), ((hidden, inner),), args.mlp_bias, digits=2),
         }
     return found
 
