@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
 BIN := .venv/bin
+MODEL := .venv/share/famulus/models/smollm2-135m-instruct/famulus-manifest.json
 MAKEFLAGS += --no-print-directory
 # Two makes at once: the second waits for the set-up of the first. Without flock (macOS) they are not kept apart.
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
@@ -40,7 +41,7 @@ MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
 	@{ $(MADE_HERE); } 2>/dev/null || $(MAKE) .new-venv
 
 .make-ready: .make-venv
-	@$(MAKE) .venv/.model
+	@$(MAKE) --silent $(MODEL)
 
 .PHONY: .new-venv
 .new-venv:
@@ -62,10 +63,11 @@ MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
 	  *) echo "Keeping torch $$torch"; \
 	     sed -e "s/^torch==.*/torch==$$torch/" -e '/^triton==/d' constraints.txt >.venv/constraints.txt ;; \
 	esac
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .venv/constraints.txt --editable '.[dev]'
+	@echo "Installing Famulus and what it needs; the first time this takes some minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .venv/constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv/.model: engine/catalog.toml | .venv/.installed
+$(MODEL): engine/catalog.toml | .venv/.installed
 	@$(BIN)/python -P -m famulus.engine.download --embedded --into .venv
 	@touch $@
 
