@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from famulus.kernels.op import REGISTRY
+from famulus.kernels.check import outcomes, registry
 
-for _family in ("linear", "norm", "rope", "activation", "attention", "sample"):
-    importlib.import_module(f"famulus.kernels.{_family}")
+REGISTRY = registry()
 
 
 def _pairs() -> list[tuple[str, str]]:
@@ -22,19 +23,19 @@ def test_an_implementation_agrees_with_the_reference(operation: str, implementat
     op = REGISTRY[operation]
     chosen = next(i for i in op.implementations if i.name == implementation)
     seed = torch.seed() % (1 << 31)
-    checked = 0
-    for case in op.cases(torch.Generator().manual_seed(seed)):
-        if not chosen.rule(op.key(*case.arguments)):
-            continue
-        got, want = chosen.run(*case.arguments), op.reference(*case.arguments)
-        assert got.shape == want.shape
-        assert got.dtype == want.dtype
-        error = (got.double() - want.double()).abs().max() / want.double().abs().max().clamp(min=1e-30)
-        assert error <= case.tolerance, (
-            f"{operation}/{implementation} {case.name} seed {seed}: relative error {error:.2e}"
-        )
-        checked += 1
-    assert checked, f"no case reaches {operation}/{implementation}"
+    found = list(outcomes(op, chosen, seed))
+    assert found, "no case reaches it"
+    assert not [o for o in found if not o.passed], f"seed {seed}"
+
+
+def test_the_command_explains_and_checks() -> None:
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-P", "-m", "famulus.kernels", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "torch-int4" in run("why", "linear")
+    assert "attention" in run("list")
+    assert ", 0 failed" in run("check", "--seed", "1")
 
 
 def test_forcing_the_reference_is_honoured_and_undone() -> None:
