@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from famulus.engine.channel import frame
+from famulus.engine.threads import worker_environment
 
 READ_AHEAD = 1 << 20
 """Bytes from the worker that are buffered before it has to wait."""
@@ -39,7 +40,10 @@ async def spawn(
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_AHEAD)
         try:
             process = await asyncio.create_subprocess_exec(
-                *command.argv(theirs.fileno()), pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL
+                *command.argv(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                env=worker_environment(),
             )
         except BaseException:
             writer.close()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from famulus.engine.spawn import WorkerCommand, spawn
 from famulus.engine.threads import Governor
 
 
@@ -82,3 +88,26 @@ def test_one_candidate_is_left_alone() -> None:
     machine, governor = _start({2: 0.01}, 2)
     machine.run(governor, 200)
     assert machine.changes == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("chosen", [None, "7"])
+def test_a_worker_is_told_to_sleep_early_unless_the_user_said_otherwise(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("GOMP_SPINCOUNT", chosen)
+
+    async def environment() -> dict[str, str]:
+        process, _, writer = await spawn(WorkerCommand())
+        try:
+            raw = Path(f"/proc/{process.pid}/environ").read_bytes()
+        finally:
+            process.kill()
+            await process.wait()
+            writer.close()
+        return dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if entry)
+
+    assert asyncio.run(environment())["GOMP_SPINCOUNT"] == (chosen or "1000")
