@@ -103,7 +103,7 @@ def test_a_worker_is_told_to_sleep_early_unless_the_user_said_otherwise(
     async def environment() -> dict[str, str]:
         process, _, writer = await spawn(WorkerCommand())
         try:
-            raw = Path(f"/proc/{process.pid}/environ").read_bytes()
+            raw = await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
         finally:
             process.kill()
             await process.wait()
