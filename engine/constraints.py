@@ -145,11 +145,29 @@ class _Spelled:
 class Healing(_Spelled):
     """The answer must begin with the bytes that were cut off the prompt; after them anything goes.
 
-    The model chooses how: one token may write all of them and more, or several tokens a part each.
+    White space may be written in any parts, because what follows decides where it is cut (``"\\n   "`` and
+    ``" return"``). Anything else is written as the tokenizer writes it, or by a token that goes beyond it: with
+    every part allowed, the likeliest first part won although only junk could follow (``")"`` for ``"):"``, then
+    ``":**"``).
     """
 
     def __init__(self, tokenizer: Tokenizer, heal: bytes) -> None:
         super().__init__(tokenizer, [heal], whole=False)
+
+    def allowed(self) -> Allowed | None:
+        """See :class:`Mask`."""
+        if self._free or self._mask is not None or not self._due[0].strip():
+            return super().allowed()
+        rest = self._due[0]
+        mask = np.zeros(self._tokenizer.vocab_size, dtype=np.bool_)
+        mask[self._tokenizer.vocabulary.starting_with(rest)] = True
+        usual = self._tokenizer.encode(rest.decode("utf-8", "replace"))
+        if usual and rest.startswith(self._tokenizer.token_bytes(usual[0])):
+            mask[usual[0]] = True
+        if not mask.any():  # in the middle of a character
+            return super().allowed()
+        self._mask = mask
+        return mask
 
 
 class Names(_Spelled):

@@ -80,6 +80,15 @@ def test_healing_lets_a_token_go_beyond_the_cut(embedded: Tokenizer) -> None:
     assert mask.allowed() is None
 
 
+def test_healing_does_not_cut_a_word_that_is_one_token(embedded: Tokenizer) -> None:
+    """With ")" allowed for "):", the likeliest first part won, and then only ":**" and its like could follow."""
+    allowed = Healing(embedded, b"):").allowed()
+    assert allowed is not None
+    (whole,) = embedded.encode("):")
+    assert allowed[whole]
+    assert not allowed[embedded.encode(")")[0]]
+
+
 def test_a_token_that_is_not_allowed_is_refused(embedded: Tokenizer) -> None:
     mask = Healing(embedded, b" re")
     with pytest.raises(InvalidConstraint, match="not allowed"):
