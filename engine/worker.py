@@ -128,6 +128,11 @@ class Worker:
             self._core.submit(request)
         except FamulusError as error:
             self._send(Failed(request.id, error.code, str(error)))
+        except Exception:
+            # A fault of ours in taking one request ends that request, not everybody's.
+            log.exception("a request could not be taken")
+            self._core.cancel(request.id)
+            self._send(Failed(request.id, FamulusError.code, "The engine failed on this request; engine.log says why."))
 
     def _publish_stats(self, *, idle: bool) -> None:
         # A snapshot by this thread: the heart never looks into structures that a step is changing.

@@ -19,6 +19,7 @@ from famulus.engine.channel import MAX_FRAME, BrokenChannel, WorkerEnd, frame
 from famulus.engine.protocol import (
     Beat,
     Cancel,
+    Detokenize,
     Done,
     Failed,
     Fatal,
@@ -26,6 +27,7 @@ from famulus.engine.protocol import (
     Loading,
     Ready,
     Text,
+    Tokenized,
     encode,
     worker_decoder,
 )
@@ -125,6 +127,16 @@ def test_a_refused_request_fails_alone(start: Start) -> None:
     worker.send(encode(Generate("good", Text("a"), max_tokens=1)))
     assert worker.until(Failed).id == "long"
     assert worker.until(Done).id == "good"
+
+
+def test_a_fault_of_ours_in_one_request_fails_it_alone(start: Start) -> None:
+    worker = start()
+    worker.until(Ready)
+    worker.send(encode(Detokenize("a", [0x110000])))  # the stand-in turns ids into characters without looking
+    failed = worker.until(Failed)
+    assert (failed.id, failed.code) == ("a", "internal")
+    worker.send(encode(Detokenize("b", [65])))
+    assert worker.until(Tokenized).text == "A"
 
 
 def test_cancelling_the_unknown_is_nothing(start: Start) -> None:
