@@ -31,16 +31,20 @@ ShortText = Annotated[str, Meta(max_length=4096)]
 Lane = Literal["key", "chat", "idle"]
 
 
-def check_depth(value: Any) -> None:
-    """Raises ValueError when dictionaries and lists are nested deeper than :data:`MAX_DEPTH`."""
+def check_json(value: Any) -> None:
+    """Raises ValueError for what JSON cannot hold (MessagePack can), and for dictionaries and lists nested deeper than
+    :data:`MAX_DEPTH`."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
+        inside: list[Any] = []
+        for outer in level:
+            if isinstance(outer, dict) and not all(isinstance(key, str) for key in outer):
+                raise ValueError("a key that is not a text")
+            inside += outer.values() if isinstance(outer, dict) else outer
+        strange = next((v for v in inside if not isinstance(v, dict | list | str | int | float | None)), None)
+        if strange is not None:
+            raise ValueError(f"a value that JSON cannot hold ({type(strange).__name__})")
+        level = [v for v in inside if isinstance(v, dict | list)]
         if not level:
             return
     raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
@@ -94,7 +98,7 @@ class Message(Struct, frozen=True):
     tool_call_id: str | None = None
 
     def __post_init__(self) -> None:
-        check_depth(self.tool_calls or [])
+        check_json(self.tool_calls or [])
 
 
 class Chat(Struct, tag="chat", forbid_unknown_fields=True, frozen=True):
@@ -105,7 +109,7 @@ class Chat(Struct, tag="chat", forbid_unknown_fields=True, frozen=True):
     answer_prefix: LongText = ""
 
     def __post_init__(self) -> None:
-        check_depth(self.tools or [])
+        check_json(self.tools or [])
 
 
 Prompt = Text | Tokens | Infill | Chat
@@ -134,16 +138,13 @@ class Constraint(Struct, forbid_unknown_fields=True, frozen=True):
     regex: Annotated[str, Meta(max_length=16384)] | None = None
     grammar: Annotated[str, Meta(max_length=65536)] | None = None
     names: (
-        Annotated[
-            list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=10000)
-        ]
-        | None
+        Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=10000)] | None
     ) = None
 
     def __post_init__(self) -> None:
         if sum(v is not None for v in (self.json_schema, self.regex, self.grammar, self.names)) != 1:
             raise ValueError("a constraint sets exactly one of json_schema, regex, grammar, names")
-        check_depth(self.json_schema or {})
+        check_json(self.json_schema or {})
 
 
 class Generate(Struct, tag="generate", forbid_unknown_fields=True, frozen=True):

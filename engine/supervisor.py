@@ -23,6 +23,7 @@ from famulus.engine.errors import (
     EngineRestarted,
     EngineUnavailable,
     FamulusError,
+    InvalidRequest,
     ModelNotFound,
     Overloaded,
     from_wire,
@@ -37,6 +38,7 @@ from famulus.engine.protocol import (
     ModelInfo,
     Ready,
     encode,
+    request_decoder,
     worker_decoder,
 )
 from famulus.engine.spawn import WorkerCommand, spawn
@@ -125,7 +127,8 @@ class Supervisor:
 
     def open(self, request: Work) -> Ticket:
         """Start ``request``; its events, the error included, come from the ticket. Raises
-        :class:`Overloaded`."""
+        :class:`Overloaded`, and :class:`InvalidRequest` for fields out of the protocol's bounds."""
+        check(request)
         queued = self._writer.transport.get_write_buffer_size() if self._writer is not None else 0
         if self.open_requests >= MAX_OPEN or queued > MAX_QUEUED_BYTES:
             raise Overloaded(
@@ -336,6 +339,17 @@ class Supervisor:
 def unknown_model(wanted: str, served: str) -> ModelNotFound:
     """The error for a model name that is not the served one."""
     return ModelNotFound(f"This engine serves {served!r}, not {wanted[:80]!r}.", fix=f"Ask for {served!r}.")
+
+
+def check(request: Work) -> None:
+    """Refuse what the worker could not read, whichever route built it: one such message would end the worker, and
+    with it everybody's requests. Raises :class:`InvalidRequest`."""
+    try:
+        request_decoder.decode(encode(request))
+    except OverflowError:
+        raise InvalidRequest("A number in the request has more than 64 bits.") from None
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{error}.") from None
 
 
 def _deadline(request: Work) -> float | None:

@@ -78,9 +78,9 @@ class ChatBody(Struct):
     stop: fields.Stop = None
     seed: int | None = None
     temperature: fields.Temperature | None = None
-    top_p: fields.TopP | None = None
+    top_p: fields.Probability | None = None
     top_k: fields.TopK | None = None
-    min_p: fields.TopP | None = None
+    min_p: fields.Probability | None = None
     repetition_penalty: fields.Penalty | None = None
     logit_bias: fields.Bias | None = None
     logprobs: bool | None = None
@@ -114,9 +114,7 @@ def _message(message: ChatMessage) -> Message:
     if isinstance(content, list):
         strange = [part.type for part in content if part.type != "text" or part.text is None]
         if strange:
-            raise InvalidRequest(
-                f"Message parts of type {strange[0]!r} are not understood.", fix="Send text."
-            )
+            raise InvalidRequest(f"Message parts of type {strange[0]!r} are not understood.", fix="Send text.")
         content = "".join(part.text or "" for part in content)
     return Message(message.role, content, message.name, message.tool_calls, message.tool_call_id)
 
@@ -188,9 +186,7 @@ class _Run:
                     yield self._chunk(event.index, {"content": event.text}, event.logprobs)
                 case Finish():
                     yield self._chunk(event.index, {}, reason=event.reason)
-                case Done() if (
-                    self._body.stream_options is not None and self._body.stream_options.include_usage
-                ):
+                case Done() if self._body.stream_options is not None and self._body.stream_options.include_usage:
                     usage = fields.usage_json([event.usage])
                     yield encode_json(self._object("chat.completion.chunk", []) | {"usage": usage})
         yield b"[DONE]"
@@ -227,4 +223,5 @@ class _Run:
 
 
 def _score(text: str, logprob: float | None) -> dict[str, Any]:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+    # A token that holds a part of a character is shown by its stand-in, whose bytes are not the token's.
+    return {"token": text, "logprob": logprob, "bytes": None if "\ufffd" in text else list(text.encode())}

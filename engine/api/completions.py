@@ -58,9 +58,9 @@ class CompletionBody(Struct):
     stop: fields.Stop = None
     seed: int | None = None
     temperature: fields.Temperature | None = None
-    top_p: fields.TopP | None = None
+    top_p: fields.Probability | None = None
     top_k: fields.TopK | None = None
-    min_p: fields.TopP | None = None
+    min_p: fields.Probability | None = None
     repetition_penalty: fields.Penalty | None = None
     logit_bias: fields.Bias | None = None
 
@@ -79,9 +79,7 @@ class Completions:
         body = await self._services.reader.read(request, CompletionBody)
         prompts = _prompts(body)
         if (body.best_of or 1) > (body.n or 1):
-            raise InvalidRequest(
-                "best_of is not supported beyond n.", fix="Ask for n choices and choose yourself."
-            )
+            raise InvalidRequest("best_of is not supported beyond n.", fix="Ask for n choices and choose yourself.")
         model = await self._services.model(body.model)
         run = _Run(self._services, body, prompts, model.id)
         if body.stream:

@@ -14,7 +14,7 @@ Name = Annotated[str, Meta(max_length=256)]
 Count = Annotated[int, Meta(ge=0, le=1 << 17)]
 Choices = Annotated[int, Meta(ge=1, le=32)]
 Temperature = Annotated[float, Meta(ge=0, le=5)]
-TopP = Annotated[float, Meta(ge=0, le=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
 TopK = Annotated[int, Meta(ge=-1, le=1 << 20)]
 Penalty = Annotated[float, Meta(ge=0.1, le=10)]
 Bias = Annotated[

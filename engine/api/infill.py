@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from famulus.engine.api import fields
 from famulus.engine.api.answering import EventStream, Json, Watched
-from famulus.engine.api.services import Services
+from famulus.engine.api.services import Services, sampling
 from famulus.engine.errors import from_wire
 from famulus.engine.protocol import (
     Delta,
@@ -24,7 +24,6 @@ from famulus.engine.protocol import (
     Infill,
     LongText,
     Piece,
-    Sampling,
     ShortText,
     Timing,
     Usage,
@@ -60,8 +59,8 @@ class InfillBody(Struct):
     seed: int | None = None
     temperature: fields.Temperature | None = None
     top_k: fields.TopK | None = None
-    top_p: fields.TopP | None = None
-    min_p: fields.TopP | None = None
+    top_p: fields.Probability | None = None
+    min_p: fields.Probability | None = None
     repeat_penalty: fields.Penalty | None = None
     t_max_predict_ms: Annotated[int, Meta(ge=0, le=86_400_000)] | None = None
 
@@ -95,12 +94,12 @@ def _generate(id: str, body: InfillBody) -> Generate:
             pieces=[Piece(extra.filename, extra.text) for extra in body.input_extra],
         ),
         max_tokens=tokens,
-        sampling=Sampling(
+        sampling=sampling(
             temperature=body.temperature or 0.0,
-            top_k=max(body.top_k or 0, 0),
-            top_p=body.top_p or 1.0,
-            min_p=body.min_p or 0.0,
-            repetition_penalty=body.repeat_penalty or 1.0,
+            top_k=body.top_k,
+            top_p=body.top_p,
+            min_p=body.min_p,
+            repetition_penalty=body.repeat_penalty,
             seed=body.seed if body.seed is not None and body.seed >= 0 else None,
         ),
         stop=fields.stops(body.stop),

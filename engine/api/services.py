@@ -13,6 +13,9 @@ from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import ModelInfo, Sampling, Status
 from famulus.engine.supervisor import Supervisor, unknown_model
 
+LEAST_TOP_P = 1e-6
+"""What a top_p of 0 means: the likeliest token alone."""
+
 
 @dataclass
 class Services:
@@ -56,7 +59,7 @@ def sampling(
     return Sampling(
         temperature=1.0 if temperature is None else temperature,
         top_k=max(top_k or 0, 0),
-        top_p=top_p or 1.0,
+        top_p=1.0 if top_p is None else max(top_p, LEAST_TOP_P),
         min_p=min_p or 0.0,
         repetition_penalty=repetition_penalty or 1.0,
         seed=seed % (1 << 62) if seed is not None else None,
