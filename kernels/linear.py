@@ -8,6 +8,7 @@ Bytes that bound decode (one row): the weight, 0.5 + 4/32 bytes per value in int
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -117,8 +118,31 @@ def _linear_int4(x: Tensor, w: Weight) -> Tensor:
     return y.to(x.dtype)
 
 
+@cache
+def largest_digit() -> int:
+    """The largest digit of an activation with which this processor's integer products are exact.
+
+    Without VNNI (before Ice Lake, Zen 4), oneDNN shifts the left operand to 0..255 and adds pairs of products in 16
+    bits, which saturate silently: 255 * 127 * 2 does not fit, 255 * 64 * 2 does. So it is tried, not guessed.
+    """
+    most = torch.full((32, 64), 127, dtype=torch.int8)
+    exact = bool((torch._int_mm(most, most.t()) == 64 * 127 * 127).all())
+    return 127 if exact else 64
+
+
+def _integer_product(digits: Tensor, q: Tensor) -> Tensor:
+    """[tokens, columns] x [rows, columns], int8 → [tokens, rows] int32, exact for digits up to the largest."""
+    if largest_digit() == 127:
+        return torch._int_mm(digits, q.t())
+    return torch._int_mm(q, digits.t()).t()  # the small operand must be the right one
+
+
 def _refinement(columns: int) -> int:
-    """How many times finer the second digit of an activation is; bounded so that no int32 sum can overflow."""
+    """How many times finer the second digit of an activation is; bounded so that no int32 sum can overflow.
+
+    Both digits together are at most ``127 * refinement`` and a weight's 127, so a sum stays below
+    ``columns * 127 * 127 * refinement < 2**31`` (for up to 130,000 columns).
+    """
     return 1 << min(7, max(0, ((1 << 31) // (127 * 128 * columns)).bit_length() - 1))
 
 
@@ -131,7 +155,7 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     result does not depend on what else is in the batch.
     """
     exact = x.float()
-    scale = exact.abs().amax(-1, True).div_(127).clamp_(min=1e-12)
+    scale = exact.abs().amax(-1, True).div_(largest_digit()).clamp_(min=1e-12)
     exact = exact / scale
     first = exact.round()
     second = exact.sub_(first).mul_(_refinement(x.shape[-1])).round_()
@@ -147,10 +171,10 @@ def int8_product(x: Tensor, q: Tensor, scales: Tensor, dtype: torch.dtype) -> Te
     y = torch.empty((x.shape[0], rows), dtype=dtype)
     for start in range(0, x.shape[0], BLOCK_ROWS):
         digits, xs = quantize_rows(x[start : start + BLOCK_ROWS])
-        first, second = torch._int_mm(digits, q[:rows].t()).chunk(2)
+        first, second = _integer_product(digits, q[:rows]).chunk(2)
         product = torch.mul(torch.add(second, first, alpha=refinement, out=second), scales)
         if len(q) > rows:  # second digit by second digit would change nothing any more
-            product.addcmul_(torch._int_mm(digits[: len(xs)], q[rows:].t()), scales, value=refinement / FINER)
+            product.addcmul_(_integer_product(digits[: len(xs)], q[rows:]), scales, value=refinement / FINER)
         torch.mul(product, xs.div_(refinement), out=y[start : start + BLOCK_ROWS])
     return y
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -59,3 +60,25 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
     rows = torch.randn(9, 96, generator=g).bfloat16()
     loud = torch.cat([rows, 1000 * torch.randn(3, 96, generator=g).bfloat16()])
     assert torch.equal(linear.linear(rows, weight), linear.linear(loud, weight)[:9])
+
+
+SATURATING = """
+import torch
+from famulus.kernels.linear import int8_product
+from famulus.kernels.pack import quantize_int8
+for tokens, rows, columns in ((1, 48, 64), (70, 96, 576), (5, 33, 1536)):
+    x, w = torch.rand(tokens, columns) + 1, torch.rand(rows, columns) + 1
+    wanted = x.double() @ w.double().t()
+    q, scales = quantize_int8(w, digits=2)
+    error = (int8_product(x, q, scales, torch.float32) - wanted).abs().max() / wanted.max()
+    assert error < 3e-4, (tokens, rows, columns, float(error))
+"""
+
+
+@pytest.mark.parametrize("instructions", ["ALL", "AVX512_CORE", "AVX2"])
+def test_integer_products_are_exact_on_processors_that_add_pairs_in_16_bits(instructions: str) -> None:
+    """Without VNNI, sums of two products of full digits saturate silently (large values of one sign show it)."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions}
+    command = [sys.executable, "-P", "-c", SATURATING]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
