@@ -1,24 +1,28 @@
 """What the core is working on: one task a request, turning rows of a step into events.
 
-A task owns the sequences it gave to the scheduler and knows when it is over. It sees tokens and log-probabilities, not
-tensors.
+A task owns the sequences it gave to the scheduler and knows when it is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from famulus.engine.endings import Ending
 from famulus.engine.prompt import Rendered
 from famulus.engine.protocol import (
     Delta,
     Done,
+    Embed,
     Event,
     Finish,
     Generate,
     PromptScores,
+    Score,
     Timing,
     TokenLogprob,
     Usage,
@@ -41,6 +45,35 @@ def token_logprob(tokenizer: Tokenizer, token: int, scores: Scores | None) -> To
 
 
 @dataclass
+class Scoring:
+    """A :class:`Score` in progress."""
+
+    request: Score
+    scores: list[TokenLogprob] = field(default_factory=list)
+
+
+@dataclass
+class Embedding:
+    """An :class:`Embed` in progress: per sequence id its place and the sum of its hidden states."""
+
+    request: Embed
+    places: dict[int, int] = field(default_factory=dict)
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    vectors: dict[int, list[float]] = field(default_factory=dict)
+    tokens: int = 0
+
+    def add(self, sequence: Sequence, place: int) -> None:
+        """``sequence`` is the text at ``place``."""
+        self.places[sequence.id] = place
+        self.sums[sequence.id] = torch.zeros(1)
+        self.tokens += sequence.prompt
+
+    def ended(self, sequence: Sequence) -> None:
+        """All rows of ``sequence`` are summed: its direction is the vector."""
+        self.vectors[self.places[sequence.id]] = F.normalize(self.sums.pop(sequence.id), dim=0).tolist()
+
+
+@dataclass
 class Candidate:
     """One of the ``n`` answers of a generation."""
 
@@ -54,7 +87,8 @@ class Candidate:
 
 
 class Generation:
-    """A :class:`Generate` in progress; ``open`` maps the ids of live sequences to their candidates."""
+    """A :class:`Generate` in progress. ``open`` maps the ids of live sequences to their candidates; ``scores`` are
+    those of the prompt, if asked for."""
 
     def __init__(
         self,
@@ -68,36 +102,29 @@ class Generation:
         self.request = request
         self.limit = limit
         self.open: dict[int, Candidate] = {}
+        self.scores: list[TokenLogprob] = []
         self.rendered = rendered
         self._tokenizer, self._model = tokenizer, model
         self._arrival = arrival
         self._started: float | None = None
         self._first: float | None = None
         self._usage = Usage()
-        self._prompt_scores: list[TokenLogprob] = []
-        self._prompt_told = False
 
     def candidate(self, index: int, sampler: Sampler) -> Candidate:
         """A fresh candidate; register it in ``open`` under its sequence's id."""
         text = Detokenizer(self._tokenizer, skip=len(self.rendered.heal))
         return Candidate(index, sampler, text, Ending(self.rendered.ending, self.request.stop))
 
-    def begun(self, sequence: Sequence) -> None:
-        """The prompt is computed: note the times and what came from the cache."""
-        if self._started is None:
-            self._started = sequence.started
-            self._usage = Usage(sequence.prompt, sequence.cached, 0)
-
-    def prompt_rows(self, tokens: Rows[int], scores: Rows[Scores]) -> None:
-        """Log-probabilities of prompt ``tokens`` (not its first), in order."""
-        self._prompt_scores += [token_logprob(self._tokenizer, t, s) for t, s in zip(tokens, scores, strict=True)]
-
-    def prompt_done(self, prompt: Rows[int]) -> list[Event]:
-        """The whole prompt was scored; after a pre-emption it may be so twice, and is told once."""
-        if not self.request.prompt_logprobs or self._prompt_told:
+    def prompt_done(self, sequence: Sequence) -> list[Event]:
+        """The prompt is computed: note the times and what came from the cache, and tell its scores if asked for.
+        After a pre-emption it is so once more, which changes nothing."""
+        if self._started is not None:
             return []
-        self._prompt_told = True
-        return [PromptScores(self.request.id, [token_logprob(self._tokenizer, prompt[0], None), *self._prompt_scores])]
+        self._started = sequence.started
+        self._usage = Usage(sequence.prompt, sequence.cached, 0)
+        if not self.request.prompt_logprobs:
+            return []
+        return [PromptScores(self.request.id, [token_logprob(self._tokenizer, sequence.tokens[0], None), *self.scores])]
 
     def take(self, sequence: Sequence, token: int, scores: Scores | None, now: float) -> list[Event]:
         """``token`` was sampled for ``sequence``: new text, and the end of the candidate if this is it."""
@@ -107,24 +134,24 @@ class Generation:
         candidate.tokens += 1
         self._usage = Usage(self._usage.prompt, self._usage.cached, self._usage.generated + 1)
         if token in self.rendered.stop_ids and not self.request.ignore_eos:
-            return self.end(sequence, "stop", now)
+            return self.end(sequence.id, "stop", now)
         if scores is not None:
             candidate.logprobs.append(token_logprob(self._tokenizer, token, scores))
         candidate.unsent += 1
         shown, over = candidate.ending.push(candidate.text.push(token))
         events = self._delta(candidate, shown)
         if over:
-            return events + self.end(sequence, "stop", now)
+            return events + self.end(sequence.id, "stop", now)
         mask = candidate.sampler.mask
         if mask is not None and mask.finished:
-            return events + self.end(sequence, "stop", now)
+            return events + self.end(sequence.id, "stop", now)
         if candidate.tokens >= self.limit:
-            return events + self.end(sequence, "length", now)
+            return events + self.end(sequence.id, "length", now)
         return events
 
-    def end(self, sequence: Sequence, reason: Literal["stop", "length"], now: float) -> list[Event]:
-        """The candidate of ``sequence`` is over; with the last one so is the request."""
-        candidate = self.open.pop(sequence.id)
+    def end(self, sequence: int, reason: Literal["stop", "length"], now: float) -> list[Event]:
+        """The candidate of the sequence with this id is over; with the last one so is the request."""
+        candidate = self.open.pop(sequence)
         rest, over = candidate.ending.push(candidate.text.flush())
         if not over:
             rest += candidate.ending.flush()
@@ -148,3 +175,6 @@ class Generation:
             return round(1000 * ((now if moment is None else moment) - self._arrival), 3)
 
         return Timing(since(self._started), since(self._first), since(now))
+
+
+Task = Generation | Scoring | Embedding
