@@ -44,6 +44,9 @@ def encode(text: str) -> list[int]:
 
 
 def decode(tokens: list[int]) -> str:
+    """Raises :class:`InvalidRequest` for what is no character, as the real core does for what is no token."""
+    if any(token > 0x10FFFF or 0xD800 <= token < 0xE000 for token in tokens):
+        raise InvalidRequest("There is no such token.")
     return "".join(map(chr, tokens))
 
 
@@ -86,7 +89,7 @@ class Core:
             case Generate():
                 prompt = self._prompt(request.prompt)
                 if request.constraint is not None and request.constraint.json_schema is not None:
-                    prompt += f"{{{request.constraint.json_schema['type']}}}"
+                    prompt += f"{{{request.constraint.json_schema.get('type')}}}"
                 if len(prompt) > self.info.context:
                     raise InvalidRequest("The prompt is too long.")
                 self._runs[request.id] = _Run(request, prompt)
@@ -111,7 +114,8 @@ class Core:
             case Infill():
                 return prompt.prefix + "<hole>" + prompt.suffix + "".join(f"<{p.path}>" for p in prompt.pieces)
             case Chat():
-                tools = [f"[{tool['function']['name']}]" for tool in prompt.tools or []]
+                functions = [tool.get("function") for tool in prompt.tools or []]
+                tools = [f"[{function.get('name')}]" for function in functions if isinstance(function, dict)]
                 return "".join([*(f"{m.role}:{m.content};" for m in prompt.messages), *tools])
         raise InvalidRequest("no such prompt")
 
