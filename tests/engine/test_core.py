@@ -472,6 +472,24 @@ def test_a_request_is_cancelled_in_the_middle_of_a_step_that_others_need(make: M
     assert_rest(core)
 
 
+def test_an_id_that_is_cancelled_and_used_again_within_a_step_means_the_new_request(
+    make: Make, reference: Reference
+) -> None:
+    core = make()
+    core.submit(greedy("other", tiny.prompt(20, 7), 6))
+    core.submit(greedy("a", tiny.prompt(20, 1), 6))
+
+    def replace() -> None:
+        if core.stats()["steps"] == 2 and core.stats()["cancelled"] == 0:
+            core.cancel("a")
+            core.submit(greedy("a", tiny.prompt(15, 2), 6))
+
+    found = drain(core, replace)
+    assert found["other"].tokens() == reference.greedy(tiny.prompt(20, 7), 6)
+    assert found["a"].tokens() == reference.greedy(tiny.prompt(20, 1), 6)[:2] + reference.greedy(tiny.prompt(15, 2), 6)
+    assert_rest(core)
+
+
 def test_a_step_that_nobody_needs_any_more_is_abandoned(make: Make, reference: Reference) -> None:
     core, prompt = make(), tiny.prompt(60, 1)
     core.submit(greedy("a", prompt))
@@ -714,6 +732,23 @@ def test_an_embedding_is_the_normalised_mean_of_the_last_hidden_states(
             )
         assert found.usage.prompt == sum(len(tokenizer.encode(t)) for t in texts)
     assert_rest(core)
+
+
+def test_an_embedding_that_is_interrupted_counts_each_token_once(
+    make: Make, reference: Reference, tokenizer: Tokenizer
+) -> None:
+    core = make(SMALL, pages=8)
+    counts = preemptions(core)
+    text = "the low hum of a longer text, in more chunks than one and pages as well, to be sure of an interruption"
+    core.submit(Embed("e", [text]))
+    for _ in range(3):
+        core.step(idle)
+    core.submit(greedy("key", tiny.prompt(70), 50, lane="key"))
+    [found] = drain(core)["e"].events
+    assert sum(counts)
+    assert isinstance(found, Embedded)
+    wanted = embedding(reference, tokenizer.encode(text))
+    torch.testing.assert_close(torch.tensor(found.vectors[0]), wanted, atol=1e-5, rtol=1e-4)
 
 
 # Endings and sampling.
