@@ -52,6 +52,7 @@ class Core:
         self._tasks: dict[str, Task] = {}
         self._ready: list[Event] = []
         self._ids = count(1)
+        self._polled = 0.0  # seconds of the current step spent on the inbox: rendering a prompt says nothing of threads
         self._counts = dict.fromkeys(
             ("steps", "aborted_steps", "unwanted_chunks", "computed_tokens", "generated_tokens", "cancelled"), 0.0
         )
@@ -225,13 +226,13 @@ class Core:
             events += self._publisher.full(sequence)
         if not plan.chunks:
             return events
-        started = time.perf_counter()
+        started, self._polled = time.perf_counter(), 0.0
         try:
             hidden = self._runner.forward(plan, self._between(plan, poll))
         except StepAborted:
             self._counts["aborted_steps"] += 1
             return events
-        self._judge_threads(plan, time.perf_counter() - started)
+        self._judge_threads(plan, time.perf_counter() - started - self._polled)
         self._counts["steps"] += 1
         self._counts["computed_tokens"] += sum(c.count for c in plan.chunks)
         return events + self._publisher.publish(plan, hidden)
@@ -250,7 +251,9 @@ class Core:
             nonlocal layer
             self.progress += 1
             if layer % LAYER_GROUP == 0:
+                asked = time.perf_counter()
                 poll()
+                self._polled += time.perf_counter() - asked
                 if not plan.wanted:
                     raise StepAborted
             layer += 1

@@ -42,7 +42,7 @@ class Plan:
 @dataclass(frozen=True)
 class Size:
     """What a plan needs to know of a model: ``parameters`` outside the embedding, ``embedding`` values, ``context``
-    tokens, ``kv_bytes`` per token of context."""
+    tokens, ``kv_bytes`` per token of context in 16 bits."""
 
     parameters: int
     embedding: int
@@ -76,7 +76,8 @@ def thread_counts() -> list[int]:
 
 def weight_bytes(size: Size, precision: str) -> int:
     """Memory of the weights in ``precision``."""
-    per_value = {"int4+int8": 1.625, "int4": 0.625, "int8": 1.0, "bf16": 2.0, "fp32": 4.0}[precision]
+    # Query, key, value and the way down have two int8 digits: some 40 % of the values outside the embedding.
+    per_value = {"int4+int8": 2.025, "int4": 0.625, "int8": 1.4, "bf16": 2.0, "fp32": 4.0}[precision]
     table = {"bf16": 2, "fp32": 4}.get(precision, 1)
     return int(size.parameters * per_value) + size.embedding * table
 
@@ -90,14 +91,15 @@ def select(settings: Settings, size: Size) -> Plan:
 
     device, why = _device(settings)
     note("device", device, why)
-    room = memory() if device == "cpu" else torch.cuda.mem_get_info()[0]
-    precision, why = _precision(settings, size, device, room)
+    room = memory()
+    precision, why = _precision(settings, size, room)
     note("precision", precision, why)
-    threads, why = _threads(settings, device)
+    threads, why = _threads(settings)
     note("threads", threads, why)
-    tokens, why = _cache(settings, size, room - weight_bytes(size, precision))
+    per_token = size.kv_bytes * (2 if precision == "fp32" else 1)
+    tokens, why = _cache(settings, size.context, per_token, room - weight_bytes(size, precision))
     note("KV cache", f"{tokens} tokens", why)
-    speed = _prompt_speed(size, precision, device)
+    speed = _prompt_speed(size, precision)
     chunk = _whole(speed * 0.25, 64, 512)
     note(
         "prompt chunk",
@@ -113,21 +115,23 @@ def select(settings: Settings, size: Size) -> Plan:
 
 
 def _device(settings: Settings) -> tuple[str, str]:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InvalidRequest("The settings ask for a GPU, and torch finds none.", fix="Set device to auto.")
-    if settings.device != "cpu" and torch.cuda.is_available():
-        return "cuda", f"torch finds {torch.cuda.get_device_name()}"
+    found = torch.cuda.is_available()
+    if settings.device == "cuda":
+        why = "this version computes on the processor only" if found else "torch finds none"
+        raise InvalidRequest(f"The settings ask for a GPU, and {why}.", fix="Set device to auto.")
     if settings.device == "cpu":
         return "cpu", "from the settings"
+    if found:
+        return "cpu", f"torch finds {torch.cuda.get_device_name()}, which this version does not use yet"
     return "cpu", f"torch {torch.__version__} finds no GPU"
 
 
-def _precision(settings: Settings, size: Size, device: str, room: int) -> tuple[str, str]:
+def _precision(settings: Settings, size: Size, room: int) -> tuple[str, str]:
     wanted = {"int4": ["int4+int8", "int4"]}.get(settings.precision, [settings.precision])
     reason = "from the settings"
     if settings.precision == "auto":
-        wanted = ["bf16"] if device == "cuda" else ["int4+int8", "int4"]
-        reason = "as trained" if device == "cuda" else "4 bits for decoding, 8 bits for prompts (integer products)"
+        wanted = ["int4+int8", "int4"]
+        reason = "4 bits for decoding, 8 bits for prompts (integer products)"
     for precision in wanted:
         # The second copy for prompts is a luxury: it may take a quarter of the memory, the model itself nearly all.
         share = 0.25 if precision == "int4+int8" else 0.9
@@ -140,12 +144,10 @@ def _precision(settings: Settings, size: Size, device: str, room: int) -> tuple[
     )
 
 
-def _threads(settings: Settings, device: str) -> tuple[int, str]:
+def _threads(settings: Settings) -> tuple[int, str]:
     if settings.threads:
         torch.set_num_threads(settings.threads)
         return settings.threads, "from the settings"
-    if device != "cpu":
-        return 1, "the GPU computes"
     g = torch.Generator().manual_seed(0)
     weight = make_weight(torch.randn(3072, 576, generator=g), "int4", torch.bfloat16)
     x = torch.randn(1, 576, generator=g).bfloat16()
@@ -170,10 +172,8 @@ def _timed(threads: int, run: Callable[[], object], seconds: float = 0.04) -> fl
     return (time.perf_counter() - start) / runs
 
 
-def _prompt_speed(size: Size, precision: str, device: str) -> float:
+def _prompt_speed(size: Size, precision: str) -> float:
     """Prompt tokens/s to expect: one layer-sized product measured, scaled by the parameters, halved for the rest."""
-    if device != "cpu":
-        return 20_000.0
     form = "int8" if "int8" in precision else "int4" if precision == "int4" else "dense"
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     weight = make_weight(torch.randn(1024, 576), form, dtype)
@@ -182,13 +182,13 @@ def _prompt_speed(size: Size, precision: str, device: str) -> float:
     return 0.5 / (per_value * size.parameters)
 
 
-def _cache(settings: Settings, size: Size, room: int) -> tuple[int, str]:
+def _cache(settings: Settings, context: int, per_token: int, room: int) -> tuple[int, str]:
     if settings.kv_cache_tokens:
         return max(settings.kv_cache_tokens, PAGE) // PAGE * PAGE, "from the settings"
     # Memory is only taken as tokens arrive; a tenth of what is free, at least one whole context where that fits.
-    tokens = min(max(room // 10, min(512 << 20, room // 2)) // size.kv_bytes, 2 * size.context)
+    tokens = min(max(room // 10, min(512 << 20, room // 2)) // per_token, 2 * context)
     tokens = max(int(tokens) // PAGE * PAGE, 64 * PAGE)
-    return tokens, f"{tokens * size.kv_bytes / 1e6:.0f} MB at most, taken as tokens arrive"
+    return tokens, f"{tokens * per_token / 1e6:.0f} MB at most, taken as tokens arrive"
 
 
 def _whole(value: float, low: int, high: int) -> int:

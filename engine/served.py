@@ -49,8 +49,7 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
     """
     torch.set_grad_enabled(False)
     progress("choosing the model")
-    active = None if torch.cuda.is_available() else CPU_ACTIVE
-    choice = Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=active)
+    choice = Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=CPU_ACTIVE)
     progress(f"reading {choice.entry.id}")
     checkpoint = open_checkpoint(choice.path)
     size = model_size(checkpoint)
@@ -70,8 +69,7 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
         licence=choice.entry.licence,
     )
     pages = plan.cache_tokens // hardware.PAGE
-    adaptive = plan.device == "cpu" and not settings.threads
-    candidates = hardware.thread_counts() if adaptive else [plan.threads]
+    candidates = [plan.threads] if settings.threads else hardware.thread_counts()
     return Served(
         runner=Runner.create(model, pages),
         tokenizer=tokenizer,

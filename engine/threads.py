@@ -16,6 +16,8 @@ SPIN = 1000
 
 PROBE_STEPS = 3
 """Steps of a trial; its best one counts, since the first with another number of threads is slow."""
+FOREIGN_STEPS = 16
+"""Steps of other kinds after which a trial is given up: its own kind of work may never come again."""
 PATIENCE = 8, 4096
 """Steps between two trials while nothing changes: doubled from the first to the second with every vain one."""
 ALARM, DISASTER = 1.6, 4.0
@@ -42,6 +44,7 @@ def worker_environment() -> dict[str, str]:
 class _Trial:
     threads: int
     left: int = PROBE_STEPS
+    foreign: int = FOREIGN_STEPS
     best: float = float("inf")
 
 
@@ -71,6 +74,8 @@ class Governor:
         if self._trial is not None:
             if kind == self._kind:
                 self._tried(self._trial, seconds)
+            else:
+                self._passed(self._trial)
             return
         usual = self._usual.setdefault(kind, seconds)
         self._slow = self._slow + 1 if seconds > ALARM * usual else 0
@@ -90,6 +95,12 @@ class Governor:
         self._trial, self._kind = _Trial(near[self._trials % len(near)]), kind
         self._since = self._slow = 0
         self.apply(self._trial.threads)
+
+    def _passed(self, trial: _Trial) -> None:
+        trial.foreign -= 1
+        if trial.foreign == 0:
+            self._trial = None
+            self.apply(self.current)
 
     def _tried(self, trial: _Trial, seconds: float) -> None:
         usual = self._usual[self._kind]

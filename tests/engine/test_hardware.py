@@ -11,6 +11,7 @@ import torch
 from famulus.engine import hardware
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.hardware import PAGE, Plan, Size
+from famulus.engine.models.llama import Args, parts, tiny
 from famulus.engine.settings import Settings
 
 SMALL = Size(parameters=106_000_000, embedding=28_000_000, context=8192, kv_bytes=23_040)
@@ -166,7 +167,34 @@ def test_the_machine_is_described_in_one_line() -> None:
 
 @pytest.mark.parametrize(
     ("precision", "wanted"),
-    [("fp32", 134e6 * 4), ("bf16", 134e6 * 2), ("int8", 134e6), ("int4", 106e6 * 0.625 + 28e6)],
+    [("fp32", 134e6 * 4), ("bf16", 134e6 * 2), ("int8", 106e6 * 1.4 + 28e6), ("int4", 106e6 * 0.625 + 28e6)],
 )
 def test_the_weights_take_what_their_precision_says(precision: str, wanted: float) -> None:
     assert hardware.weight_bytes(SMALL, precision) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "inner", "heads", "kv_heads", "layers"), [(576, 1536, 9, 3, 30), (3584, 18944, 28, 4, 28)]
+)
+def test_the_second_digits_of_the_int8_form_are_counted(
+    hidden: int, inner: int, heads: int, kv_heads: int, layers: int
+) -> None:
+    """SmolLM2-135M and Qwen2.5-Coder-7B: what is packed, part by part, is what the plan reckons with."""
+    shape = {"hidden_size": hidden, "intermediate_size": inner, "num_attention_heads": heads}
+    sizes = {"num_key_value_heads": kv_heads, "head_dim": hidden // heads, "num_hidden_layers": layers}
+    linears = [p for p in parts(Args.from_config({**tiny(), **shape, **sizes})).values() if p.kind == "linear"]
+    values = sum(rows * columns for p in linears for rows, columns in p.shapes)  # type: ignore[misc]
+    packed = sum(p.digits * rows * columns for p in linears for rows, columns in p.shapes)  # type: ignore[misc]
+    assert hardware.weight_bytes(Size(values, 0, 2048, 1), "int8") == pytest.approx(packed, rel=0.05)
+
+
+def test_a_gpu_is_named_but_not_claimed(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing moves tensors to a GPU yet, so no plan may say that it computes there."""
+    memory(16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
+    made = plan(device="auto")
+    assert made.device == "cpu"
+    assert "H100" in row(made, "device")[1]
+    with pytest.raises(InvalidRequest, match="processor only"):
+        plan(device="cuda")

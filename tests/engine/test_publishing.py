@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,3 +151,13 @@ def test_generated_tokens_are_counted_for_every_candidate(make: Callable[[float]
     *_, done = run(core, Generate("a", Text("low "), n=3, max_tokens=5, ignore_eos=True))
     assert isinstance(done, Done)
     assert core.stats()["generated_tokens"] == done.usage.generated == 15
+
+
+def test_a_step_is_judged_without_the_time_spent_on_new_requests(make: Callable[[float], Core]) -> None:
+    """Rendering somebody's prompt between two layers says nothing about the number of threads."""
+    core, seen = make(0), []
+    core._governor.observe = lambda kind, seconds: seen.append(seconds)  # type: ignore[method-assign]
+    core.submit(Generate("a", Tokens([1]), max_tokens=1))
+    core.step(lambda: time.sleep(1))
+    assert len(seen) == 1
+    assert 0 < seen[0] < 0.5

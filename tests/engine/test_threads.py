@@ -84,6 +84,15 @@ def test_it_ends_near_the_best_of_its_neighbours(times: dict[int, float], data: 
     assert machine.threads in times
 
 
+def test_a_trial_whose_kind_of_work_never_comes_again_is_given_up() -> None:
+    machine, governor = _start({1: 0.3, 2: 0.009}, 2)
+    machine.run(governor, 7, "prompt")
+    machine.run(governor, 1, "prompt")
+    assert machine.threads == 1, "no trial began: the test is too easy"
+    machine.run(governor, 40)
+    assert machine.threads == governor.current == 2
+
+
 def test_one_candidate_is_left_alone() -> None:
     machine, governor = _start({2: 0.01}, 2)
     machine.run(governor, 200)
