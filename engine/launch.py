@@ -27,6 +27,7 @@ START_SECONDS = 20.0
 POLL_SECONDS = 0.02
 LOG_BYTES = 4 << 20
 EXIT_ALREADY_RUNNING = 4
+"""Exit status of a server that finds another one running."""
 
 
 class UnixConnection(http.client.HTTPConnection):

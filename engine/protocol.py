@@ -377,10 +377,8 @@ class Status(Struct, frozen=True):
 
 
 FromWorker = Event | Loading | Ready | Beat | Fatal
-ToWorker = Request
 
 request_decoder = msgspec.msgpack.Decoder(Request)
-request_json_decoder = msgspec.json.Decoder(Request)
 event_decoder = msgspec.msgpack.Decoder(Event)
 worker_decoder = msgspec.msgpack.Decoder(FromWorker)
 encode = msgspec.msgpack.Encoder().encode

@@ -27,6 +27,7 @@ from famulus.engine.connections import Listener
 from famulus.engine.errors import AddressInUse, FamulusError
 from famulus.engine.folders import Folders, folders, private, storage_failed
 from famulus.engine.gate import Access
+from famulus.engine.launch import EXIT_ALREADY_RUNNING
 from famulus.engine.listen import UnixDoor, bind_tcp, bind_unix, new_token
 from famulus.engine.logs import configure
 from famulus.engine.metrics import Metrics
@@ -38,7 +39,6 @@ from famulus.engine.supervisor import Supervisor
 
 log = logging.getLogger("famulus.server")
 
-EXIT_ALREADY_RUNNING = 4
 GRACE_SECONDS = 5
 
 
