@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -79,8 +80,8 @@ def lonely() -> Iterator[Famulus]:
     shutil.rmtree(home)
 
 
-@pytest.fixture(scope="session")
-def served() -> Iterator[Famulus]:
+@contextlib.contextmanager
+def serving() -> Iterator[Famulus]:
     """The command with a home where ``famulus serve`` runs, with a port as well."""
     home = short_folder()
     famulus = Famulus(home)
@@ -103,3 +104,17 @@ def served() -> Iterator[Famulus]:
         log_text = (home / "serve.log").read_text()
         shutil.rmtree(home)
     assert status == 0, log_text
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Famulus]:
+    """One engine for all tests that leave it alive."""
+    with serving() as famulus:
+        yield famulus
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Famulus]:
+    """An engine of the module's own, whose worker may be killed."""
+    with serving() as famulus:
+        yield famulus
