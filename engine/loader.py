@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from famulus.engine import manifest
@@ -28,9 +27,10 @@ from famulus.engine.errors import BadWeights, StorageFailed
 from famulus.engine.gguf import bad
 from famulus.engine.layers import Model, Part
 from famulus.engine.models import family
+from famulus.engine.packed import map_file, save_file
 from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, torch_int4
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when what this file writes changes its meaning."""
 
 STALE = 3600.0
@@ -79,14 +79,14 @@ def _kept_or_packed(
         return found
     # A packed file is only a copy: damaged, it is made again from the checkpoint.
     shutil.rmtree(folder, ignore_errors=True)
-    found = dict(_pack(checkpoint, parts, precision, progress))
     try:
-        return _keep(found, folder)
+        return _keep(_pack(checkpoint, parts, precision, progress), folder)
     except (OSError, StorageFailed, SafetensorError):
         faster = _kept(folder)  # another process that packed the same
         if faster is not None:
             return faster
-        # No room or a read-only home: run from memory; the next start packs again.
+        # No room or a read-only home: pack into memory, as every next start does.
+        found = dict(_pack(checkpoint, parts, precision, progress))
         progress("running from memory, the packed weights could not be kept")
         return found
 
@@ -95,21 +95,21 @@ def _kept(folder: Path) -> dict[str, Tensor] | None:
     """What lies in ``folder``, mapped, if it is whole."""
     try:
         if folder.is_dir() and manifest.check(folder, folder.parent / "verified"):
-            return _map(folder / "packed.safetensors")
+            return map_file(folder / "packed.safetensors")
     except (BadWeights, SafetensorError):
         pass
     return None
 
 
-def _keep(found: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """Write the packed file whole or not at all, then use it mapped."""
+def _keep(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tensor]:
+    """Write the packed file whole or not at all, then use it mapped; one tensor at a time is in memory."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in folder.parent.glob("packing-*"):  # by a process that was killed
         if left.stat().st_mtime < time.time() - STALE:
             shutil.rmtree(left, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix="packing-", dir=folder.parent))
     try:
-        save_file(found, building / "packed.safetensors")
+        save_file(tensors, building / "packed.safetensors")
         digest = manifest.sha256_of(building / "packed.safetensors")
         size = (building / "packed.safetensors").stat().st_size
         whole = manifest.FileDigest(size, digest)
@@ -117,12 +117,7 @@ def _keep(found: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
         os.replace(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return _map(folder / "packed.safetensors")
-
-
-def _map(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return map_file(folder / "packed.safetensors")
 
 
 def _pack(

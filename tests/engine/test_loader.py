@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -175,8 +176,8 @@ def test_two_that_pack_at_once_end_with_one_whole_file(
     """The other one was faster: its folder is there when ours is to be put in place."""
     real = loader.save_file
 
-    def beaten(found: dict[str, torch.Tensor], path: Path) -> None:
-        real(found, path)
+    def beaten(tensors: Iterable[tuple[str, torch.Tensor]], path: Path) -> None:
+        real(tensors, path)
         monkeypatch.setattr(loader, "save_file", real)
         load(folder, kept)
 
@@ -221,7 +222,7 @@ def test_the_grid_of_4_bits_has_the_promised_size_on_disk(folder: Path, kept: Pa
     load(folder, kept, "int4")
     [file] = files(kept)
     with safe_open(file, framework="pt") as opened:
-        shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+        shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys() if name[:5] != "fill/"}  # noqa: SIM118
         kinds = {name.rpartition("/")[2] for name in shapes}
     assert kinds == {"int4", "int4_scales", "int8", "int8_scales", "dense"}
     assert shapes["0.down/int4_scales"] == [160 // 32, 64, 2]
