@@ -176,6 +176,8 @@ class Core:
         rendered = self._render(request.prompt, 0)
         rest = self.tokenizer.encode(rendered.heal.decode("utf-8", "replace") + request.continuation)
         start, tokens = len(rendered.tokens), rendered.tokens + rest
+        if not start:
+            raise InvalidRequest("The prompt is empty, so nothing can follow it.", fix="Send at least one token.")
         if len(tokens) > self.card.context:
             raise PromptTooLong(
                 f"Prompt and continuation have {len(tokens)} tokens, {len(tokens) - self.card.context} more than the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from famulus.engine.core import Core
-from famulus.engine.errors import InvalidConstraint
+from famulus.engine.errors import InvalidConstraint, InvalidRequest
 from famulus.engine.layers import Model
 from famulus.engine.protocol import (
+    Chat,
     Constraint,
     Delta,
     Done,
@@ -25,11 +27,14 @@ from famulus.engine.protocol import (
     Failed,
     Finish,
     Generate,
+    Message,
     Sampling,
+    Score,
     Text,
     Tokens,
 )
 from famulus.engine.step import Limits
+from famulus.engine.templates import ChatTemplate
 from famulus.engine.text import Tokenizer
 from tests.engine import tiny_models as tiny
 
@@ -161,3 +166,12 @@ def test_a_step_is_judged_without_the_time_spent_on_new_requests(make: Callable[
     core.step(lambda: time.sleep(1))
     assert len(seen) == 1
     assert 0 < seen[0] < 0.5
+
+
+def test_a_score_after_a_conversation_that_renders_to_nothing_is_refused(make: Callable[[float], Core]) -> None:
+    """There is no row that predicts the first token; an answer without scores would look like a success."""
+    core = make(0)
+    core.card = replace(core.card, chat=ChatTemplate("{{ '' }}"))
+    with pytest.raises(InvalidRequest, match="empty"):
+        core.submit(Score("a", Chat([Message("user", "hello")]), "low"))
+    assert not core.busy
