@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from famulus.engine import launch
-from famulus.engine.errors import EngineUnavailable
+from famulus.engine.errors import EngineUnavailable, InvalidRequest
 from famulus.engine.generation import (
     MAX_LINE,
     Delta,
@@ -179,7 +179,10 @@ class Client:
         An engine that has left meanwhile (idle, updated, killed) is looked for once more: nothing was answered
         yet, and asking twice changes nothing.
         """
-        payload = json.dumps(body, allow_nan=False).encode() if body is not None else None
+        try:
+            payload = json.dumps(body, allow_nan=False).encode() if body is not None else None
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"The request cannot be written as JSON ({error}).") from error
         try:
             return self._exchange(method, path, payload)
         except (OSError, http.client.HTTPException) as error:

@@ -27,8 +27,9 @@ from websockets.asyncio.client import connect as tcp_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from famulus.engine import launch
-from famulus.engine.errors import EngineRestarted, EngineUnavailable, FamulusError, from_wire
+from famulus.engine.errors import EngineRestarted, EngineUnavailable, FamulusError, InvalidRequest, TooLarge, from_wire
 from famulus.engine.protocol import (
+    MAX_BODY,
     SUBPROTOCOL,
     Cancel,
     Detokenize,
@@ -150,9 +151,7 @@ class Stream:
 
     def generate(self, prompt: str | Prompt, **fields: Any) -> Call:
         """Write on from ``prompt``; ``fields`` as in :class:`Generate`. Never waits."""
-        return self.submit(
-            Generate(self._new_id(), Text(prompt) if isinstance(prompt, str) else prompt, **fields)
-        )
+        return self.submit(Generate(self._new_id(), Text(prompt) if isinstance(prompt, str) else prompt, **fields))
 
     async def score(self, prompt: str | Prompt, continuation: str, **fields: Any) -> Scored:
         """How likely is ``continuation``? Raises typed errors."""
@@ -174,8 +173,13 @@ class Stream:
     def submit(self, request: Work) -> Call:
         """Send a request whose id is unique on this stream; the answer comes through the call."""
         call = Call(request, self._cancel)
+        try:
+            payload = _message(request)
+        except FamulusError as error:
+            call.fail(error)
+            return call
         self._calls[request.id] = call
-        self._send(encode(request))
+        self._send(payload)
         return call
 
     async def close(self) -> None:
@@ -237,9 +241,7 @@ class Stream:
         except InvalidStatus as error:
             raise _refusal(error) from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise EngineUnavailable(
-                f"The engine does not answer ({error}).", fix="Run `famulus status`."
-            ) from error
+            raise EngineUnavailable(f"The engine does not answer ({error}).", fix="Run `famulus status`.") from error
         if connection.response is not None:
             self.generation = connection.response.headers.get("famulus-generation", "")
         return connection
@@ -281,6 +283,18 @@ def connect(home: Path | None = None, *, start: bool = True) -> Stream:
         return found
 
     return Stream(find)
+
+
+def _message(request: Work) -> bytes:
+    """Raises :class:`InvalidRequest` for what no message can carry, and :class:`TooLarge`, before the server ends the
+    connection for it with all other calls."""
+    try:
+        payload = encode(request)
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InvalidRequest(f"The request cannot be sent ({error}).") from error
+    if len(payload) > MAX_BODY:
+        raise TooLarge(f"The request is larger than {MAX_BODY >> 20} MiB.", fix="Send less text.")
+    return payload
 
 
 def _refusal(error: InvalidStatus) -> FamulusError:

@@ -82,10 +82,14 @@ def test_errors_are_typed_and_name_the_field(steady: Any) -> None:
         engine.generate("a", temperature=-1).read()
     with pytest.raises(ModelNotFound, match="stand-in"):
         engine.generate("a", model="another").read()
-    with pytest.raises(ValueError, match="JSON"):
-        engine.generate("a", temperature=float("nan"))
     with pytest.raises(InvalidRequest, match="exactly one"):
         engine.generate("a", constraint={}).read()
+
+
+def test_what_json_cannot_say_is_a_typed_error_too(steady: Any) -> None:
+    for sampling in ({"temperature": float("nan")}, {"logit_bias": {"1": b"x"}}):
+        with pytest.raises(InvalidRequest, match="cannot be written as JSON"):
+            steady.client.generate("x", **sampling)
 
 
 def test_a_dead_server_is_an_error_never_a_short_answer(serve: Any) -> None:

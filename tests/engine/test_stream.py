@@ -22,6 +22,7 @@ from famulus.engine.errors import (
     VersionMismatch,
 )
 from famulus.engine.protocol import (
+    MAX_BODY,
     SUBPROTOCOL,
     Cancel,
     Delta,
@@ -30,6 +31,7 @@ from famulus.engine.protocol import (
     Failed,
     Generate,
     Infill,
+    Sampling,
     Text,
     encode,
     event_decoder,
@@ -122,6 +124,21 @@ async def test_errors_are_typed_and_hit_one_call_only(steady: Any) -> None:
         with pytest.raises(ModelNotFound, match="stand-in"):
             await text_of(engine.generate("a", model="another"))
         assert await text_of(other) == "AB"
+
+
+async def test_what_cannot_be_sent_fails_alone(steady: Any) -> None:
+    async with stream(steady) as engine:
+        other = engine.generate("abc", max_tokens=50)
+        await anext(other)
+        for bad in (
+            engine.generate("x" * (MAX_BODY + 1)),
+            engine.generate("\ud800"),
+            engine.generate("x", sampling=Sampling(seed=10**30)),
+            engine.generate("x", sampling=Sampling(temperature=float("nan"))),
+        ):
+            with pytest.raises(InvalidRequest):
+                await text_of(bad)
+        assert len(await text_of(other)) == 49
 
 
 async def test_a_dead_worker_is_an_error_within_a_second_and_the_next_request_works(serve: Any) -> None:
