@@ -99,3 +99,13 @@ def test_a_top_p_of_zero_leaves_the_likeliest_token() -> None:
     """Not all of them, which is what the protocol's default would mean."""
     assert sampling(temperature=1.0, top_p=0.0).top_p < 0.001
     assert sampling(temperature=1.0).top_p == 1
+
+
+def test_a_token_of_half_a_character_claims_no_bytes(steady: Any) -> None:
+    """A client puts characters together from bytes: those of the stand-in for what is missing would be wrong."""
+    message = {"role": "user", "content": "\ufffd"}
+    with steady.http() as client:
+        body = {"messages": [message], "max_tokens": 7, "logprobs": True}
+        answer = client.post("/v1/chat/completions", json=body).json()
+    shown = [(score["token"], score["bytes"]) for score in answer["choices"][0]["logprobs"]["content"]]
+    assert shown[3:6] == [("R", [82]), (":", [58]), ("\ufffd", None)]
