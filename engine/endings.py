@@ -58,9 +58,7 @@ class Rules:
     @property
     def by_line(self) -> bool:
         """Whether any rule looks at lines; if none does, white space is shown as it comes."""
-        return bool(
-            self.max_lines or self.same_line or self.next_line or self.fences or self.prose or self.loops
-        )
+        return bool(self.max_lines or self.same_line or self.next_line or self.fences or self.prose or self.loops)
 
 
 class Ending:

@@ -100,11 +100,11 @@ def select(settings: Settings, size: Size) -> Plan:
     tokens, why = _cache(settings, size.context, per_token, room - weight_bytes(size, precision))
     note("KV cache", f"{tokens} tokens", why)
     speed = _prompt_speed(size, precision)
-    chunk = _whole(speed * 0.25, 64, 512)
+    chunk = _whole(speed * 0.3, 64, 512)
     note(
         "prompt chunk",
         f"{chunk} tokens",
-        f"at most 0.25 s a step at {speed:.0f} tokens/s, so that streams go on",
+        f"at most 0.3 s a step at {speed:.0f} tokens/s, so that streams go on",
     )
     budget, why = settings.context_budget, "from the settings"
     if not budget:

@@ -97,9 +97,7 @@ def find_or_start(
         if found is not None:
             return found
         time.sleep(POLL_SECONDS)
-    raise EngineUnavailable(
-        f"The engine did not answer within {timeout:.0f} s.", fix=f"Look into {files.log}."
-    )
+    raise EngineUnavailable(f"The engine did not answer within {timeout:.0f} s.", fix=f"Look into {files.log}.")
 
 
 @contextlib.contextmanager
@@ -135,9 +133,7 @@ def _start(
     return None
 
 
-def _spawn(
-    files: RuntimeFiles, home: Path | None, python: str, arguments: Sequence[str]
-) -> subprocess.Popen[bytes]:
+def _spawn(files: RuntimeFiles, home: Path | None, python: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     if home is not None:
         environment["FAMULUS_HOME"] = os.fspath(home)

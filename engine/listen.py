@@ -79,9 +79,7 @@ def _refuse_living(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return
         except OSError as error:
-            raise AddressInUse(
-                f"{path} is in an unknown state ({error}).", fix="Remove it and start again."
-            ) from error
+            raise AddressInUse(f"{path} is in an unknown state ({error}).", fix="Remove it and start again.") from error
     raise AddressInUse(f"Another program already listens at {path}.", fix="End it and start again.")
 
 
@@ -97,12 +95,8 @@ def bind_tcp(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise AddressInUse(
-                f"Port {port} is already in use.", fix="Choose another with --port."
-            ) from error
-        raise AddressInUse(
-            f"Port {port} cannot be opened ({error}).", fix="Choose another with --port."
-        ) from error
+            raise AddressInUse(f"Port {port} is already in use.", fix="Choose another with --port.") from error
+        raise AddressInUse(f"Port {port} cannot be opened ({error}).", fix="Choose another with --port.") from error
     return sock
 
 

@@ -22,12 +22,8 @@ class Metrics(Collector):
         self._supervisor = supervisor
         self.registry = CollectorRegistry(auto_describe=False)
         self._tokens = Counter("famulus_tokens", "Tokens by kind.", ["kind"], registry=self.registry)
-        self._ended = Counter(
-            "famulus_requests", "Requests by how they ended.", ["end"], registry=self.registry
-        )
-        self.http = Counter(
-            "famulus_http_responses", "HTTP answers by status.", ["status"], registry=self.registry
-        )
+        self._ended = Counter("famulus_requests", "Requests by how they ended.", ["end"], registry=self.registry)
+        self.http = Counter("famulus_http_responses", "HTTP answers by status.", ["status"], registry=self.registry)
         self.registry.register(self)
         supervisor.on_event = self.observe
 
@@ -46,12 +42,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges: state, open requests, restarts, and what the worker's last heartbeat reported."""
         supervisor = self._supervisor
-        yield GaugeMetricFamily(
-            "famulus_ready", "1 when requests are answered.", value=supervisor.state == "ready"
-        )
-        yield GaugeMetricFamily(
-            "famulus_open_requests", "Waiting or running.", value=supervisor.open_requests
-        )
+        yield GaugeMetricFamily("famulus_ready", "1 when requests are answered.", value=supervisor.state == "ready")
+        yield GaugeMetricFamily("famulus_open_requests", "Waiting or running.", value=supervisor.open_requests)
         yield GaugeMetricFamily("famulus_worker_restarts", "Since the start.", value=supervisor.restarts)
         for name, value in supervisor.stats.items():
             safe = re.sub(r"[^a-zA-Z0-9_]", "_", name)

@@ -70,9 +70,7 @@ class ChatTemplate:
         except TooMuch as error:
             raise BadWeights(f"The model's chat template is not usable: {error}.") from error
         except TemplateError as error:
-            raise InvalidRequest(
-                f"The model's chat template refuses this conversation: {_clause(error)}."
-            ) from error
+            raise InvalidRequest(f"The model's chat template refuses this conversation: {_clause(error)}.") from error
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             raise InvalidRequest(
                 f"The model's chat template cannot render this conversation: {_clause(error)}."

@@ -85,9 +85,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     where = f"{request.method[:16]} {request.url.path[:80]}"
     if error.status_code == 405:
-        return error_response(
-            MethodNotAllowed(f"{where} is not allowed.", fix="See the list of routes in the docs.")
-        )
+        return error_response(MethodNotAllowed(f"{where} is not allowed.", fix="See the list of routes in the docs."))
     if error.status_code == 404:
         return error_response(NotFound(f"There is no {where}."))
     return error_response(InvalidRequest(str(error.detail)))

@@ -61,9 +61,7 @@ class Reader:
         """The body as ``kind``. Raises :class:`InvalidRequest` with the place of the fault."""
         body = await read_body(request)
         if depth(body) > MAX_DEPTH:
-            raise InvalidRequest(
-                f"The JSON is nested deeper than {MAX_DEPTH} levels.", fix="Send it flatter."
-            )
+            raise InvalidRequest(f"The JSON is nested deeper than {MAX_DEPTH} levels.", fix="Send it flatter.")
         decoder = self._decoders.get(kind)
         if decoder is None:
             decoder = self._decoders[kind] = msgspec.json.Decoder(kind)

@@ -50,9 +50,7 @@ class Streams:
 class Session:
     """One connection: its open tickets by the client's ids. All end with it."""
 
-    def __init__(
-        self, services: Services, websocket: WebSocket, *, slow_seconds: float = SLOW_SECONDS
-    ) -> None:
+    def __init__(self, services: Services, websocket: WebSocket, *, slow_seconds: float = SLOW_SECONDS) -> None:
         self._supervisor = services.supervisor
         self._websocket = websocket
         self._slow_seconds = slow_seconds

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus.engine.spawn import WorkerCommand, spawn
-from famulus.engine.threads import Governor
+from famulus.engine.threads import SPIN, Governor
 
 
 class Machine:
@@ -119,4 +119,4 @@ def test_a_worker_is_told_to_sleep_early_unless_the_user_said_otherwise(
             writer.close()
         return dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if entry)
 
-    assert asyncio.run(environment())["GOMP_SPINCOUNT"] == (chosen or "1000")
+    assert asyncio.run(environment())["GOMP_SPINCOUNT"] == (chosen or str(SPIN))
