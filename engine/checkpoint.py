@@ -170,7 +170,14 @@ class FolderCheckpoint(Checkpoint):
         if generation.is_file():
             stops.append(_json(generation).get("eos_token_id"))
         config["eos_token_id"] = _ids(*stops)
-        return config
+        return self._tokenizer_settings() | config
+
+    def _tokenizer_settings(self) -> dict[str, Any]:
+        """What ``tokenizer_config.json`` says of the tokens that begin and end a text."""
+        path = self.path / "tokenizer_config.json"
+        said = _json(path) if path.is_file() else {}
+        names = ("add_bos_token", "bos_token", "eos_token")
+        return {name: said[name] for name in names if said.get(name) is not None}
 
     def _chat_template(self) -> str | None:
         plain = self.path / "chat_template.jinja"

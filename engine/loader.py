@@ -7,6 +7,7 @@ torch's version and the processor's capability. It is mapped, not read, and veri
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -35,6 +36,12 @@ LAYOUT = 3
 
 STALE = 3600.0
 """Seconds after which a half-made packed file belongs to nobody."""
+
+UNUSED = 60 * 86_400.0
+"""Seconds without use after which a packed file is removed: torch, the model or the precision have changed since."""
+
+STAMPS = "verified"
+"""The folder beside the packed files that says which of them were verified."""
 
 ROWS = 16
 """torch's int4 tiles hold this many rows."""
@@ -94,19 +101,29 @@ def _kept_or_packed(
 def _kept(folder: Path) -> dict[str, Tensor] | None:
     """What lies in ``folder``, mapped, if it is whole."""
     try:
-        if folder.is_dir() and manifest.check(folder, folder.parent / "verified"):
-            return map_file(folder / "packed.safetensors")
+        if folder.is_dir() and manifest.check(folder, folder.parent / STAMPS):
+            found = map_file(folder / "packed.safetensors")
+            with contextlib.suppress(OSError):  # a cache that is only readable
+                os.utime(folder)
+            return found
     except (BadWeights, SafetensorError):
         pass
     return None
 
 
+def _tidy(kept: Path) -> None:
+    """Remove what a killed process left half made, and what nobody has used for long (another torch, another model)."""
+    now = time.time()
+    for left in kept.iterdir():
+        allowed = STALE if left.name.startswith("packing-") else UNUSED
+        if left.name != STAMPS and left.stat().st_mtime < now - allowed:
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _keep(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tensor]:
     """Write the packed file whole or not at all, then use it mapped; one tensor at a time is in memory."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in folder.parent.glob("packing-*"):  # by a process that was killed
-        if left.stat().st_mtime < time.time() - STALE:
-            shutil.rmtree(left, ignore_errors=True)
+    _tidy(folder.parent)
     building = Path(tempfile.mkdtemp(prefix="packing-", dir=folder.parent))
     try:
         save_file(tensors, building / "packed.safetensors")

@@ -31,9 +31,9 @@ GAIN = 0.95
 def worker_environment() -> dict[str, str]:
     """The environment of a process that computes.
 
-    By default a waiting thread spins for many milliseconds and so keeps the core from the very thread that it waits for:
-    measured with other load on both cores, a product of 60 µs took 3 to 19 ms, and a tenth of that with a shorter spin.
-    What the user has set is left alone.
+    By default a waiting thread spins for many milliseconds and so keeps the core from the very thread that it waits
+    for: measured with other load on both cores, a product of 60 µs took 3 to 19 ms, and a tenth of that with a shorter
+    spin. What the user has set is left alone.
     """
     environment = dict(os.environ)
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & environment.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -201,6 +202,19 @@ def test_what_a_killed_process_left_half_made_goes(folder: Path, kept: Path) -> 
     assert fresh.exists(), "somebody may be writing it now"
 
 
+def test_a_packed_file_that_nobody_used_for_long_goes(folder: Path, kept: Path) -> None:
+    load(folder, kept, "int8")
+    [unused] = [f.parent for f in files(kept)]
+    long_ago = time.time() - 2 * loader.UNUSED
+    os.utime(unused, (long_ago, long_ago))
+    load(folder, kept, "int8")
+    assert unused.stat().st_mtime > long_ago, "a use counts"
+    os.utime(unused, (long_ago, long_ago))
+    load(folder, kept, "int4")
+    assert not unused.exists()
+    assert len(files(kept)) == 1
+
+
 def test_rows_are_padded_for_the_tiles_and_the_answer_does_not_show_it(tmp_path: Path, kept: Path) -> None:
     """36 + 12 + 12 = 60 rows of query, key and value, 2 * 90 of gate and up: neither fills tiles of 16."""
     model = tiny.random_model(
@@ -226,6 +240,20 @@ def test_the_grid_of_4_bits_has_the_promised_size_on_disk(folder: Path, kept: Pa
         kinds = {name.rpartition("/")[2] for name in shapes}
     assert kinds == {"int4", "int4_scales", "int8", "int8_scales", "dense"}
     assert shapes["0.down/int4_scales"] == [160 // 32, 64, 2]
+
+
+def test_the_tokenizer_s_own_settings_are_heard(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    settings = {"add_bos_token": True, "bos_token": {"content": "<|endoftext|>"}, "eos_token": "<|im_start|>"}
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    (copy / "config.json").write_text(
+        json.dumps({**json.loads((copy / "config.json").read_text()), "bos_token_id": None})
+    )
+    tokenizer = read_tokenizer(open_checkpoint(copy, stamps=tmp_path / "stamps"))
+    assert tokenizer.adds_bos
+    assert tokenizer.bos_id == tokenizer.special_id("<|endoftext|>")
+    assert tokenizer.special_id("<|im_start|>") in tokenizer.eos_ids
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
