@@ -134,7 +134,7 @@ def _integer_product(digits: Tensor, q: Tensor) -> Tensor:
     """[tokens, columns] x [rows, columns], int8 → [tokens, rows] int32, exact for digits up to the largest."""
     if largest_digit() == 127:
         if len(digits) == 2:  # one row's digits: one-row products are twice as fast as a two-row one
-            return torch.cat([torch._int_mm(digit, q.t()) for digit in digits.split(1)])
+            return torch.cat([torch._int_mm(digits[:1], q.t()), torch._int_mm(digits[1:], q.t())])
         return torch._int_mm(digits, q.t())
     return torch._int_mm(q, digits.t()).t()  # the small operand must be the right one
 
