@@ -149,7 +149,7 @@ def _threads(settings: Settings) -> tuple[int, str]:
         torch.set_num_threads(settings.threads)
         return settings.threads, "from the settings"
     g = torch.Generator().manual_seed(0)
-    weight = make_weight(torch.randn(3072, 576, generator=g), "int4", torch.bfloat16)
+    weight = make_weight(torch.randn(1024, 576, generator=g), "int4", torch.bfloat16)
     x = torch.randn(1, 576, generator=g).bfloat16()
     candidates = thread_counts()
     times = {n: _timed(n, lambda: linear(x, weight)) for n in candidates}
@@ -161,7 +161,7 @@ def _threads(settings: Settings) -> tuple[int, str]:
     return chosen, f"measured on one layer ({measured}); watched and changed while running"
 
 
-def _timed(threads: int, run: Callable[[], object], seconds: float = 0.04) -> float:
+def _timed(threads: int, run: Callable[[], object], seconds: float = 0.025) -> float:
     """The mean time of ``run`` with ``threads`` over about ``seconds``: a machine that is busy shows in the mean."""
     torch.set_num_threads(threads)
     run()  # the first call starts threads and prepares the product
@@ -176,9 +176,9 @@ def _prompt_speed(size: Size, precision: str) -> float:
     """Prompt tokens/s to expect: one layer-sized product measured, scaled by the parameters, halved for the rest."""
     form = "int8" if "int8" in precision else "int4" if precision == "int4" else "dense"
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    weight = make_weight(torch.randn(1024, 576), form, dtype)
+    weight = make_weight(torch.randn(512, 576), form, dtype)
     x = torch.randn(64, 576).to(dtype)
-    per_value = _timed(torch.get_num_threads(), lambda: linear(x, weight)) / (64 * 1024 * 576)
+    per_value = _timed(torch.get_num_threads(), lambda: linear(x, weight)) / (64 * 512 * 576)
     return 0.5 / (per_value * size.parameters)
 
 

@@ -136,6 +136,8 @@ def _integer_product(digits: Tensor, q: Tensor) -> Tensor:
         if len(digits) == 2:  # one row's digits: one-row products are twice as fast as a two-row one
             return torch.cat([torch._int_mm(digits[:1], q.t()), torch._int_mm(digits[1:], q.t())])
         return torch._int_mm(digits, q.t())
+    if len(digits) == 1:  # a product with one column takes another way, which saturates
+        return _integer_product(digits.repeat(2, 1), q)[:1]
     return torch._int_mm(q, digits.t()).t()  # the small operand must be the right one
 
 
