@@ -248,3 +248,12 @@ class NativeCall(Core):
     def step(self, poll: Callable[[], None]) -> list[Event]:
         sum(range(60_000_000))
         return super().step(poll)
+
+
+class Clumsy(Core):
+    """Has a fault of its own: one prompt makes it raise what no caller expects."""
+
+    def submit(self, request: Any) -> None:
+        if isinstance(request, Generate) and request.prompt == Text("?"):
+            raise RuntimeError("a fault")
+        super().submit(request)

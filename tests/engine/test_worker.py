@@ -19,7 +19,6 @@ from famulus.engine.channel import MAX_FRAME, BrokenChannel, WorkerEnd, frame
 from famulus.engine.protocol import (
     Beat,
     Cancel,
-    Detokenize,
     Done,
     Failed,
     Fatal,
@@ -27,7 +26,6 @@ from famulus.engine.protocol import (
     Loading,
     Ready,
     Text,
-    Tokenized,
     encode,
     worker_decoder,
 )
@@ -130,13 +128,13 @@ def test_a_refused_request_fails_alone(start: Start) -> None:
 
 
 def test_a_fault_of_ours_in_one_request_fails_it_alone(start: Start) -> None:
-    worker = start()
+    worker = start("Clumsy")
     worker.until(Ready)
-    worker.send(encode(Detokenize("a", [0x110000])))  # the stand-in turns ids into characters without looking
+    worker.send(encode(Generate("a", Text("?"))))
     failed = worker.until(Failed)
     assert (failed.id, failed.code) == ("a", "internal")
-    worker.send(encode(Detokenize("b", [65])))
-    assert worker.until(Tokenized).text == "A"
+    worker.send(encode(Generate("b", Text("a"), max_tokens=1)))
+    assert worker.until(Done).id == "b"
 
 
 def test_cancelling_the_unknown_is_nothing(start: Start) -> None:
