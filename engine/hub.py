@@ -2,7 +2,7 @@
 
 Plain HTTP, because every byte must survive a killed process: huggingface_hub 2.4 deletes what it fetched of a
 file when it is interrupted. Its conventions are kept: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``, the
-stored login, and the proxies of the environment. Protocol: https://huggingface.co/docs/hub/api.
+stored login, and the proxies of the environment. Protocol: "Hub API Endpoints" in the hub's documentation.
 """
 
 from __future__ import annotations
