@@ -129,7 +129,7 @@ def start_and_memory(rounds: int = 3) -> str:
 def _one_start(home: Path) -> dict[str, float]:
     _first_start(home)
     start = time.perf_counter()
-    server = subprocess.Popen([sys.executable, "-P", "-m", "famulus", "serve"], env=_environment(home))
+    server = subprocess.Popen([sys.executable, "-P", "-m", "famulus.engine"], env=_environment(home))
     try:
         client = None
         while client is None:

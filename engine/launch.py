@@ -82,7 +82,7 @@ def find_or_start(
     """The running engine of this user, started if there is none.
 
     ``python`` is Famulus's own interpreter (a notebook kernel may run in another one); ``arguments`` go to
-    :mod:`famulus.engine.server`. Raises :class:`EngineUnavailable` with the reason, :class:`StorageFailed`.
+    :mod:`famulus.engine.__main__`. Raises :class:`EngineUnavailable` with the reason, :class:`StorageFailed`.
     """
     found = find(home)
     if found is not None:
@@ -143,7 +143,7 @@ def _spawn(files: RuntimeFiles, home: Path | None, python: str, arguments: Seque
     try:
         with _open_log(files.log) as log:
             return subprocess.Popen(
-                [python, "-P", "-m", "famulus.engine.server", *arguments],
+                [python, "-P", "-m", "famulus.engine", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,7 +1,6 @@
 """The engine's server process: opens the doors, supervises the worker, leaves when nobody needs it. No torch.
 
-``python -P -m famulus.engine.server`` is what front ends start detached; ``famulus serve`` calls
-:func:`serve`."""
+Front ends start it detached (:mod:`famulus.engine.__main__`); ``famulus serve`` calls :func:`serve`."""
 
 from __future__ import annotations
 
@@ -14,9 +13,8 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +27,11 @@ from famulus.engine.folders import Folders, folders, private, storage_failed
 from famulus.engine.gate import Access
 from famulus.engine.launch import EXIT_ALREADY_RUNNING
 from famulus.engine.listen import UnixDoor, bind_tcp, bind_unix, new_token
-from famulus.engine.logs import configure
 from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import VERSION, Status
 from famulus.engine.runtime import FileLock, Notice, RuntimeFiles
 from famulus.engine.settings import Settings, load_settings
-from famulus.engine.spawn import WorkerCommand
+from famulus.engine.spawn import WorkerCommand, WorkerProcess
 from famulus.engine.supervisor import Supervisor
 
 log = logging.getLogger("famulus.server")
@@ -56,14 +53,14 @@ class Options:
 class Engine:
     """One server's life, from the lock to the last closed socket."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, first: WorkerProcess | None = None) -> None:
         self._options = options
         self._started = time.monotonic()
         self.generation = secrets.token_hex(8)
         self.files = RuntimeFiles(private(options.folders.runtime))
         self.port: int | None = None
         self._door: UnixDoor | None = None
-        self.supervisor = Supervisor(options.worker)
+        self.supervisor = Supervisor(options.worker, first)
         self._stopping = asyncio.Event()
 
     async def run(self, on_listening: Callable[[Engine], None] | None = None) -> None:
@@ -182,6 +179,7 @@ class Engine:
 
 async def serve(
     settings: Settings,
+    first: WorkerProcess | None = None,
     *,
     port: int | None = None,
     on_listening: Callable[[Engine], None] | None = None,
@@ -189,10 +187,10 @@ async def serve(
     """Serve until a signal, ``/v1/shutdown`` or idleness. ``port``: also on 127.0.0.1 (0: a free one), with a
     token.
 
-    ``on_listening`` is called once the doors are open, before the model is loaded. Raises
-    :class:`AddressInUse`, :class:`StorageFailed`.
+    ``first``: a worker that was started already. ``on_listening`` is called once the doors are open, before the model
+    is loaded. Raises :class:`AddressInUse`, :class:`StorageFailed`.
     """
-    await Engine(options_from(settings, port)).run(on_listening)
+    await Engine(options_from(settings, port), first).run(on_listening)
 
 
 def options_from(settings: Settings, port: int | None = None) -> Options:
@@ -201,23 +199,15 @@ def options_from(settings: Settings, port: int | None = None) -> Options:
     return Options(worker, port, settings.idle_exit_seconds or None)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of the detached engine. Exit status: 0 left, 1 failed, 4 another engine already runs."""
-    parser = argparse.ArgumentParser(prog="famulus.engine.server")
-    parser.add_argument("--port", type=int, help="also listen on 127.0.0.1")
-    parser.add_argument("--model")
-    parser.add_argument("--idle-exit", type=int, help="seconds; 0 for never")
-    parser.add_argument("--core", help="FILE.py:CLASS in place of the engine's own core")
-    parser.add_argument("--core-settings", default="{}", help="JSON for that core")
-    asked = parser.parse_args(arguments)
-    configure(sys.stderr)
+def run_detached(asked: argparse.Namespace, first: WorkerProcess | None) -> int:
+    """Serve as :mod:`famulus.engine.__main__` was asked to, with the worker that it started; the exit status."""
     try:
         settings = load_settings(model=asked.model, idle_exit_seconds=asked.idle_exit)
         options = options_from(settings, asked.port)
         if asked.core is not None:
-            command = WorkerCommand(json.loads(asked.core_settings), asked.core)
+            command = WorkerCommand(json.loads(asked.core_settings or "{}"), asked.core)
             options = dataclasses.replace(options, worker=command)
-        asyncio.run(Engine(options).run())
+        asyncio.run(Engine(options, first).run())
     except AddressInUse as error:
         log.error("%s", error)
         return EXIT_ALREADY_RUNNING
@@ -225,7 +215,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

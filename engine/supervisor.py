@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import time
@@ -41,7 +42,7 @@ from famulus.engine.protocol import (
     request_decoder,
     worker_decoder,
 )
-from famulus.engine.spawn import WorkerCommand, spawn
+from famulus.engine.spawn import WorkerCommand, WorkerProcess, start_worker
 from famulus.engine.tickets import Ticket, Work, failure
 
 log = logging.getLogger("famulus.supervisor")
@@ -55,6 +56,8 @@ MAX_QUEUED_BYTES = 64 << 20
 BACK_OFF = (0.0, 0.5, 1.0, 2.0)
 SLOW_RETRY_SECONDS = 30.0
 CRASHES, CRASH_WINDOW = 5, 180.0
+READ_AHEAD = 1 << 20
+"""Bytes from the worker that are buffered before it has to wait."""
 
 
 class Supervisor:
@@ -62,8 +65,14 @@ class Supervisor:
     :meth:`open`."""
 
     def __init__(
-        self, command: WorkerCommand, *, limits: Limits | None = None, slow_retry: float = SLOW_RETRY_SECONDS
+        self,
+        command: WorkerCommand,
+        first: WorkerProcess | None = None,
+        *,
+        limits: Limits | None = None,
+        slow_retry: float = SLOW_RETRY_SECONDS,
     ) -> None:
+        """``first``: a worker that was started already with this command; it still waits for its settings."""
         self.state: State = "loading"
         self.stage = "starting"
         self.model: ModelInfo | None = None
@@ -75,7 +84,8 @@ class Supervisor:
         self._command = command
         self._limits = limits
         self._slow_retry = slow_retry
-        self._process: asyncio.subprocess.Process | None = None
+        self._first = first
+        self._process: WorkerProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._next_id = 0
         self._waiting: dict[Ticket, asyncio.TimerHandle] = {}
@@ -90,7 +100,7 @@ class Supervisor:
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id, None while there is none."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
+        return self._process.pid if self._process is not None and self._process.alive else None
 
     @property
     def open_requests(self) -> int:
@@ -232,7 +242,7 @@ class Supervisor:
     async def _one_life(self) -> None:
         """Start a worker and serve it until it ends or is ended."""
         try:
-            self._process, reader, writer = await spawn(self._command)
+            reader, writer = await self._start()
         except OSError as error:
             self._fail(EngineUnavailable(f"The worker cannot be started with {self._command.python}: {error}."))
             return
@@ -256,6 +266,15 @@ class Supervisor:
             # Before the process is reaped: taking apart many gigabytes lasts longer than a user should wait.
             self._bury(EngineRestarted("The engine's worker ended while this request ran.", fix="Ask again."))
             await self._kill()
+
+    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Start a worker, or take the one that was started for us, and send it its settings."""
+        process, self._first = self._first or start_worker(self._command.python, self._command.core), None
+        self._process = process
+        process.channel.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=process.channel, limit=READ_AHEAD)
+        writer.write(frame(json.dumps(self._command.settings).encode()))
+        return reader, writer
 
     async def _listen(self, reader: asyncio.StreamReader, watch: Watch) -> None:
         while (payload := await read_frame(reader)) is not None:
@@ -331,9 +350,8 @@ class Supervisor:
             await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        if self._process is not None:
+            self._process.signal(number)
 
 
 def unknown_model(wanted: str, served: str) -> ModelNotFound:

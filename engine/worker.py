@@ -7,6 +7,7 @@ read). It exits when the channel closes."""
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import json
@@ -152,8 +153,8 @@ class Worker:
         self._channel.send(payload)
 
 
-def load_core(target: str, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:
-    """Import ``module:Class`` or ``file.py:Class`` and load it. Raises whatever its ``load`` raises."""
+def import_core(target: str) -> type[Any]:
+    """The class that ``module:Class`` or ``file.py:Class`` names."""
     source, _, name = target.rpartition(":")
     if source.endswith(".py"):
         spec = importlib.util.spec_from_file_location(Path(source).stem, source)
@@ -163,16 +164,12 @@ def load_core(target: str, settings: dict[str, Any], progress: Callable[[str], N
         spec.loader.exec_module(module)
     else:
         module = importlib.import_module(source)
-    loaded: Core = getattr(module, name).load(settings, progress)
-    return loaded
+    core: type[Any] = getattr(module, name)
+    return core
 
 
 def serve(channel: WorkerEnd, target: str) -> int:
     """Load the core, announce it, run it. Returns the exit status."""
-    frames = channel.receive(None)
-    while not frames:
-        frames = channel.receive(None)
-    settings: dict[str, Any] = json.loads(frames[0])
     heart = Heart(channel)
     stages = 0
 
@@ -184,7 +181,11 @@ def serve(channel: WorkerEnd, target: str) -> int:
     heart.progress = lambda: stages
     heart.start()
     try:
-        core = load_core(target, settings, progress)
+        # The long import first: whoever started this process may still be getting ready itself.
+        loader = import_core(target)
+        core: Core = loader.load(first_frame(channel), progress)
+    except BrokenChannel:
+        raise
     except FamulusError as error:
         channel.send(encode(Fatal(error.code, str(error))))
         return EXIT_FATAL
@@ -197,6 +198,8 @@ def serve(channel: WorkerEnd, target: str) -> int:
         channel.send(encode(Fatal("engine_unavailable", reason)))
         return EXIT_FATAL
     heart.progress = lambda: core.progress
+    gc.freeze()
+    gc.enable()
     channel.send(encode(Ready(core.info, core.plan)))
     try:
         Worker(channel, core, heart).run()
@@ -206,12 +209,23 @@ def serve(channel: WorkerEnd, target: str) -> int:
     return 0
 
 
+def first_frame(channel: WorkerEnd) -> dict[str, Any]:
+    """The settings."""
+    frames = channel.receive(None)
+    while not frames:
+        frames = channel.receive(None)
+    settings: dict[str, Any] = json.loads(frames[0])
+    return settings
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of the worker process."""
     parser = argparse.ArgumentParser(prog="famulus.engine.worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--core", default="famulus.engine.core:Core")
     options = parser.parse_args(arguments)
+    # Importing makes hundreds of thousands of objects that stay: looking for garbage among them costs half a second.
+    gc.disable()
     configure(sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the server, which then ends us
     prefer_as_victim()

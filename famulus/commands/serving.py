@@ -37,16 +37,19 @@ def serve(
     import asyncio
     import logging
 
-    from famulus.engine import logs, server
-    from famulus.engine.catalog import Catalog
-    from famulus.engine.settings import load_settings
+    from famulus.engine.spawn import early_worker
 
-    settings = load_settings(model=model, idle_exit_seconds=idle_exit)
-    if settings.model:
-        Catalog().choose(settings.model, 0, ())  # says now what the worker would only say later
-    quiet = sys.stderr.isatty() and not context.obj.debug
-    logs.configure(sys.stderr, logging.WARNING if quiet else logging.INFO)
-    asyncio.run(server.serve(settings, port=port, on_listening=_announce))
+    with early_worker() as worker:
+        from famulus.engine import logs, server
+        from famulus.engine.catalog import Catalog
+        from famulus.engine.settings import load_settings
+
+        settings = load_settings(model=model, idle_exit_seconds=idle_exit)
+        if settings.model:
+            Catalog().choose(settings.model, 0, ())  # says now what the worker would only say later
+        quiet = sys.stderr.isatty() and not context.obj.debug
+        logs.configure(sys.stderr, logging.WARNING if quiet else logging.INFO)
+        asyncio.run(server.serve(settings, worker, port=port, on_listening=_announce))
 
 
 def _announce(engine: Engine) -> None:

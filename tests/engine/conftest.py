@@ -85,7 +85,7 @@ class Running:
 def begin(folder: Path, number: int, core: str, *arguments: str) -> Running:
     """Start a real server around a stand-in core, at its own home below ``folder``, logging to ``engineN.log``."""
     home, log = folder / f"home{number}", folder / f"engine{number}.log"
-    command = [sys.executable, "-P", "-m", "famulus.engine.server", "--core", f"{STAND_IN}:{core}", *arguments]
+    command = [sys.executable, "-P", "-m", "famulus.engine", "--core", f"{STAND_IN}:{core}", *arguments]
     with open(log, "wb") as stderr:
         environment = {"FAMULUS_HOME": str(home), "PATH": "/usr/bin:/bin"}
         process = subprocess.Popen(command, stderr=stderr, env=environment)

@@ -84,7 +84,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log = home / "log"
     with open(log, "wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "famulus.engine.server", "--core", f"{STAND_IN}:Core"],
+            [sys.executable, "-P", "-m", "famulus.engine", "--core", f"{STAND_IN}:Core"],
             env=os.environ | {"FAMULUS_HOME": str(home)},
             stderr=stderr,
         )

@@ -78,7 +78,7 @@ def tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     """Port and token of an engine on loopback."""
     home = tmp_path_factory.mktemp("h")
     core = Path(__file__).parent / "stand_in_core.py"
-    command = [sys.executable, "-P", "-m", "famulus.engine.server", "--port", "0", "--core", f"{core}:Core"]
+    command = [sys.executable, "-P", "-m", "famulus.engine", "--port", "0", "--core", f"{core}:Core"]
     process = subprocess.Popen(command, env=os.environ | {"FAMULUS_HOME": str(home)}, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     first = process.stderr.readline()

@@ -37,8 +37,8 @@ def files(home: Path) -> RuntimeFiles:
     return runtime_files(folders(home))
 
 
-def engines(home: Path) -> list[int]:
-    """Server processes of this home."""
+def engines(home: Path, module: bytes = b"famulus.engine") -> list[int]:
+    """Server processes of this home, or those of another module."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -46,7 +46,7 @@ def engines(home: Path) -> list[int]:
             environment = Path(f"/proc/{entry}/environ").read_bytes()
         except OSError:
             continue
-        if b"famulus.engine.server" in command and f"FAMULUS_HOME={home}".encode() in environment:
+        if b"\0" + module + b"\0" in command and f"FAMULUS_HOME={home}".encode() in environment:
             found.append(int(entry))
     return found
 
@@ -94,11 +94,12 @@ print(Client(find_or_start(Path({str(home)!r}), arguments={CORE!r})).status()["g
 def test_two_servers_started_directly_end_with_one(home: Path) -> None:
     """Even past the launcher: the lock lets only one in, the other says who it is and leaves."""
     environment = os.environ | {"FAMULUS_HOME": str(home)}
-    command = [sys.executable, "-P", "-m", "famulus.engine.server", *CORE]
+    command = [sys.executable, "-P", "-m", "famulus.engine", *CORE]
     start(home)
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == launch.EXIT_ALREADY_RUNNING
     assert "already runs" in second.stderr
+    assert len(engines(home, b"famulus.engine.worker")) == 1, "the second one's worker went with it"
 
 
 def test_recovers_from_an_engine_that_was_killed(home: Path, eventually: Any) -> None:

@@ -32,7 +32,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """One engine for all tests of this file."""
     home = tmp_path_factory.mktemp("o")
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "famulus.engine.server", "--port", "0", "--core", f"{STAND_IN}:{request.param}"],
+        [sys.executable, "-P", "-m", "famulus.engine", "--port", "0", "--core", f"{STAND_IN}:{request.param}"],
         env={"FAMULUS_HOME": str(home), "PATH": "/usr/bin:/bin"},
         stderr=subprocess.PIPE,
         text=True,

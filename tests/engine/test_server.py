@@ -126,7 +126,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "famulus.engine.server", "--port", str(port)],
+            [sys.executable, "-P", "-m", "famulus.engine", "--port", str(port)],
             env=os.environ | {"FAMULUS_HOME": str(tmp_path / "home")},
             capture_output=True,
             text=True,
@@ -144,7 +144,7 @@ def test_a_file_in_the_place_of_the_socket_is_said_and_kept(tmp_path: Path) -> N
     runtime.mkdir(parents=True)
     (runtime / "engine.sock").write_text("precious")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "famulus.engine.server"],
+        [sys.executable, "-P", "-m", "famulus.engine"],
         env=os.environ | {"FAMULUS_HOME": str(tmp_path / "h")},
         capture_output=True,
         text=True,
@@ -316,7 +316,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     home = tmp_path_factory.mktemp("b")
     core = Path(__file__).parent / "stand_in_core.py"
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "famulus.engine.server", "--core", f"{core}:Core"],
+        [sys.executable, "-P", "-m", "famulus.engine", "--core", f"{core}:Core"],
         env=os.environ | {"FAMULUS_HOME": str(home)},
         stderr=subprocess.PIPE,
         text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import sys
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from famulus.engine.spawn import WorkerCommand, spawn
+from famulus.engine.spawn import CORE, start_worker
 from famulus.engine.threads import SPIN, Governor
 
 
@@ -109,14 +108,10 @@ def test_a_worker_is_told_to_sleep_early_unless_the_user_said_otherwise(
     if chosen is not None:
         monkeypatch.setenv("GOMP_SPINCOUNT", chosen)
 
-    async def environment() -> dict[str, str]:
-        process, _, writer = await spawn(WorkerCommand())
-        try:
-            raw = await asyncio.to_thread(Path(f"/proc/{process.pid}/environ").read_bytes)
-        finally:
-            process.kill()
-            await process.wait()
-            writer.close()
-        return dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if entry)
-
-    assert asyncio.run(environment())["GOMP_SPINCOUNT"] == (chosen or str(SPIN))
+    worker = start_worker(sys.executable, CORE)
+    try:
+        raw = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    finally:
+        worker.end()
+    environment = dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if entry)
+    assert environment["GOMP_SPINCOUNT"] == (chosen or str(SPIN))
