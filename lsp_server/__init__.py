@@ -1,0 +1,1 @@
+"""The language server: completion, errors seen before they run, commands. Never imports torch."""
