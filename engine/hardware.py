@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -51,7 +52,12 @@ class Size:
 
 
 def memory() -> int:
-    """Bytes of memory that programs can still take (Linux), else three quarters of what is installed."""
+    """Bytes of memory that programs can still take (Linux, a container's limit included), else three quarters of what
+    is installed."""
+    return min(_system_memory(), *_container_memory())
+
+
+def _system_memory() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
@@ -62,6 +68,23 @@ def memory() -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
     return 8 << 30
+
+
+def _container_memory(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What the limit of a container leaves, if there is one: a list of none or one (cgroup v2, else v1).
+
+    What is taken is counted without file pages, which are given back on demand.
+    """
+    for limit, stat, taken in (
+        ("memory.max", "memory.stat", "anon"),
+        ("memory/memory.limit_in_bytes", "memory/memory.stat", "rss"),
+    ):
+        try:
+            fields = dict(line.split() for line in (root / stat).read_text().splitlines())
+            return [max(0, int((root / limit).read_text()) - int(fields[taken]))]
+        except (OSError, ValueError, KeyError):
+            continue  # no such file, or "max": no limit
+    return []
 
 
 def cores() -> int:

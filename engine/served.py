@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from famulus.engine import hardware
-from famulus.engine.catalog import Catalog
+from famulus.engine.catalog import Catalog, Choice
 from famulus.engine.checkpoint import Checkpoint, open_checkpoint
 from famulus.engine.errors import BadWeights
 from famulus.engine.folders import folders
@@ -49,7 +49,7 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
     """
     torch.set_grad_enabled(False)
     progress("choosing the model")
-    choice = Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=CPU_ACTIVE)
+    choice = choose(settings)
     progress(f"reading {choice.entry.id}")
     checkpoint = open_checkpoint(choice.path)
     size = model_size(checkpoint)
@@ -80,6 +80,11 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
         governor=Governor(candidates, plan.threads, torch.set_num_threads),
         plan=[("model", choice.entry.id, choice.reason), *plan.rows],
     )
+
+
+def choose(settings: Settings) -> Choice:
+    """The configured model, else the best one on disk that this machine can run. Raises :class:`ModelNotFound`."""
+    return Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=CPU_ACTIVE)
 
 
 def model_size(checkpoint: Checkpoint) -> hardware.Size:

@@ -17,7 +17,6 @@ from famulus.commands.version import installed
 from famulus.engine.errors import FamulusError
 
 if TYPE_CHECKING:
-    from famulus.engine.catalog import Choice
     from famulus.engine.settings import Settings
 
 LOW_DISK = 1 << 30
@@ -151,8 +150,9 @@ def check_model(part: str) -> Iterator[Finding]:
     """Which model is taken, is it whole, and is it packed already?"""
     from famulus.engine import manifest
     from famulus.engine.folders import folders
+    from famulus.engine.served import choose
 
-    choice = _choice(_settings())
+    choice = choose(_settings())
     yield Finding(part, "ok", f"{choice.entry.id}: {choice.reason} ({choice.path})")
     cache = folders().cache
     if choice.path.is_dir() and manifest.check(choice.path, cache / "verified") is None:
@@ -169,13 +169,13 @@ def check_plan(part: str) -> Iterator[Finding]:
     from famulus.engine.checkpoint import open_checkpoint
     from famulus.engine.client import connect
     from famulus.engine.launch import find
-    from famulus.engine.served import model_size
+    from famulus.engine.served import choose, model_size
 
     yield Finding("machine", "ok", hardware.machine())
     rows: list[Any] = connect(start=False).status()["plan"] if find() is not None else []
     if not rows:
         settings = _settings()
-        rows = hardware.select(settings, model_size(open_checkpoint(_choice(settings).path))).rows
+        rows = hardware.select(settings, model_size(open_checkpoint(choose(settings).path))).rows
     for what, choice, reason in rows:
         yield Finding(part, "ok", f"{what}: {choice} ({reason})")
 
@@ -204,15 +204,3 @@ def _settings() -> Settings:
     from famulus.engine.settings import load_settings
 
     return load_settings()
-
-
-def _choice(settings: Settings) -> Choice:
-    import torch
-
-    from famulus.engine import hardware
-    from famulus.engine.catalog import Catalog
-    from famulus.engine.models import FAMILIES
-    from famulus.engine.served import CPU_ACTIVE
-
-    active = None if torch.cuda.is_available() else CPU_ACTIVE
-    return Catalog().choose(settings.model, hardware.memory() * 3 // 4, set(FAMILIES), active=active)

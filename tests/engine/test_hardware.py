@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,22 @@ def test_a_slow_machine_gets_small_chunks_and_small_contexts(memory: Any, monkey
 def test_the_memory_of_this_machine_is_a_sane_number() -> None:
     assert 100e6 < hardware.memory() < 1e15
     assert hardware.cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"memory.max": "3000\n", "memory.stat": "anon 1000\nfile 1500\n"}, [2000]),
+        ({"memory.max": "max\n", "memory.stat": "anon 1000\n"}, []),
+        ({"memory/memory.limit_in_bytes": "3000", "memory/memory.stat": "cache 9\nrss 500\n"}, [2500]),
+        ({}, []),
+    ],
+)
+def test_a_container_s_limit_counts(tmp_path: Path, files: dict[str, str], left: list[int]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert hardware._container_memory(tmp_path) == left
 
 
 def test_the_machine_is_described_in_one_line() -> None:
