@@ -1,0 +1,134 @@
+"""A docstring for a Python function or class: one sentence that names only what is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from famulus.engine.errors import InvalidRequest
+from famulus.engine.protocol import Infill
+from famulus.lsp_server.commands.asking import Answer, ask
+from famulus.lsp_server.commands.explain import sentences_about
+from famulus.lsp_server.documents import Snapshot, Text
+from famulus.lsp_server.link import EngineLink
+
+CANDIDATES = 5
+TOKENS = 48
+WIDTH = 110
+"""Characters of the sentence."""
+LEAST_WORDS = 3
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the docstring of ``name`` goes, with its indentation."""
+
+    name: str
+    offset: int
+    indentation: str
+
+
+def place_for(text: Text, offset: int) -> Place:
+    """Where the innermost definition around ``offset`` takes its docstring. Raises :class:`InvalidRequest` where
+    there is none, it has one already, or the text does not parse."""
+    line = text.place(offset)[0] + 1
+    try:
+        tree = ast.parse(text.value)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            "The file does not parse, so its definitions are not known.", fix="Mend it first."
+        ) from error
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and _first_line(node) <= line <= (node.end_lineno or node.lineno)
+    ]
+    if not around:
+        raise InvalidRequest("There is no function or class at the cursor.", fix="Put the cursor into one.")
+    inner = max(around, key=lambda node: node.lineno)
+    if ast.get_docstring(inner, clean=False) is not None:
+        raise InvalidRequest(f"{inner.name} has a docstring already.")
+    body = inner.body[0]
+    start = _first_line(body) if isinstance(body, Definition) else body.lineno
+    row = start - 1
+    if text.line(row)[: body.col_offset].strip() or row == inner.lineno - 1:
+        raise InvalidRequest(f"The body of {inner.name} stands on the line of its head.", fix="Break that line first.")
+    before = text.starts[row]
+    return Place(inner.name, before, text.value[before : before + body.col_offset])
+
+
+async def write(link: EngineLink, seen: Snapshot, place: Place, report: object = None) -> str | None:
+    """The best sentence that passes the checks, as a whole docstring with its line break; None where none does."""
+    value = seen.text.value
+    prompt = Infill(
+        prefix=value[: place.offset] + place.indentation + '"""',
+        suffix='"""\n' + value[place.offset :],
+        path=str(seen.path or ""),
+        language="python",
+        trigger="invoked",
+        max_lines=1,
+    )
+    answers = await ask(
+        link,
+        prompt,
+        max_tokens=TOKENS,
+        others=CANDIDATES - 1,
+        stop=['"""'],
+        report=report if callable(report) else None,
+    )
+    end = "\r\n" if "\r\n" in value else "\n"
+    for answer in answers:
+        sentence = sentence_of(answer, place.name, value)
+        if sentence is None:
+            continue
+        docstring = f'{place.indentation}"""{sentence}"""{end}'
+        if same_but_docstring(value, value[: place.offset] + docstring + value[place.offset :], place.name):
+            return docstring
+    return None
+
+
+def sentence_of(answer: Answer, name: str, source: str) -> str | None:
+    """The first sentence of an answer, if it says something and names only what the file knows."""
+    line = answer.text.strip().split("\n")[0].strip().strip('"').strip()
+    sentence = re.split(r"(?<=[.!?])\s", line)[0].rstrip(".!? ")
+    if not sentence:
+        return None
+    sentence = sentence[0].upper() + sentence[1:] + "."
+    words = re.findall(r"[A-Za-z]+", sentence)
+    if len(words) < LEAST_WORDS or len(sentence) > WIDTH or not sentence.isprintable():
+        return None
+    if "\\" in sentence or re.search(r"[={}<>;]|\bdef\b|:param|>>>", sentence):
+        return None
+    said = {word.lower() for word in words}
+    if said <= {part.lower() for part in re.findall(r"[A-Za-z]+", name.replace("_", " "))}:
+        return None  # only the name again
+    return sentence if sentences_about(sentence, source).kept else None
+
+
+def same_but_docstring(before: str, after: str, name: str) -> bool:
+    """Whether ``after`` is ``before`` with one docstring more, at a definition called ``name``."""
+    try:
+        old, new = ast.parse(before), ast.parse(after)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    extra = [
+        node
+        for node in ast.walk(new)
+        if isinstance(node, Definition) and node.name == name and ast.get_docstring(node, clean=False) is not None
+    ]
+    for node in extra:
+        kept, node.body = node.body, node.body[1:]
+        if ast.dump(old) == ast.dump(new):
+            return True
+        node.body = kept
+    return False
+
+
+def _first_line(node: ast.stmt) -> int:
+    """With its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])

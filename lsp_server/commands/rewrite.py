@@ -1,0 +1,100 @@
+"""Rewriting a selection after an instruction; what does not parse where the file did is never proposed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from famulus.engine.errors import InvalidRequest
+from famulus.lsp_server.commands.asking import ask, code_in, indented, talk
+from famulus.lsp_server.documents import Change, Snapshot
+from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.syntax import parse
+
+MOST = 4000
+"""Code points of a selection that may be rewritten at once."""
+LONGEST_INSTRUCTION = 500
+CANDIDATES = 3
+SYSTEM = "You are an expert programmer. You change code exactly as asked and answer with the changed code only."
+
+
+def whole_lines(seen: Snapshot, start: int, end: int) -> tuple[int, int]:
+    """The selection widened to whole lines, without the last line's break. Raises :class:`InvalidRequest` for an
+    empty or a too long one."""
+    first, _ = seen.text.place(start)
+    last, column = seen.text.place(end)
+    if last > first and column == 0:
+        last -= 1
+    low, high = seen.text.starts[first], seen.text.line_end(last)
+    if not seen.text.value[low:high].strip():
+        raise InvalidRequest("The selection is empty.", fix="Select the lines to rewrite.")
+    if high - low > MOST:
+        raise InvalidRequest(
+            f"The selection has {high - low} characters, {high - low - MOST} more than can be rewritten at once.",
+            fix="Select fewer lines.",
+        )
+    return low, high
+
+
+async def rewrite(
+    link: EngineLink,
+    seen: Snapshot,
+    start: int,
+    end: int,
+    instruction: str,
+    report: Callable[[str], None] | None = None,
+) -> str | None:
+    """New code for ``[start, end)``, which are whole lines; None where no candidate holds.
+
+    Raises :class:`InvalidRequest` for an instruction that is empty or too long, and the engine's typed errors.
+    """
+    instruction = instruction.strip()
+    if not instruction or len(instruction) > LONGEST_INSTRUCTION:
+        raise InvalidRequest(
+            f"The instruction must have 1 to {LONGEST_INSTRUCTION} characters, not {len(instruction)}."
+        )
+    old = seen.text.value[start:end]
+    own = indented(old.replace("\r\n", "\n"), "")
+    question = f"{instruction}\n\n```{seen.language}\n{own}\n```"
+    room = max(96, len(old) // 2 + 64)
+    answers = await ask(
+        link,
+        talk(SYSTEM, question, answer_prefix=f"```{seen.language}\n"),
+        max_tokens=room,
+        others=CANDIDATES - 1,
+        stop=["\n```"],
+        report=report,
+    )
+    for answer in answers:
+        new = fitted(old, code_in(answer.text))
+        if new.strip() != old.strip() and holds(seen, Change(start, end, new)):
+            return new
+    return None
+
+
+def fitted(old: str, new: str) -> str:
+    """``new`` with the indentation and the line breaks of ``old``."""
+    first = next(line for line in old.splitlines() if line.strip())
+    text = indented(new.strip("\r\n"), first[: len(first) - len(first.lstrip())])
+    return text.replace("\n", "\r\n") if "\r\n" in old else text
+
+
+def holds(seen: Snapshot, change: Change) -> bool:
+    """Whether a file that parsed still does after ``change``; for one that did not, whether it has no more errors."""
+    after = seen.text.edited(change)
+    if not change.inserted.strip():
+        return False
+    if seen.language == "python" and _parses(seen.text.value):
+        return _parses(after.value)
+    before_tree, after_tree = parse(seen.language, seen.text), parse(seen.language, after)
+    if before_tree is None or after_tree is None:
+        return True  # no grammar: the preview is all the check there is
+    return not after_tree.broken or (before_tree.broken and len(after_tree.errors()) <= len(before_tree.errors()))
+
+
+def _parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return True
