@@ -1,0 +1,46 @@
+/** What commands answer, as read-only documents. */
+
+import {
+  type Disposable,
+  EventEmitter,
+  languages,
+  type TextDocumentContentProvider,
+  Uri,
+  ViewColumn,
+  window,
+  workspace,
+} from 'vscode';
+
+const SCHEME = 'famulus';
+const KEPT = 20;
+
+/** Shown as text and not as a Markdown preview, which would fetch the images that a text names from the network. */
+export class Pages implements TextDocumentContentProvider, Disposable {
+  private readonly texts = new Map<string, string>();
+  private readonly changed = new EventEmitter<Uri>();
+  private readonly registration = workspace.registerTextDocumentContentProvider(SCHEME, this);
+  readonly onDidChange = this.changed.event;
+
+  provideTextDocumentContent(uri: Uri): string {
+    return this.texts.get(uri.path) ?? '';
+  }
+
+  /** Shows a page beside the editor; one with the same title is replaced. */
+  async show(title: string, text: string): Promise<void> {
+    const path = `/${title.replace(/[\\/:?#]+/g, ' ').trim()}.md`;
+    this.texts.delete(path);
+    this.texts.set(path, text);
+    for (const old of [...this.texts.keys()].slice(0, -KEPT)) {
+      this.texts.delete(old);
+    }
+    const uri = Uri.from({ scheme: SCHEME, path });
+    this.changed.fire(uri);
+    const document = await languages.setTextDocumentLanguage(await workspace.openTextDocument(uri), 'markdown');
+    await window.showTextDocument(document, { viewColumn: ViewColumn.Beside, preview: true });
+  }
+
+  dispose(): void {
+    this.registration.dispose();
+    this.changed.dispose();
+  }
+}
