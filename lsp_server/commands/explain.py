@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from famulus.lsp_server.commands.asking import ask, talk
@@ -12,9 +13,11 @@ from famulus.lsp_server.link import EngineLink
 
 MOST = 6000
 """Code points of a selection that are sent."""
-ANSWER_TOKENS = 220
+ANSWER_TOKENS = 160
+SENTENCES = 4
+"""Shown at the most: what a small model adds after them is seldom about the code."""
 SYSTEM = (
-    "You explain code to an experienced developer in at most five short sentences: what it does, what it returns, "
+    "You explain code to an experienced developer in at most four short sentences: what it does, what it returns, "
     "what can go wrong. Plain text, no code, no headings."
 )
 
@@ -31,7 +34,9 @@ class Checked:
     left_out: int
 
 
-async def explain(link: EngineLink, seen: Snapshot, start: int, end: int, report: object = None) -> str:
+async def explain(
+    link: EngineLink, seen: Snapshot, start: int, end: int, report: Callable[[str], None] | None = None
+) -> str:
     """Markdown about ``[start, end)`` of a document. Raises the engine's typed errors."""
     text = seen.text.value
     code = text[start:end].strip("\r\n")
@@ -41,9 +46,7 @@ async def explain(link: EngineLink, seen: Snapshot, start: int, end: int, report
     parts += [f"- {fact}" for fact in known]
     shown = code[:MOST]
     question = f"Explain this {seen.language or 'code'}:\n```{seen.language}\n{shown}\n```"
-    answers = await ask(
-        link, talk(SYSTEM, question), max_tokens=ANSWER_TOKENS, report=report if callable(report) else None
-    )
+    answers = await ask(link, talk(SYSTEM, question), max_tokens=ANSWER_TOKENS, report=report)
     checked = sentences_about(answers[0].text, text)
     if checked.kept:
         parts += ["", " ".join(checked.kept)]
@@ -97,9 +100,9 @@ def sentences_about(answer: str, source: str) -> Checked:
         if not sentence or sentence in kept:
             continue
         named = [word for match in _CODE_NAME.finditer(sentence) for word in _WORD.findall(match.group())]
-        if any(word not in words for word in named) or not sentence.endswith((".", "!", "?")):
-            left_out += 1  # an unfinished sentence is where the answer was cut off
-        else:
+        if any(word not in words for word in named):
+            left_out += 1
+        elif sentence.endswith(".") and len(kept) < SENTENCES:
             kept[sentence] = None
     return Checked(list(kept), left_out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 
 from famulus.engine.errors import InvalidRequest
@@ -14,8 +15,13 @@ from famulus.lsp_server.syntax import parse
 MOST = 4000
 """Code points of a selection that may be rewritten at once."""
 LONGEST_INSTRUCTION = 500
-CANDIDATES = 3
+CANDIDATES = 4
+LEAST_KEPT = 0.6
+"""Share of the words of the old code that a rewriting keeps."""
 SYSTEM = "You are an expert programmer. You change code exactly as asked and answer with the changed code only."
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_DEFINED = re.compile(r"\b(?:def|class|function|func|fn)\s+([A-Za-z_]\w*)")
 
 
 def whole_lines(seen: Snapshot, start: int, end: int) -> tuple[int, int]:
@@ -67,7 +73,7 @@ async def rewrite(
     )
     for answer in answers:
         new = fitted(old, code_in(answer.text))
-        if new.strip() != old.strip() and holds(seen, Change(start, end, new)):
+        if new.strip() != old.strip() and holds(seen, Change(start, end, new)) and kin(old, new, instruction):
             return new
     return None
 
@@ -90,6 +96,24 @@ def holds(seen: Snapshot, change: Change) -> bool:
     if before_tree is None or after_tree is None:
         return True  # no grammar: the preview is all the check there is
     return not after_tree.broken or (before_tree.broken and len(after_tree.errors()) <= len(before_tree.errors()))
+
+
+def kin(old: str, new: str, instruction: str) -> bool:
+    """Whether ``new`` can be a rewriting of ``old``: most of it is still there, what it defines keeps its name, and no
+    function begins to call itself, with which small models like to fill an answer."""
+    words, kept = _NAME.findall(old), set(_NAME.findall(new))
+    shorter = re.search(r"\b(delete|remove|drop|simplif|shorten|replace|only|just)", instruction, re.IGNORECASE)
+    share = sum(word in kept for word in words) / max(1, len(words))
+    if share < (LEAST_KEPT / 2 if shorter else LEAST_KEPT):
+        return False
+    for name in set(_DEFINED.findall(old)):
+        if name not in kept and not re.search(rf"\brename\b|\b{name}\b", instruction):
+            return False
+    return all(
+        len(re.findall(rf"(?<![.\w]){name}\(", new)) <= max(1, len(re.findall(rf"(?<![.\w]){name}\(", old)))
+        or re.search(r"recurs", instruction, re.IGNORECASE)
+        for name in set(_DEFINED.findall(new))
+    )
 
 
 def _parses(code: str) -> bool:

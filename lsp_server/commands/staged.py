@@ -42,6 +42,7 @@ async def staged(root: Path, allowed: Callable[[str], bool]) -> list[FileChange]
 
     Raises :class:`InvalidRequest` where there is no git, no repository, or nothing staged.
     """
+    await git(root, "rev-parse", "--git-dir")  # outside a repository git diff compares files and knows no index
     arguments = ("diff", "--cached", "--no-ext-diff", "--no-textconv", "--no-color", "-M", "--unified=3")
     changes = parse_diff(await git(root, *arguments))
     if not changes:
@@ -115,19 +116,15 @@ def _file(lines: list[str]) -> FileChange:
         elif line.startswith("+++ b/"):
             path = line.removeprefix("+++ b/").rstrip("\t")
     change = FileChange(path, kind, 0, 0, [], [])
+    around = ""
     for line in lines[start:]:
         hunk = _HUNK.match(line)
-        if hunk:
-            _name(change, hunk.group(1))
-        elif line[:1] in "+-" and line:
+        defined = _DEFINED.match(hunk.group(1) if hunk else line[1:])
+        around = defined.group(1) if defined else "" if hunk else around
+        if not hunk and line[:1] in ("+", "-"):
             change.added += line[0] == "+"
             change.removed += line[0] == "-"
             change.lines.append(line)
-            _name(change, line[1:])
+            if around and around not in change.names:
+                change.names.append(around)
     return change
-
-
-def _name(change: FileChange, line: str) -> None:
-    found = _DEFINED.match(line)
-    if found and found.group(1) not in change.names:
-        change.names.append(found.group(1))
