@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
@@ -22,7 +24,11 @@ from pygls.workspace import PositionCodec, TextDocument, Workspace
 HUGE = 2 << 20
 """Code points; a longer text is not parsed, and only the neighbourhood of the cursor is looked at."""
 
+Kind = Literal["document", "code", "markup"]
+"""A document of its own, or a cell of a notebook with code or with text."""
+
 _ENDS = re.compile(r"\r\n|\n|\r")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -96,13 +102,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A document at one version. ``path`` is None for untitled documents and foreign schemes."""
+    """A document at one version. ``path`` is None for untitled documents and foreign schemes; that of a notebook's
+    cell is the notebook's."""
 
     uri: str
     version: int
     language: str
     text: Text
     path: Path | None = None
+    kind: Kind = "document"
 
 
 class Document(TextDocument):
@@ -119,9 +127,9 @@ class Document(TextDocument):
         super().__init__(
             uri, source=None, version=version, language_id=language_id, local=False, position_codec=position_codec
         )
-        found = to_fs_path(uri)
-        self.file = Path(found) if found and uri.startswith("file:") else None
-        self.text = Text(source or "")
+        self.file = _path(uri)
+        self.kind: Kind = "document"
+        self.text = Text(_whole(source or ""))
         self.changed: Callable[[Document, Text, Change], None] = _nobody
 
     @property
@@ -137,25 +145,34 @@ class Document(TextDocument):
 
     def snapshot(self) -> Snapshot:
         """What the document is now."""
-        return Snapshot(self.uri, self.version or 0, self.language_id or "", self.text, self.file)
+        return Snapshot(self.uri, self.version or 0, self.language_id or "", self.text, self.file, self.kind)
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Apply one change of the client and tell :attr:`changed`, with the text before it."""
         before = self.text
+        text = _whole(change.text)
         if isinstance(change, types.TextDocumentContentChangePartial):
-            start, end = self.offset_at(change.range.start), self.offset_at(change.range.end)
-            edit = Change(min(start, end), max(start, end), change.text)
+            (start, left), (end, right) = sorted((self._split(change.range.start), self._split(change.range.end)))
+            # Half a character that stays stands for one unit, so that later positions are still right.
+            edit = Change(start, end + right, "\ufffd" * left + text + "\ufffd" * right)
         else:
-            edit = Change(0, len(before), change.text)
+            edit = Change(0, len(before), text)
         self.text = before.edited(edit)
         self.changed(self, before, edit)
 
     def offset_at(self, position: types.Position) -> int:
-        """The offset of a position; one behind a line's end is at that end."""
+        """The offset of a position; one behind a line's end is at that end, one inside a character before it."""
+        return self._split(position)[0]
+
+    def _split(self, position: types.Position) -> tuple[int, bool]:
+        """The offset of a position, and whether it stands in the middle of the surrogate pair there."""
         if position.line >= self.text.lines:
-            return len(self.text)
+            return len(self.text), False
+        if position.line < 0:
+            return 0, False
         line = self.text.line(position.line)
-        return self.text.starts[position.line] + _column(line, position.character, self._units)
+        column, inside = _column(line, position.character, self._units)
+        return self.text.starts[position.line] + column, inside and self._units is _utf16
 
     def position_at(self, offset: int) -> types.Position:
         """The position of an offset."""
@@ -176,17 +193,80 @@ class Document(TextDocument):
         return _UNITS[self.position_codec.encoding or types.PositionEncodingKind.Utf16]
 
 
-class Mirror(Workspace):
-    """pygls's workspace with our documents. ``changed`` is told every change, in order."""
+class Watcher(Protocol):
+    """Is told what happens to the documents of a mirror, in order."""
 
-    def __init__(
-        self,
-        like: Workspace,
-        encoding: types.PositionEncodingKind | str,
-        changed: Callable[[Document, Text, Change], None],
-    ) -> None:
+    def opened(self, document: Document) -> None:
+        """It is in the mirror now."""
+
+    def changed(self, document: Document, before: Text, change: Change) -> None:
+        """One change was applied."""
+
+    def closed(self, document: Document) -> None:
+        """It leaves the mirror after this."""
+
+
+class Mirror(Workspace):
+    """pygls's workspace with our documents."""
+
+    def __init__(self, like: Workspace, encoding: types.PositionEncodingKind | str, watcher: Watcher) -> None:
         super().__init__(like.root_uri, types.TextDocumentSyncKind.Incremental, [*like.folders.values()], encoding)
-        self._changed = changed
+        self._watcher = watcher
+
+    @property
+    def documents(self) -> list[Document]:
+        """All open documents."""
+        return [found for found in self._text_documents.values() if isinstance(found, Document)]
+
+    def document(self, uri: str) -> Document | None:
+        """An open document."""
+        found = self._text_documents.get(unquote(uri))
+        return found if isinstance(found, Document) else None
+
+    def folder_of(self, uri: str) -> str | None:
+        """The key of the innermost workspace folder that holds ``uri``."""
+        plain = unquote(uri)
+        holding = [key for key in self._folders if plain == key or plain.startswith(key.rstrip("/") + "/")]
+        return max(holding, key=len, default=None)
+
+    def put_text_document(self, text_document: types.TextDocumentItem, notebook_uri: str | None = None) -> None:
+        """Open a document, or a cell of a notebook. One that is open already is closed first."""
+        self.remove_text_document(text_document.uri)
+        super().put_text_document(text_document, notebook_uri)
+        document = self.document(text_document.uri)
+        assert document is not None
+        document.changed = self._watcher.changed
+        if notebook_uri is not None:
+            document.file = _path(notebook_uri)
+            self._mark_cells(notebook_uri)
+        self._watcher.opened(document)
+
+    def remove_text_document(self, doc_uri: str) -> None:
+        """Close a document; one that is not open is no error."""
+        document = self.document(doc_uri)
+        if document is not None:
+            self._watcher.closed(document)
+        super().remove_text_document(doc_uri)
+
+    def update_text_document(
+        self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
+    ) -> None:
+        """Apply a change. Raises KeyError for a document that was never opened."""
+        document = self._text_documents[unquote(text_doc.uri)]
+        document.version = text_doc.version
+        document.apply_change(change)
+
+    def update_notebook_document(self, params: types.DidChangeNotebookDocumentParams) -> None:
+        """Apply a change of a notebook's cells. Raises KeyError for one that was never opened."""
+        super().update_notebook_document(params)
+        self._mark_cells(params.notebook_document.uri)
+
+    def _mark_cells(self, notebook_uri: str) -> None:
+        notebook = self._notebook_documents[unquote(notebook_uri)]
+        for cell in notebook.cells:
+            document = self.document(cell.document)
+            if document is not None:
+                document.kind = "markup" if cell.kind == types.NotebookCellKind.Markup else "code"
 
     def _create_text_document(
         self,
@@ -196,25 +276,35 @@ class Mirror(Workspace):
         language_id: str | None = None,
     ) -> Document:
         # A document that is not open is never read from the disk here: whether it may be read is the policy's question.
-        document = Document(doc_uri, source, version, language_id, self.position_codec)
-        document.changed = self._changed
-        return document
+        return Document(doc_uri, source, version, language_id, self.position_codec)
 
 
 def _nobody(document: Document, before: Text, change: Change) -> None:
     """Who listens to a document that belongs to no mirror."""
 
 
-def _column(line: str, units: int, size: Callable[[str], int]) -> int:
-    """The column that lies ``units`` into ``line``; inside a character it is the one before it."""
+def _path(uri: str) -> Path | None:
+    found = to_fs_path(uri) if uri.startswith("file:") else None
+    return Path(found) if found else None
+
+
+def _whole(text: str) -> str:
+    """Halves of surrogate pairs, which nothing can encode, become replacement characters of the same size."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _column(line: str, units: int, size: Callable[[str], int]) -> tuple[int, bool]:
+    """The column that lies ``units`` into ``line``; in the middle of a character it is the one before it, and true."""
     if line.isascii():
-        return min(units, len(line))
+        return max(0, min(units, len(line))), False
     seen = 0
     for column, character in enumerate(line):
+        if seen >= units:
+            return column, False
         seen += size(character)
         if seen > units:
-            return column
-    return len(line)
+            return column, True
+    return len(line), False
 
 
 def _utf8(character: str) -> int:

@@ -1,56 +1,252 @@
-"""The doors of the language server: standard input and output, and sockets on request."""
+"""The doors of the language server: standard input and output, and loopback sockets on request.
+
+Each connection has a server and a session of its own; all of them share one way to the engine. What one client does,
+or how it leaves, never touches the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
+import errno
+import logging
 import os
-import sys
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
+from famulus.engine.errors import AddressInUse, FamulusError
+from famulus.lsp_server import parent
+from famulus.lsp_server.admission import SUBPROTOCOL, TokenFile, admit_first, check_upgrade
+from famulus.lsp_server.connection import FRAME_SECONDS, Connection, Streamed, Wire
+from famulus.lsp_server.framing import WEBSOCKET_BYTES, frame
 from famulus.lsp_server.link import EngineLink
-from famulus.lsp_server.server import FamulusServer, create
+from famulus.lsp_server.stdio import Stdio
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
+    from websockets.typing import Subprotocol
+
+log = logging.getLogger("famulus.lsp")
+
+MAX_CLIENTS = 64
+"""Open connections of one process."""
+BACKLOG = 128
+READ_BYTES = 1 << 16
+PING_SECONDS = 10.0
+"""A WebSocket client that answers no ping for so long, because it is dead or in the middle of a message, is let go."""
+
+Announce = Callable[[str, int, TokenFile], None]
+"""Told the kind of door, its port and its token when it is open."""
 
 
-class Pipe:
-    """Writes frames to a file descriptor that the event loop owns."""
-
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        self._transport = transport
-
-    def write(self, data: bytes) -> None:
-        """Queue ``data``."""
-        self._transport.write(data)
-
-    def close(self) -> None:
-        """Close when all is written."""
-        self._transport.close()
-
-
-async def _frames(reader: asyncio.StreamReader, server: FamulusServer) -> None:
-    while True:
-        length = 0
-        while (line := await reader.readline()).strip():
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length":
-                length = int(value)
-        if not line:
-            return
-        message = json.loads(await reader.readexactly(length), object_hook=server.protocol.structure_message)
-        server.protocol.handle_message(message)
-
-
-async def serve_stdio() -> None:
-    """Serve one client over this process's standard input and output, until it leaves."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    transport, _ = await loop.connect_write_pipe(asyncio.Protocol, out)
+async def serve_stdio() -> int:
+    """Serve one client over this process's standard input and output, until it leaves; the exit status."""
     link = EngineLink()
-    server = create(link)
-    server.protocol.set_writer(Pipe(transport))
+    connection = Connection(link, Stdio())
+    session = connection.server.session
+
+    def started() -> None:
+        session.at_end.append(parent.watch(connection.server.process_id, connection.end))
+
+    session.on_start.append(started)
     try:
-        await _frames(reader, server)
+        return await connection.run()
     finally:
-        await server.session.close()
-        await link.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.close(), 0.5)
+
+
+async def serve_sockets(
+    *, tcp: int | None = None, ws: int | None = None, origins: Collection[str] = (), announce: Announce
+) -> int:
+    """Listen on ports of 127.0.0.1 (0: a free one) until SIGTERM or SIGINT; the exit status.
+
+    Raises :class:`AddressInUse`, :class:`StorageFailed`.
+    """
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    link = EngineLink()
+    house = _House(link)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            for kind, port, opening in (("TCP", tcp, _tcp), ("WebSocket", ws, _websocket)):
+                if port is not None:
+                    await stack.enter_async_context(opening(house, port, origins, lambda *a, k=kind: announce(k, *a)))
+            await stopped.wait()
+        return 0
+    finally:
+        await house.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.close(), 0.5)
+
+
+class _House:
+    """All connections of this process."""
+
+    def __init__(self, link: EngineLink) -> None:
+        self._link = link
+        self._guests: set[Connection] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def welcome(self, wire: Wire, admit: Callable[[bytes], str] | None = None) -> None:
+        """Serve one client to its end. Nothing that goes wrong for one reaches another."""
+        if len(self._guests) >= MAX_CLIENTS:
+            log.warning("there are %d clients already; another one is turned away", MAX_CLIENTS)
+            await wire.close()
+            return
+        connection = Connection(self._link, wire)
+        self._guests.add(connection)
+        try:
+            await connection.run(admit)
+        except Exception:
+            log.exception("a connection ended badly")
+        finally:
+            self._guests.discard(connection)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that belongs to a client."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Ask all to leave, and wait a moment."""
+        for connection in list(self._guests):
+            connection.end()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=2.0)
+
+
+class _Tcp:
+    """A TCP client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._stream = Streamed(self._read, whole_seconds=FRAME_SECONDS)
+
+    def bodies(self) -> AsyncIterator[bytes]:
+        return self._stream.bodies()
+
+    async def write(self, body: bytes) -> None:
+        self._writer.write(frame(body))
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        transport = self._writer.transport
+        if transport.get_write_buffer_size():
+            transport.abort()  # whoever does not read is not waited for
+        self._writer.close()
+
+    async def _read(self) -> bytes:
+        return await self._reader.read(READ_BYTES)
+
+
+class _WebSocket:
+    """A WebSocket client: one message is one body."""
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self._socket = socket
+
+    async def bodies(self) -> AsyncIterator[bytes]:
+        async for message in self._socket:
+            yield message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
+
+    async def write(self, body: bytes) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await self._socket.send(body.decode())
+        except ConnectionClosed as error:
+            raise ConnectionResetError("The WebSocket is closed.") from error
+
+    async def close(self) -> None:
+        if self._socket.transport.get_write_buffer_size():
+            self._socket.transport.abort()
+        await self._socket.close()
+
+
+@contextlib.asynccontextmanager
+async def _tcp(house: _House, port: int, origins: Collection[str], opened: Callable[..., None]) -> AsyncIterator[None]:
+    sock = _bind(port)
+    token = TokenFile.draw(sock.getsockname()[1])
+    knocking = asyncio.Semaphore(MAX_CLIENTS)
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with knocking:
+            await house.welcome(_Tcp(reader, writer), lambda body: admit_first(body, token))
+
+    def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        house.start(client(reader, writer))
+
+    try:
+        async with await asyncio.start_server(arrived, sock=sock):
+            opened(sock.getsockname()[1], token)
+            yield
+    finally:
+        token.remove()
+
+
+@contextlib.asynccontextmanager
+async def _websocket(
+    house: _House, port: int, origins: Collection[str], opened: Callable[..., None]
+) -> AsyncIterator[None]:
+    from websockets.asyncio.server import serve
+
+    sock = _bind(port)
+    taken: int = sock.getsockname()[1]
+    token = TokenFile.draw(taken)
+
+    def gate(connection: ServerConnection, request: Request) -> Response | None:
+        try:
+            check_upgrade(list(request.headers.raw_items()), token, taken, origins)
+        except FamulusError as error:
+            return connection.respond(HTTPStatus(error.status), f"{error}\n")
+        return None
+
+    async def client(connection: ServerConnection) -> None:
+        await house.welcome(_WebSocket(connection))
+
+    try:
+        async with serve(
+            client,
+            sock=sock,
+            process_request=gate,
+            select_subprotocol=_ours,
+            compression=None,
+            max_size=WEBSOCKET_BYTES,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            open_timeout=FRAME_SECONDS,
+            close_timeout=1.0,
+            server_header=None,
+        ):
+            opened(taken, token)
+            yield
+    finally:
+        token.remove()
+
+
+def _ours(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Which of the offered subprotocols is spoken; the one that holds the token is never repeated."""
+    return next((name for name in offered if name == SUBPROTOCOL), None)
+
+
+def _bind(port: int) -> socket.socket:
+    """Listen on 127.0.0.1. Raises :class:`AddressInUse`."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        why = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
+        raise AddressInUse(f"Port {port} {why}.", fix="Choose another, or 0 for a free one.") from error
+    return sock

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import default_converter
 
 from famulus import __version__
+from famulus.lsp_server import configuration, notebooks, status
 from famulus.lsp_server.completion.service import CompletionService
 from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.protocol import FamulusProtocol
 from famulus.lsp_server.session import Session
 
-NOTEBOOKS = types.NotebookDocumentSyncOptions(
-    notebook_selector=[types.NotebookDocumentFilterWithNotebook(notebook="*")], save=False
-)
+PARTS = (configuration.bind, status.bind)
+"""Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 
 
 class FamulusServer(LanguageServer):
     """pygls's server for one connection; ``session`` is everything of ours."""
 
+    protocol: FamulusProtocol
+
     def __init__(self, link: EngineLink) -> None:
-        super().__init__("famulus", __version__, notebook_document_sync=NOTEBOOKS, max_workers=2)
+        super().__init__(
+            "famulus",
+            __version__,
+            notebook_document_sync=notebooks.SYNC,
+            protocol_cls=FamulusProtocol,
+            converter_factory=default_converter,
+            max_workers=2,
+        )
         self.session = Session(self, link)
         self.completion = CompletionService(self.session)
 
@@ -27,32 +38,35 @@ class FamulusServer(LanguageServer):
 def create(link: EngineLink) -> FamulusServer:
     """A server for one connection, with every feature bound."""
     server = FamulusServer(link)
-    _bind_documents(server)
+    _bind_life(server)
+    for bind in PARTS:
+        bind(server)
     _bind_completion(server)
     return server
 
 
-def _bind_documents(server: FamulusServer) -> None:
+def _bind_life(server: FamulusServer) -> None:
     session = server.session
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        session.mirror()
+        session.start(params)
 
     @server.feature(types.INITIALIZED)
     def initialized(params: types.InitializedParams) -> None:
         session.link.start()
+        session.on_change.append(lambda document, before, change: session.link.wake())
+        for listener in session.on_start:
+            listener()
 
-    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
-    def opened(params: types.DidOpenTextDocumentParams) -> None:
-        document = session.document(params.text_document.uri)
-        if document is not None:
-            for listener in session.on_open:
-                listener(document)
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        session.saved(params.text_document.uri)
 
-    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
-    def changed(params: types.DidChangeTextDocumentParams) -> None:
-        """The mirror has told the session already."""
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        for listener in session.on_roots:
+            listener()
 
 
 def _bind_completion(server: FamulusServer) -> None:

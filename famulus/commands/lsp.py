@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.admission import TokenFile
 
 
 def register(app: typer.Typer) -> None:
@@ -14,14 +18,51 @@ def register(app: typer.Typer) -> None:
 
 def lsp(
     stdio: Annotated[bool, typer.Option("--stdio", help="Standard input and output: the default.")] = False,
+    tcp: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Listen on this port of 127.0.0.1 (0: a free one).")
+    ] = None,
+    ws: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Listen for WebSockets on this port of 127.0.0.1.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A web page's origin that may open a WebSocket; may be repeated.")
+    ] = None,
 ) -> None:
     """Run the language server. Editors start it themselves."""
+    if stdio and (tcp is not None or ws is not None):
+        raise typer.BadParameter("--stdio goes without --tcp and --ws.")
+    import gc
+    import sys
+
+    gc.disable()  # nothing that is imported is garbage, and looking for some takes a fifth of the time
     import asyncio
     import logging
-    import sys
 
     from famulus.engine import logs
     from famulus.lsp_server import doors
 
+    gc.enable()
+    gc.freeze()
     logs.configure(sys.stderr, logging.WARNING)
-    asyncio.run(doors.serve_stdio())
+    if tcp is None and ws is None:
+        serving = doors.serve_stdio()
+    else:
+        serving = doors.serve_sockets(tcp=tcp, ws=ws, origins=allow_origin or [], announce=_announce)
+    asyncio.run(_until_the_end(serving))
+
+
+async def _until_the_end(serving: Coroutine[Any, Any, int]) -> NoReturn:
+    """Leave the process as soon as all is closed: threads that still look for the engine, or read what nobody sends,
+    would hold it for seconds."""
+    import os
+    import sys
+
+    status = await serving
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _announce(kind: str, port: int, token: TokenFile) -> None:
+    from famulus.commands.terminal import write
+
+    write(f"{kind}: 127.0.0.1:{port}, token in {token.path}\n")

@@ -1,0 +1,144 @@
+"""The life of one connection, whatever it runs over: messages in, messages out, and a clean end in every case."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+from famulus.lsp_server.framing import BODY_BYTES, BrokenFraming, Frames
+from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.outbox import Outbox
+from famulus.lsp_server.server import FamulusServer, create
+
+log = logging.getLogger("famulus.lsp")
+
+HEADER_SECONDS = 0.9
+"""Between the bytes of a header: whoever begins one ends it, so a longer silence means that the place is lost."""
+BODY_SECONDS = 10.0
+"""Between the bytes of a body."""
+FRAME_SECONDS = 10.0
+"""For a whole message on a socket, where anybody may knock."""
+DRAIN_SECONDS = 1.0
+
+
+class Wire(Protocol):
+    """A connection that is open: bodies come in, bodies go out."""
+
+    def bodies(self) -> AsyncIterator[bytes]:
+        """The bodies of messages until the client leaves. Raises :class:`BrokenFraming`, OSError."""
+
+    async def write(self, body: bytes) -> None:
+        """Write one message; returns when there is room for the next. Raises OSError."""
+
+    async def close(self) -> None:
+        """Let go of it. Idempotent."""
+
+
+class _Outlet:
+    """The protocol's way out; ``over`` is set when nothing more will be read."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.over = asyncio.Event()
+        self.outbox = Outbox(wire.write, self.over.set)
+
+    def send(self, body: bytes) -> None:
+        self.outbox.send(body)
+
+    def end(self) -> None:
+        self.over.set()
+
+
+class Connection:
+    """One client: its wire, its server, its end."""
+
+    def __init__(self, link: EngineLink, wire: Wire) -> None:
+        self.server: FamulusServer = create(link)
+        self._wire = wire
+        self._outlet = _Outlet(wire)
+        self.server.protocol.outlet = self._outlet
+
+    def end(self) -> None:
+        """Leave, as when the client does. Idempotent."""
+        self._outlet.end()
+
+    async def run(self, admit: Callable[[bytes], str] | None = None) -> int:
+        """Serve until the client leaves, and let go of everything; the exit status of a process that served only it.
+
+        ``admit`` looks at the first message and says why it may not enter.
+        """
+        reading = asyncio.create_task(self._read(admit))
+        over = asyncio.create_task(self._outlet.over.wait())
+        try:
+            await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
+            status = reading.result() if reading.done() else self.server.protocol.exit_status
+            return 1 if status is None else status
+        finally:
+            for task in (reading, over):
+                task.cancel()
+            await asyncio.gather(reading, over, return_exceptions=True)
+            await self._close()
+
+    async def _read(self, admit: Callable[[bytes], str] | None) -> int | None:
+        protocol = self.server.protocol
+        try:
+            async for body in self._wire.bodies():
+                if admit is not None:
+                    if refused := admit(body):
+                        log.warning("a client was turned away: %s", refused)
+                        protocol.turn_away(body, refused)
+                        return 1
+                    admit = None
+                protocol.receive(body)
+                # A request starts to run before the next message can change what it is about.
+                await asyncio.sleep(0)
+        except BrokenFraming as error:
+            log.error("the connection ends: %s", error)
+            return 1
+        except OSError as error:
+            log.info("the client left: %s", error.strerror or type(error).__name__)
+        return protocol.exit_status
+
+    async def _close(self) -> None:
+        await self._outlet.outbox.drain(DRAIN_SECONDS)
+        self.server.protocol.lose()
+        await self.server.session.close()
+        await self._outlet.outbox.close()
+        with contextlib.suppress(OSError):
+            await self._wire.close()
+
+
+class Streamed:
+    """The bodies of a stream of bytes. ``read`` returns some bytes, none at the end."""
+
+    def __init__(
+        self, read: Callable[[], Awaitable[bytes]], *, limit: int = BODY_BYTES, whole_seconds: float | None = None
+    ) -> None:
+        self._read, self._whole = read, whole_seconds
+        self.frames = Frames(limit)
+
+    async def bodies(self) -> AsyncIterator[bytes]:
+        """See :class:`Wire`."""
+        loop = asyncio.get_running_loop()
+        began: float | None = None
+        while True:
+            deadline = None
+            if self.frames.begun:
+                began = loop.time() if began is None else began
+                deadline = loop.time() + (HEADER_SECONDS if self.frames.in_header else BODY_SECONDS)
+                if self._whole is not None:
+                    deadline = began + self._whole
+            try:
+                async with asyncio.timeout_at(deadline):
+                    data = await self._read()
+            except TimeoutError:
+                raise BrokenFraming("A message was begun and not ended.") from None
+            if not data:
+                if self.frames.begun:
+                    raise BrokenFraming("The client left in the middle of a message.")
+                return
+            for body in self.frames.feed(data):
+                began = None
+                yield body
