@@ -1,0 +1,217 @@
+--- Starts the language server, one per root, and attaches buffers to it.
+local M = {}
+
+local api = vim.api
+local config = require("famulus.config")
+local log = require("famulus.log")
+local native = require("famulus.native")
+local own = require("famulus.own")
+
+M.install = "run `make tour` in a checkout of Famulus, then put its .venv/bin on the PATH or into the option `cmd`"
+
+---@type table<integer, table> what each server last said of itself
+local states = {}
+---@type integer[] when servers ended by themselves, in seconds
+local ends = {}
+local missing_told = false
+
+local RESTARTS, WITHIN_SECONDS = 3, 180
+
+--- Neovim's file types that the protocol calls otherwise.
+local LANGUAGES = {
+  sh = "shellscript",
+  bash = "shellscript",
+  zsh = "shellscript",
+  cs = "csharp",
+  text = "plaintext",
+  tex = "latex",
+  plaintex = "latex",
+  make = "makefile",
+  objc = "objective-c",
+  objcpp = "objective-cpp",
+  rst = "restructuredtext",
+  gitcommit = "git-commit",
+  gitrebase = "git-rebase",
+  ["javascript.jsx"] = "javascriptreact",
+  ["typescript.tsx"] = "typescriptreact",
+}
+
+--- The command line of the server, or nil and why not.
+---@param options famulus.Options
+---@return string[]|nil, string|nil
+function M.command(options)
+  local wanted = options.cmd
+  local command = type(wanted) == "table" and vim.deepcopy(wanted) or { wanted or "famulus" }
+  command[1] = vim.fs.normalize(command[1])
+  local found = vim.fn.exepath(command[1])
+  if found == "" then
+    return nil, ("Famulus: there is no command `%s`. Install it: %s"):format(command[1], M.install)
+  end
+  command[1] = found
+  if type(wanted) ~= "table" or #wanted == 1 then
+    vim.list_extend(command, { "lsp", "--stdio" })
+  end
+  return command
+end
+
+--- The module that shows ghost text.
+---@param options famulus.Options
+---@return table
+function M.view(options)
+  if options.inline == "own" or not native.available() then
+    return own
+  end
+  return native
+end
+
+--- The server of a buffer.
+---@param bufnr integer|nil
+---@return vim.lsp.Client|nil
+function M.of(bufnr)
+  return vim.lsp.get_clients({ name = "famulus", bufnr = bufnr or api.nvim_get_current_buf() })[1]
+end
+
+--- What the buffer's server last said of itself: kind, busy, message.
+---@param bufnr integer|nil
+---@return table|nil
+function M.state(bufnr)
+  local client = M.of(bufnr)
+  return client and (states[client.id] or { kind = "Normal", busy = not client.initialized, message = "" })
+end
+
+--- Why no server works for this buffer, or nil if one should.
+---@param options famulus.Options
+---@param bufnr integer
+---@return string|nil
+function M.unwanted(options, bufnr)
+  if vim.bo[bufnr].buftype ~= "" then
+    return "this is not a buffer of a file"
+  elseif api.nvim_buf_get_name(bufnr) == "" then
+    return "the buffer has no name yet: save it"
+  elseif api.nvim_buf_get_name(bufnr):find("^%w[%w+.-]+://") then
+    return "the buffer's name is an address, not a file"
+  elseif not config.wants(options, vim.bo[bufnr].filetype) then
+    return ("option `filetypes` leaves out %q"):format(vim.bo[bufnr].filetype)
+  elseif vim.b[bufnr].famulus_enabled == false then
+    return "b:famulus_enabled is false"
+  end
+  return nil
+end
+
+---@param options famulus.Options
+---@param root string|nil
+---@return vim.lsp.ClientConfig
+local function configuration(options, command, root)
+  local view = M.view(options)
+  local trusted = options.trusted
+  if type(trusted) == "function" then
+    trusted = trusted(root) == true
+  end
+  local start = function(dispatchers, settings)
+    local rpc = vim.lsp.rpc.start(command, dispatchers, { cwd = settings and settings.cmd_cwd })
+    return view == native and native.transport(rpc) or rpc
+  end
+  return {
+    name = "famulus",
+    cmd = start,
+    root_dir = root,
+    capabilities = { textDocument = { inlineCompletion = { dynamicRegistration = false } } },
+    init_options = {
+      famulus = {
+        trusted = trusted,
+        partialCompletions = view == own and options.streaming,
+        status = true,
+        documents = true,
+      },
+      settings = vim.empty_dict(),
+    },
+    settings = { famulus = options.settings },
+    get_language_id = function(_, filetype)
+      return LANGUAGES[filetype] or filetype
+    end,
+    handlers = {
+      ["famulus/status"] = function(_, params, context)
+        states[context.client_id] = params
+        api.nvim_exec_autocmds("User", { pattern = "FamulusStatus", modeline = false, data = params })
+        vim.cmd.redrawstatus({ bang = true })
+      end,
+      ["famulus/partialCompletion"] = log.guarded(function(_, params, context)
+        local client = vim.lsp.get_client_by_id(context.client_id)
+        if client then
+          view.partial(client, params)
+        end
+      end),
+    },
+    on_attach = log.guarded(function(client, bufnr)
+      view.attach(client, bufnr, options)
+      require("famulus.keys").attach(bufnr, options)
+    end),
+    on_exit = vim.schedule_wrap(function(code, signal, id)
+      states[id] = nil
+      M.ended(options, code, signal)
+    end),
+  }
+end
+
+--- Attach a buffer to the server of its root, which is started if it does not run.
+---@param options famulus.Options
+---@param bufnr integer
+function M.attach(options, bufnr)
+  if M.unwanted(options, bufnr) or M.of(bufnr) then
+    return
+  end
+  local command, problem = M.command(options)
+  if not command then
+    if not missing_told then
+      missing_told = true
+      vim.notify(problem, vim.log.levels.WARN)
+    end
+    return
+  end
+  local root = vim.fs.root(bufnr, options.root_markers)
+  local made = configuration(options, command, root)
+  made.init_options.settings = vim.tbl_isempty(options.settings) and vim.empty_dict() or options.settings
+  vim.lsp.start(made, { bufnr = bufnr })
+end
+
+--- All open buffers that want a server get one.
+---@param options famulus.Options
+function M.attach_all(options)
+  for _, bufnr in ipairs(api.nvim_list_bufs()) do
+    if api.nvim_buf_is_loaded(bufnr) and vim.bo[bufnr].buflisted then
+      M.attach(options, bufnr)
+    end
+  end
+end
+
+--- A server has ended; one that nobody stopped is started again, a few times.
+---@param options famulus.Options
+---@param code integer
+---@param signal integer
+function M.ended(options, code, signal)
+  if (code == 0 and signal == 0) or vim.v.exiting ~= vim.NIL then
+    return
+  end
+  log.note("the language server ended with status %d, signal %d", code, signal)
+  local now = os.time()
+  ends[#ends + 1] = now
+  while ends[1] and now - ends[1] > WITHIN_SECONDS do
+    table.remove(ends, 1)
+  end
+  if #ends > RESTARTS then
+    vim.notify("Famulus: the language server keeps ending; :checkhealth famulus says more, :Famulus restart starts it again.", vim.log.levels.WARN)
+    return
+  end
+  vim.defer_fn(log.guarded(function()
+    M.attach_all(options)
+  end), 500 * #ends)
+end
+
+--- Start servers for all buffers again, after the user has asked for it.
+---@param options famulus.Options
+function M.again(options)
+  ends, missing_told = {}, false
+  M.attach_all(options)
+end
+
+return M

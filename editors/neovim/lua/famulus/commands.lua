@@ -1,0 +1,252 @@
+--- `:Famulus {what}`: the server's commands and the plugin's own.
+local M = {}
+
+local api = vim.api
+local client = require("famulus.client")
+local document = require("famulus.document")
+
+---@param text string
+---@param level integer|nil
+local function say(text, level)
+  vim.notify("Famulus: " .. text, level or vim.log.levels.INFO)
+end
+
+---@return table
+local function options()
+  return require("famulus").options
+end
+
+--- The server of the current buffer; says why there is none.
+---@return vim.lsp.Client|nil
+local function server()
+  local found = client.of()
+  if not found then
+    local reason = client.unwanted(options(), api.nvim_get_current_buf())
+    say(
+      ("no language server works for this buffer%s. See :checkhealth famulus."):format(
+        reason and " (" .. reason .. ")" or ""
+      ),
+      vim.log.levels.WARN
+    )
+  end
+  return found
+end
+
+--- Run a command of the server and show its document.
+---@param command string
+---@param arguments table
+---@param found vim.lsp.Client|nil
+local function execute(command, arguments, found)
+  found = found or server()
+  if not found then
+    return
+  end
+  found:request("workspace/executeCommand", { command = command, arguments = arguments }, function(err, result)
+    if err then
+      say(err.message or vim.inspect(err), vim.log.levels.WARN)
+    elseif type(result) == "table" and type(result.text) == "string" then
+      document.show(result.title or "Famulus", result.text, options().window)
+    elseif type(result) == "string" and result ~= "" then
+      say(result)
+    end
+  end, api.nvim_get_current_buf())
+end
+
+--- The document's address and the cursor.
+---@param found vim.lsp.Client
+---@return string, table
+local function place(found)
+  local params = vim.lsp.util.make_position_params(0, found.offset_encoding)
+  return params.textDocument.uri, params.position
+end
+
+--- The lines of a command's range.
+---@param found vim.lsp.Client
+---@param call table as nvim_create_user_command() gives it
+---@return table
+local function lines(found, call)
+  local last = api.nvim_buf_get_lines(0, call.line2 - 1, call.line2, false)[1] or ""
+  return {
+    start = { line = call.line1 - 1, character = 0 },
+    ["end"] = {
+      line = call.line2 - 1,
+      character = vim.str_utfindex(last, found.offset_encoding),
+    },
+  }
+end
+
+---@param command string
+local function at_cursor(command)
+  return function()
+    local found = server()
+    if found then
+      local uri, position = place(found)
+      execute(command, { uri, position }, found)
+    end
+  end
+end
+
+--- The protocol's form of a diagnostic of Neovim.
+---@param found vim.lsp.Client
+---@param diagnostic vim.Diagnostic
+---@return table
+local function to_lsp(found, diagnostic)
+  local original = vim.tbl_get(diagnostic, "user_data", "lsp")
+  if original and original.range then
+    return original
+  end
+  local function position(row, col)
+    local line = api.nvim_buf_get_lines(diagnostic.bufnr, row, row + 1, false)[1] or ""
+    return { line = row, character = vim.str_utfindex(line, found.offset_encoding, math.min(col, #line), false) }
+  end
+  return {
+    range = {
+      start = position(diagnostic.lnum, diagnostic.col),
+      ["end"] = position(diagnostic.end_lnum or diagnostic.lnum, diagnostic.end_col or diagnostic.col),
+    },
+    message = diagnostic.message,
+    severity = diagnostic.severity,
+    source = diagnostic.source,
+    code = diagnostic.code,
+  }
+end
+
+local function fix()
+  local found = server()
+  if not found then
+    return
+  end
+  local row = api.nvim_win_get_cursor(0)[1] - 1
+  local here = vim.diagnostic.get(0, { lnum = row })
+  local uri = place(found)
+  local function one(diagnostic)
+    if diagnostic then
+      execute("famulus.fix", { uri, to_lsp(found, diagnostic) }, found)
+    end
+  end
+  if #here == 0 then
+    say("there is no diagnostic on this line.")
+  elseif #here == 1 then
+    one(here[1])
+  else
+    vim.ui.select(here, {
+      prompt = "Fix which?",
+      format_item = function(diagnostic)
+        return diagnostic.message
+      end,
+    }, one)
+  end
+end
+
+local function rewrite(call)
+  local found = server()
+  if not found then
+    return
+  end
+  local uri, range = place(found), lines(found, call)
+  local function go(instruction)
+    if instruction and instruction ~= "" then
+      execute("famulus.rewrite", { uri, range, instruction }, found)
+    end
+  end
+  if call.rest ~= "" then
+    go(call.rest)
+  else
+    vim.ui.input({ prompt = "Rewrite how? " }, go)
+  end
+end
+
+--- Restart the engine; a server that is not there is started.
+local function restart()
+  local found = client.of()
+  if found then
+    execute("famulus.restartEngine", {}, found)
+  else
+    client.again(options())
+  end
+end
+
+--- Stop what the server still works on for the user.
+local function cancel()
+  local found = server()
+  for token in pairs(found and found.progress.pending or {}) do
+    found:notify("window/workDoneProgress/cancel", { token = token })
+  end
+end
+
+local function status()
+  local state = client.state()
+  if not state then
+    server()
+  else
+    say(state.message ~= "" and state.message or (state.busy and "The model is at work." or "All is well."))
+  end
+end
+
+M.list = {
+  why = { run = at_cursor("famulus.whyNothing"), about = "why nothing is shown at the cursor" },
+  prompt = { run = at_cursor("famulus.showPrompt"), about = "what the model is sent at the cursor" },
+  explain = {
+    run = function(call)
+      local found = server()
+      if found then
+        execute("famulus.explain", { place(found), lines(found, call) }, found)
+      end
+    end,
+    about = "explain the lines",
+  },
+  fix = { run = fix, about = "fix the diagnostic of this line" },
+  docstring = { run = at_cursor("famulus.docstring"), about = "write a docstring" },
+  rewrite = { run = rewrite, about = "rewrite the lines as you say" },
+  commit = {
+    run = function()
+      local found = server()
+      if found then
+        execute("famulus.commitMessage", { found.root_dir and vim.uri_from_fname(found.root_dir) or nil }, found)
+      end
+    end,
+    about = "a commit message for what is staged",
+  },
+  restart = { run = restart, about = "restart the engine" },
+  cancel = { run = cancel, about = "stop what a command has started" },
+  status = { run = status, about = "how the engine is" },
+  toggle = {
+    run = function()
+      require("famulus").toggle()
+      say(vim.g.famulus_enabled and "ghost text is on." or "ghost text is off.")
+    end,
+    about = "switch ghost text on or off",
+  },
+}
+
+--- Make `:Famulus`.
+function M.create()
+  api.nvim_create_user_command("Famulus", function(call)
+    local name, rest = call.args:match("^(%S+)%s*(.*)$")
+    local entry = M.list[name]
+    if entry then
+      call.rest = rest
+      entry.run(call)
+    else
+      local known = vim.tbl_keys(M.list)
+      table.sort(known)
+      say(("there is no `:Famulus %s`; there are %s."):format(name, table.concat(known, ", ")), vim.log.levels.WARN)
+    end
+  end, {
+    nargs = "+",
+    range = true,
+    desc = "Famulus: commands of the language server",
+    complete = function(lead, line)
+      if line:match("Famulus%s+%S+%s+") then
+        return {}
+      end
+      local names = vim.tbl_filter(function(name)
+        return vim.startswith(name, lead)
+      end, vim.tbl_keys(M.list))
+      table.sort(names)
+      return names
+    end,
+  })
+end
+
+return M
