@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.documents import Text
-from famulus.lsp_server.syntax.tree import Function, Place, Tree
+from famulus.lsp_server.syntax.tree import COMPOUND, Function, Place, Tree
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -156,28 +155,30 @@ def _dedent(tree: Tree, offset: int) -> int:
     end = max(offset, text.line_end(line))
     for number in range(line + 1, text.lines):
         content = text.line(number)
-        stripped = content.strip()
-        if not stripped:
+        if not content.strip():
             continue
         width = len(content) - len(content.lstrip(" \t\f"))
-        if width < indent and not _continues(tree, text, number, stripped):
+        if width < indent and not _continues(tree, text.starts[number] + width):
             break
         end = text.line_end(number)
     return end
 
 
-def _continues(tree: Tree, text: Text, number: int, stripped: str) -> bool:
-    """Whether a line belongs to a string, or only closes brackets of lines above."""
-    if stripped[0] in _CLOSING:
-        return True
-    return inside(tree, text.starts[number]) == "string"
+def _continues(tree: Tree, start: int) -> bool:
+    """Whether what starts at ``start`` goes on with a statement of lines above: in brackets, or in a string."""
+    node = tree.root.descendant_for_byte_range(start, start + 1)
+    while node is not None and node.start_byte == start and node.type not in tree.grammar.comments:
+        node = node.parent
+    if node is None or node.type in tree.grammar.comments or tree.language != "python":
+        return False
+    return node.type not in COMPOUND and not node.is_error
 
 
 def opens_block(tree: Tree, offset: int) -> bool:
     """Whether the cursor stands in a block that has just been opened and is empty."""
     value = tree.text.value
-    before = value[:offset].rstrip()
-    if not before or inside(tree, offset) != "code" or inside(tree, len(before)) == "comment":
+    before = value[: tree.code_before(offset)]
+    if not before or inside(tree, offset) != "code":
         return False
     if not tree.grammar.indented:
         after = value[offset:].lstrip()
@@ -196,19 +197,12 @@ def _header(tree: Tree, end: int) -> bool:
     if parent.is_error:
         line = tree.text.line(tree.text.place(end - 1)[0]).strip()
         return line.split(" ", 1)[0].rstrip(":") in _HEADS
-    return tree.language == "yaml" or parent.child_by_field_name("body") is not None or parent.type in _HEADED
+    return tree.language == "yaml" or parent.child_by_field_name("body") is not None or parent.type in COMPOUND
 
 
 _HEADS = frozenset(
     "async def class if elif else for while try except finally with match case".split()  # noqa: SIM905
 )
-_HEADED = frozenset(
-    (
-        "if_statement", "elif_clause", "else_clause", "for_statement", "while_statement", "try_statement",
-        "except_clause", "except_group_clause", "finally_clause", "with_statement", "function_definition",
-        "class_definition", "case_clause", "match_statement",
-    )
-)  # fmt: skip
 
 
 def _shallower(tree: Tree, offset: int, opening: int) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import warnings
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.syntax.places import leaves, open_quotes
@@ -12,23 +15,77 @@ if TYPE_CHECKING:
 
 MOST = 5
 """Problems of one text; what follows the first ones mostly follows from them."""
+PYTHON_MOST = 60_000
+"""Code points; a longer Python text is not shown to Python's own parser, which nothing else can interrupt."""
 
 _PAIRS = {"(": ")", "[": "]", "{": "}", "${": "}", "#{": "}", "$(": ")"}
+_TRAILING_COMMA = re.compile(r",\s*[\]}]")
+_DETECTED = re.compile(r" \(detected at line \d+\)$")
+_ENDLESS = re.compile("never closed|unterminated")
 _LONGEST = 30
 
 
 def problems(tree: Tree) -> list[Problem]:
-    """What keeps the text from parsing, in order."""
+    """What keeps the text from parsing, in order.
+
+    Python's own parser has the last word on Python: it names causes, and what it accepts is right.
+    """
     if not tree.broken:
         return []
+    if tree.language == "python" and len(tree.text) <= PYTHON_MOST:
+        said = _python(tree)
+        return [] if said is None else _with_others(tree, [said], _ENDLESS.search(said.message) is not None)
     found = _quotes(tree) or _brackets(tree)
-    lines = {tree.text.place(problem.start)[0] for problem in found}
+    return _with_others(tree, found, bool(found))
+
+
+def _with_others(tree: Tree, found: list[Problem], endless: bool) -> list[Problem]:
+    """``found`` and what the tree shows in other statements; only before, if the first of ``found`` spoils the rest."""
+    place = tree.text.place
     for problem in _others(tree):
-        line = tree.text.place(problem.start)[0]
-        if line not in lines and not (found and problem.start > found[0].start):
-            lines.add(line)
+        apart = all(abs(place(problem.start)[0] - place(known.start)[0]) > 1 for known in found)
+        new = all(_statement(tree, problem) != _statement(tree, known) for known in found)
+        if apart and new and not (endless and problem.start > found[0].start):
             found.append(problem)
     return sorted(found, key=lambda problem: problem.start)[:MOST]
+
+
+def _statement(tree: Tree, problem: Problem) -> tuple[int, int]:
+    """What a problem belongs to: a line, in Python a whole statement of the module."""
+    line = tree.text.place(problem.start)[0]
+    child = tree.root.first_child_for_byte(problem.start) if tree.language == "python" else None
+    return (child.start_byte, child.end_byte) if child is not None else (line, -1)
+
+
+def _python(tree: Tree) -> Problem | None:
+    """The error that Python itself reports; None if it reports none."""
+    text = tree.text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text.value)
+    except SyntaxError as error:
+        line = min(max(error.lineno or 1, 1), text.lines) - 1
+        start = text.offset(line, max(0, (error.offset or 1) - 1))
+        end = start
+        if error.end_lineno and error.end_offset and error.end_offset > 0 and error.end_lineno <= text.lines:
+            end = min(text.offset(error.end_lineno - 1, error.end_offset - 1), text.line_end(line))
+        message = _DETECTED.sub("", error.msg or "invalid syntax")
+        return _visible(tree, start, end, message)
+    except (ValueError, RecursionError, MemoryError):
+        return _visible(tree, 0, 0, "Python cannot parse this text")
+    return None
+
+
+def _visible(tree: Tree, start: int, end: int, message: str) -> Problem:
+    """A problem with at least one character to underline, of the same line where there is one."""
+    if end > start:
+        return Problem(start, end, message)
+    value = tree.text.value
+    if start < len(value) and value[start] not in "\r\n":
+        return Problem(start, start + 1, message)
+    start = len(value[:start].rstrip())
+    return Problem(max(0, start - 1), min(max(1, start), len(value)), message)
 
 
 def _quotes(tree: Tree) -> list[Problem]:
@@ -70,10 +127,9 @@ def _others(tree: Tree) -> list[Problem]:
     while True:
         node = cursor.node
         assert node is not None
-        if node.is_missing:
-            found.append(_missing(tree, node))
-        elif node.is_error:
-            found.append(_unexpected(tree, node))
+        if node.is_missing or node.is_error:
+            if not _tolerated(tree, node):
+                found.append(_missing(tree, node) if node.is_missing else _unexpected(tree, node))
         elif node.has_error and cursor.goto_first_child():
             continue
         while not cursor.goto_next_sibling():
@@ -81,22 +137,32 @@ def _others(tree: Tree) -> list[Problem]:
                 return found + [_hollow(tree, block) for block in _hollows(tree)]
 
 
+def _tolerated(tree: Tree, node: tree_sitter.Node) -> bool:
+    """Whether the editor lets it pass: commas before closing brackets in JSON with comments."""
+    start = max(0, len(tree.text.value[: node.start_byte].rstrip()) - 1) if node.is_missing else node.start_byte
+    return tree.language == "jsonc" and _TRAILING_COMMA.match(tree.text.value, start) is not None
+
+
 def _hollows(tree: Tree) -> list[tree_sitter.Node]:
     return list(tree.hollow()) if tree.language == "python" else []
 
 
 def _hollow(tree: Tree, block: tree_sitter.Node) -> Problem:
-    head = tree.text.value[: block.start_byte].rstrip()
-    return Problem(max(0, len(head) - 1), max(1, len(head)), "an indented block is expected after this line")
+    head = len(tree.text.value[: block.start_byte].rstrip())
+    return _visible(tree, head, head, "an indented block is expected after this line")
 
 
 def _missing(tree: Tree, node: tree_sitter.Node) -> Problem:
     end = len(tree.text.value[: node.start_byte].rstrip())
     what = f'"{node.type}"' if not node.is_named else node.type.replace("_", " ")
-    return Problem(max(0, end - 1), max(end, 1), f"{what} is missing here")
+    return _visible(tree, max(0, end - 1), end, f"{what} is missing here")
 
 
 def _unexpected(tree: Tree, node: tree_sitter.Node) -> Problem:
-    first = next((leaf for leaf in leaves(node) if leaf.end_byte > leaf.start_byte), node)
-    text = tree.source_of(first).split("\n", 1)[0][:_LONGEST]
-    return Problem(first.start_byte, first.start_byte + len(text), f"{text!r} is unexpected here")
+    start = node.start_byte
+    text = tree.source_of(node)
+    start += len(text) - len(text.lstrip())
+    line = text.strip().split("\n", 1)[0].rstrip()
+    if len(line) <= _LONGEST and len(line.split()) == 1 and line == text.strip():
+        return _visible(tree, start, start + len(line), f"{line!r} is unexpected here")
+    return _visible(tree, start, start + len(line), "this does not parse")

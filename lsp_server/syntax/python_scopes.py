@@ -33,11 +33,11 @@ def python_names(tree: Tree, offset: int) -> list[str]:
             bound = _parameters(tree, node)
         elif node.type == "function_definition" and _in_body(node, offset):
             bound = _seen(_bindings(tree, node), offset, called)
-            found.update((name, None) for _, name in sorted(bound, reverse=True))
+            found.update((name, None) for _, name in sorted(bound, reverse=True) if name)
             bound, called = _parameters(tree, node), True
         elif (node.type == "class_definition" and not called and _in_body(node, offset)) or node.parent is None:
             bound = _seen(_bindings(tree, node), offset, called)
-        found.update((name, None) for _, name in sorted(bound, reverse=True))
+        found.update((name, None) for _, name in sorted(bound, reverse=True) if name)
     return list(found)
 
 

@@ -80,7 +80,7 @@ def names_at(tree: Tree, offset: int) -> list[str]:
     for node in tree.around(offset):
         bound = [b for child in node.named_children for b in _of_child(tree, node, child, offset)]
         bound += _own(tree, node)
-        found.update((name, None) for _, name in sorted(bound, reverse=True))
+        found.update((name, None) for _, name in sorted(bound, reverse=True) if name)
     return list(found)
 
 
@@ -176,7 +176,7 @@ def _pattern(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
             return
     kind = node.child_by_field_name("type")
     for child in node.named_children:
-        if child != kind:
+        if child != kind and child.type != "type_identifier":
             yield from _pattern(child)
 
 

@@ -22,7 +22,14 @@ Place = Literal["code", "comment", "string"]
 
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
-_COMPOUND = frozenset(
+_WILDCARDS = {
+    "python": re.compile(r"^[ \t]*from[ \t]+\S+[ \t]+import[ \t]+\*", re.MULTILINE),
+    "java": re.compile(r"^[ \t]*import\b[^;\n]*\.\*", re.MULTILINE),
+    "rust": re.compile(r"^[ \t]*(?:pub )?use\b[^;]*::\*", re.MULTILINE),
+    "c": re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE),
+    "cpp": re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE),
+}
+COMPOUND = frozenset(
     (
         "module", "block", "function_definition", "class_definition", "decorated_definition", "if_statement",
         "elif_clause", "else_clause", "for_statement", "while_statement", "try_statement", "except_clause",
@@ -136,7 +143,7 @@ class Tree:
             assert node is not None
             if node.type == "block" and not node.named_child_count:
                 yield node
-            if node.type in _COMPOUND and cursor.goto_first_child():
+            if node.type in COMPOUND and cursor.goto_first_child():
                 continue
             while not cursor.goto_next_sibling():
                 if not cursor.goto_parent():
@@ -177,7 +184,7 @@ class Tree:
         than the cursor.
         """
         value = self.text.value
-        end = self._before(offset)
+        end = self.code_before(offset)
         node = self.root.descendant_for_byte_range(max(0, end - 1), end) if end else None
         chain = []
         indent = self.indentation(offset)
@@ -192,7 +199,7 @@ class Tree:
             chain.append(self.root)
         return chain
 
-    def _before(self, offset: int) -> int:
+    def code_before(self, offset: int) -> int:
         """The end of the last code before ``offset``: neither blanks nor whole comments."""
         value = self.text.value
         end = len(value[:offset].rstrip())
@@ -249,6 +256,12 @@ class Tree:
         from famulus.lsp_server.syntax.scopes import names_at
 
         return names_at(self, offset)
+
+    @cached_property
+    def wildcard(self) -> bool:
+        """Whether an import brings names that the text does not tell."""
+        found = _WILDCARDS.get(self.language)
+        return found is not None and found.search(self.text.value) is not None
 
     def block_end(self, offset: int) -> int:
         """Where the innermost block around the cursor ends."""
