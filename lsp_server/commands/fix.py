@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 
 from famulus.engine.protocol import Infill
 from famulus.lsp_server.commands.asking import ask
-from famulus.lsp_server.commands.names import Fix, missing_import, misspelt
+from famulus.lsp_server.commands.names import Candidate, missing_import, misspelt
 from famulus.lsp_server.commands.rewrite import holds
 from famulus.lsp_server.documents import Change, Snapshot, Text
 from famulus.lsp_server.link import EngineLink
@@ -30,7 +30,7 @@ _UNDEFINED = re.compile(r"[uU]ndefined (?:name|variable)|is not defined|[cC]anno
 class Mended:
     """A fix; ``proved`` when analysis knew the problem and no longer finds it."""
 
-    fix: Fix
+    candidate: Candidate
     proved: bool
 
 
@@ -56,7 +56,7 @@ async def fix(
     return await first_that_holds(await by_model(link, seen, start, message, report), seen, message, before, check)
 
 
-def by_names(text: Text, start: int, end: int, scope: Sequence[str]) -> list[Fix]:
+def by_names(text: Text, start: int, end: int, scope: Sequence[str]) -> list[Candidate]:
     """What the names in scope and the standard library offer for a name that is not defined."""
     imported = missing_import(text, text.value[start:end])
     return [*([imported] if imported is not None else []), *misspelt(text, start, end, scope)]
@@ -64,7 +64,7 @@ def by_names(text: Text, start: int, end: int, scope: Sequence[str]) -> list[Fix
 
 async def by_model(
     link: EngineLink, seen: Snapshot, start: int, message: str, report: Callable[[str], None] | None = None
-) -> list[Fix]:
+) -> list[Candidate]:
     """The model's lines in place of the wrong one, the most alike first."""
     line = seen.text.place(start)[0]
     low, high = seen.text.starts[line], seen.text.line_end(line)
@@ -84,11 +84,11 @@ async def by_model(
     lines = [indentation + answer.text.strip() for answer in answers if answer.text.strip()]
     near = {new: SequenceMatcher(None, old, new).ratio() for new in lines if new != old}
     best = sorted((new for new in near if near[new] >= ALIKE), key=lambda new: -near[new])
-    return [Fix(f"Change the line to {new.strip()}"[:100], Change(low, high, new)) for new in best]
+    return [Candidate(f"Change the line to {new.strip()}"[:100], Change(low, high, new)) for new in best]
 
 
 async def first_that_holds(
-    fixes: Iterable[Fix], seen: Snapshot, message: str, before: Counter[str], check: Check
+    fixes: Iterable[Candidate], seen: Snapshot, message: str, before: Counter[str], check: Check
 ) -> Mended | None:
     """The first fix after which the file parses and has no problem that it did not have; the one at hand is gone
     where analysis knew it."""

@@ -17,28 +17,28 @@ MOST = 3
 
 
 @dataclass(frozen=True)
-class Fix:
+class Candidate:
     """One way to mend something: its title for people, and the change."""
 
     title: str
     change: Change
 
 
-def misspelt(text: Text, start: int, end: int, scope: Sequence[str]) -> list[Fix]:
+def misspelt(text: Text, start: int, end: int, scope: Sequence[str]) -> list[Candidate]:
     """Names in scope that look like ``text[start:end]``, the most alike first."""
     wrong = text.value[start:end]
     known = [name for name in dict.fromkeys([*scope, *_BUILTINS]) if name != wrong]
     close = difflib.get_close_matches(wrong, known, n=MOST, cutoff=CLOSE)
-    return [Fix(f"Change {wrong} to {name}", Change(start, end, name)) for name in close]
+    return [Candidate(f"Change {wrong} to {name}", Change(start, end, name)) for name in close]
 
 
-def missing_import(text: Text, name: str) -> Fix | None:
+def missing_import(text: Text, name: str) -> Candidate | None:
     """The import of a module of the standard library that is used without one."""
     if name not in sys.stdlib_module_names or name.startswith("_"):
         return None
     at = _import_offset(text)
     end = "\r\n" if "\r\n" in text.value else "\n"
-    return Fix(f"Import {name}", Change(at, at, f"import {name}{end}"))
+    return Candidate(f"Import {name}", Change(at, at, f"import {name}{end}"))
 
 
 def _import_offset(text: Text) -> int:

@@ -12,7 +12,7 @@ import pytest
 from famulus.engine.errors import InvalidRequest
 from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite, staged
 from famulus.lsp_server.commands.asking import code_in, indented
-from famulus.lsp_server.commands.names import Fix, missing_import, misspelt
+from famulus.lsp_server.commands.names import Candidate, missing_import, misspelt
 from famulus.lsp_server.commands.rename import renamed
 from famulus.lsp_server.documents import Change, Snapshot, Text
 
@@ -223,11 +223,11 @@ async def test_only_a_fix_that_mends_is_offered() -> None:
         return [f"Undefined name `{word}`" for word in ("amuont", "amoun") if f"return {word}\n" in text.value]
 
     at = code.index("amuont")
-    fixes = [Fix(name, Change(at, at + 6, name)) for name in ("amoun", "amount + ", "amount")]
+    fixes = [Candidate(name, Change(at, at + 6, name)) for name in ("amoun", "amount + ", "amount")]
     before = Counter(await check(Text(code)))
     mended = await fix.first_that_holds(fixes, seen(code), "Undefined name `amuont`", before, check)
     assert mended is not None
-    assert (mended.fix.title, mended.proved) == ("amount", True)
+    assert (mended.candidate.title, mended.proved) == ("amount", True)
     assert await fix.first_that_holds(fixes[:2], seen(code), "Undefined name `amuont`", before, check) is None
     foreign = await fix.first_that_holds(fixes, seen(code), "possibly None", before, check)
     assert foreign is not None

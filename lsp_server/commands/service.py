@@ -1,0 +1,180 @@
+"""The commands of a session: each takes places of a document, shows progress, and returns a page or offers an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from famulus.engine.errors import InvalidRequest
+from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite
+from famulus.lsp_server.commands.apply import Proposal, offer
+from famulus.lsp_server.commands.progress import Report, shown
+from famulus.lsp_server.commands.rename import renamed
+from famulus.lsp_server.commands.staged import staged
+from famulus.lsp_server.documents import Document, Snapshot, Text
+from famulus.lsp_server.prediction import ruff
+from famulus.lsp_server.session import Session
+from famulus.lsp_server.syntax import parse
+
+Page = dict[str, str]
+"""``{"title", "text"}``: a page of markdown for the user."""
+SHOWN_LINES = 12
+"""Of a page, in the message that clients without pages show."""
+
+T = TypeVar("T")
+
+
+class Commands:
+    """What a user asks for by name. Everything raises :class:`FamulusError` with a sentence for the user."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def explain(self, uri: str, place: types.Range) -> Page | None:
+        """What the code at ``place`` does."""
+        document, seen = self._open(uri)
+        start, end = document.offset_at(place.start), document.offset_at(place.end)
+        if start == end:
+            line = seen.text.place(start)[0]
+            start, end = seen.text.starts[line], seen.text.line_end(line)
+        if not seen.text.value[start:end].strip():
+            raise InvalidRequest("There is nothing to explain.", fix="Select some code.")
+        text = await self._shown(
+            "Famulus: explaining", lambda report: explain.explain(self._session.link, seen, start, end, report)
+        )
+        return None if text is None else self.page("Explanation", text)
+
+    async def docstring(self, uri: str, position: types.Position) -> None:
+        """A docstring for the definition around ``position``."""
+        document, seen = self._open(uri)
+        if seen.language != "python":
+            raise InvalidRequest("Docstrings are written for Python only.")
+        place = docstring.place_for(seen.text, document.offset_at(position))
+        title = f"Docstring for {place.name}"
+        text = await self._shown(
+            "Famulus: writing a docstring",
+            lambda report: docstring.write(self._session.link, seen, place, report),
+            nothing=f"No sentence about {place.name} held: each named what is not there, or said nothing.",
+        )
+        if text is not None:
+            note = "the code around it is unchanged; the sentence is the model's"
+            await self._offer(Proposal(title, note, uri, seen.version, place.offset, place.offset, text))
+
+    async def rewrite(self, uri: str, place: types.Range, instruction: str) -> None:
+        """The selection, changed as the instruction says."""
+        document, seen = self._open(uri)
+        start, end = rewrite.whole_lines(seen, document.offset_at(place.start), document.offset_at(place.end))
+        title, note = f"Rewrite: {instruction.strip()[:60]}", "every use in the selection; no model was asked"
+        text = renamed(seen, start, end, instruction)
+        if text is None:
+            note = "it parses; the code is the model's"
+            text = await self._shown(
+                "Famulus: rewriting",
+                lambda report: rewrite.rewrite(self._session.link, seen, start, end, instruction, report),
+                nothing="No rewriting held: each did not parse, lost most of the code, or called itself for ever.",
+            )
+        if text is not None:
+            await self._offer(Proposal(title, note, uri, seen.version, start, end, text))
+
+    async def fix(self, uri: str, diagnostic: types.Diagnostic) -> None:
+        """Mend what a diagnostic says, and check that it is mended."""
+        document, seen = self._open(uri)
+        start, end = document.offset_at(diagnostic.range.start), document.offset_at(diagnostic.range.end)
+        tree = parse(seen.language, seen.text)
+        scope = tree.names_at(start) if tree is not None else []
+
+        async def check(text: Text) -> list[str]:
+            return await problems_of(replace(seen, text=text), trusted=self._session.options.trusted)
+
+        mended = await self._shown(
+            "Famulus: looking for a fix",
+            lambda report: fix.fix(self._session.link, seen, start, end, diagnostic.message, scope, check, report),
+            nothing="Nothing mended it: every candidate kept the problem, brought another, or did not parse.",
+        )
+        if mended is not None:
+            note = "checked: the problem is gone and there is no new one"
+            if not mended.proved:
+                note = f"no new problem; whether {diagnostic.source or 'the editor'} agrees is not known"
+            change = mended.candidate.change
+            proposal = Proposal(
+                mended.candidate.title, note, uri, seen.version, change.start, change.end, change.inserted
+            )
+            await self._offer(proposal)
+
+    async def commit_message(self, root: str | None = None) -> Page | None:
+        """A message for what is staged in a workspace folder, by default the first."""
+        if not self._session.options.trusted:
+            raise InvalidRequest("git is not run in a workspace that is not trusted.", fix="Trust the workspace.")
+        folder = Path(to_fs_path(root) or "") if root else next(iter(self._session.roots), None)
+        if folder is None or not folder.is_dir():
+            raise InvalidRequest("No folder is open.", fix="Open the folder of the repository.")
+
+        def allowed(path: str) -> bool:
+            return self._session.policy.check_name(path).allowed
+
+        changes = await staged(folder, allowed)
+        link = self._session.link
+        subject = None
+        if link.state == "ready":
+            subject = await self._shown(
+                "Famulus: naming the commit", lambda report: commit.subject(link, changes, report)
+            )
+        text = subject or commit.plain_subject(changes)
+        below = commit.body(changes)
+        return {"title": "Commit message", "text": f"{text}\n\n{below}" if below else text}
+
+    def page(self, title: str, text: str) -> Page:
+        """A page; shown as a message where the client has not said that it shows pages."""
+        if not self._session.options.documents:
+            lines = text.splitlines()
+            rest = ["…"] if len(lines) > SHOWN_LINES else []
+            message = "\n".join([f"{title}", *lines[:SHOWN_LINES], *rest])
+            self._session.server.window_show_message(types.ShowMessageParams(types.MessageType.Info, message))
+        return {"title": title, "text": text}
+
+    async def _offer(self, proposal: Proposal) -> None:
+        said = await offer(self._session, proposal)
+        if said != "Applied.":
+            self._say(said)
+
+    async def _shown(
+        self, title: str, work: Callable[[Report], Coroutine[Any, Any, T | None]], nothing: str = ""
+    ) -> T | None:
+        """The result of ``work`` under a progress; ``nothing`` is said where it ends with none."""
+        cancelled = True
+
+        async def watched(report: Report) -> T | None:
+            nonlocal cancelled
+            result = await work(report)
+            cancelled = False
+            return result
+
+        result = await shown(self._session.server, title, watched)
+        if result is None and nothing and not cancelled:
+            self._say(nothing)
+        return result
+
+    def _say(self, sentence: str) -> None:
+        self._session.server.window_show_message(types.ShowMessageParams(types.MessageType.Info, sentence))
+
+    def _open(self, uri: str) -> tuple[Document, Snapshot]:
+        document = self._session.document(uri)
+        if document is None:
+            raise InvalidRequest("The document is not open.", fix="Open it first.")
+        verdict = self._session.policy.check_uri(uri)
+        if not verdict.allowed:
+            raise InvalidRequest(f"Famulus does not read this file: {verdict.reason}.")
+        return document, document.snapshot()
+
+
+async def problems_of(seen: Snapshot, *, trusted: bool) -> list[str]:
+    """The messages of what analysis finds in a text: ruff's facts for Python, else syntax errors."""
+    if seen.language == "python":
+        return [found.message for found in await ruff.findings(seen, trusted=trusted)]
+    tree = parse(seen.language, seen.text)
+    return [error.message for error in tree.errors()] if tree is not None else []
