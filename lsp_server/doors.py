@@ -123,7 +123,7 @@ class _House:
             await asyncio.wait(list(self._running), timeout=2.0)
 
 
-class _Tcp:
+class TcpWire:
     """A TCP client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +147,7 @@ class _Tcp:
         return await self._reader.read(READ_BYTES)
 
 
-class _WebSocket:
+class WebSocketWire:
     """A WebSocket client: one message is one body."""
 
     def __init__(self, socket: ServerConnection) -> None:
@@ -179,7 +179,7 @@ async def _tcp(house: _House, port: int, origins: Collection[str], opened: Calla
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with knocking:
-            await house.welcome(_Tcp(reader, writer), lambda body: admit_first(body, token))
+            await house.welcome(TcpWire(reader, writer), lambda body: admit_first(body, token))
 
     def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         house.start(client(reader, writer))
@@ -210,7 +210,7 @@ async def _websocket(
         return None
 
     async def client(connection: ServerConnection) -> None:
-        await house.welcome(_WebSocket(connection))
+        await house.welcome(WebSocketWire(connection))
 
     try:
         async with serve(
