@@ -7,13 +7,15 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from famulus import __version__
-from famulus.lsp_server import configuration, notebooks, status
+from famulus.lsp_server import actions, configuration, notebooks, status
 from famulus.lsp_server.completion.service import CompletionService
 from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.prediction import bind as prediction
 from famulus.lsp_server.protocol import FamulusProtocol
 from famulus.lsp_server.session import Session
+from famulus.lsp_server.syntax import bind as syntax
 
-PARTS = (configuration.bind, status.bind)
+PARTS = (configuration.bind, status.bind, syntax.bind, prediction.bind, actions.bind)
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 
 

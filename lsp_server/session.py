@@ -18,7 +18,7 @@ from famulus.lsp_server.settings import Options
 
 if TYPE_CHECKING:
     from famulus.engine.policy import Policy
-
+    from famulus.lsp_server.actions import Provider
     from famulus.lsp_server.configuration import Configuration
     from famulus.lsp_server.link import EngineLink
     from famulus.lsp_server.server import FamulusServer
@@ -54,6 +54,8 @@ class Session:
         """Called before the document leaves the mirror; cells of notebooks are documents as well."""
         self.on_roots: list[Callable[[], None]] = []
         """Called when folders joined or left the workspace."""
+        self.code_actions: list[Provider] = []
+        """Who offers code actions; what each offers is shown in this order."""
         self.at_end: list[Callable[[], Awaitable[None] | None]] = []
         """Called in order when the connection ends, to let go of files and the like."""
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -1,0 +1,1 @@
+"""Surprise: code that the model finds far less likely than a small, valid change of it."""
