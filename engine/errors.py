@@ -67,6 +67,12 @@ class Forbidden(FamulusError):
     code, status = "forbidden", 403
 
 
+class PolicyRefused(FamulusError):
+    """A file that the policy of this workspace lets nobody read: secrets, ignored, outside, no plain text."""
+
+    code, status = "policy_refused", 403
+
+
 class ModelNotFound(FamulusError):
     """No such model in the catalog, on disk, or served by this engine."""
 
