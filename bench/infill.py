@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from famulus.bench.keystrokes import MODULES
 from famulus.bench.report import heading, median, table
+from famulus.bench.typist import MODULES
 from famulus.engine.client import Client, connect, infill
 
 CANDIDATES = 5

@@ -8,45 +8,18 @@ first and to the last token shown, over the keys whose request was answered befo
 from __future__ import annotations
 
 import argparse
-import ast
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from famulus.bench.report import heading, median, percentile, table
+from famulus.bench.typist import Function, functions, keys, pauses
 from famulus.engine.client import connect
 from famulus.engine.protocol import Delta, Done, Infill
 from famulus.engine.stream import Call, Stream
 from famulus.engine.stream import connect as stream_connect
-
-MODULES = (
-    "argparse",
-    "calendar",
-    "configparser",
-    "csv",
-    "fractions",
-    "heapq",
-    "shlex",
-    "statistics",
-    "string",
-    "textwrap",
-)
-PAUSE = 0.18
-"""Median seconds between two keys."""
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of a file: everything before its body, the body that is typed, everything after."""
-
-    name: str
-    path: str
-    before: str
-    body: str
-    after: str
 
 
 @dataclass
@@ -65,33 +38,12 @@ class Result:
     cold: list[float] = field(default_factory=list)
 
 
-def functions(count: int, seed: int) -> list[Function]:
-    """Functions of 120 to 500 characters of body from the standard library, the same for a seed and Python version."""
-    found = []
-    for module in MODULES:
-        path = Path(ast.__file__).parent / f"{module}.py"
-        text = path.read_text(encoding="utf-8")
-        lines = text.splitlines(keepends=True)
-        for node in ast.walk(ast.parse(text)):
-            if not isinstance(node, ast.FunctionDef):
-                continue
-            body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
-            if not body or body[0].end_lineno is None or node.end_lineno is None:
-                continue
-            first, end = body[0].lineno - 1, node.end_lineno
-            typed = "".join(lines[first:end])
-            if 120 <= len(typed) <= 500:
-                name = f"{module}.{node.name}"
-                found.append(Function(name, path.name, "".join(lines[:first]), typed, "".join(lines[end:])))
-    return random.Random(seed).sample(found, count)
-
-
 class Typist:
     """Types one function after another on one stream."""
 
     def __init__(self, stream: Stream, result: Result, seed: int) -> None:
         self._stream, self._result = stream, result
-        self._random = random.Random(seed)
+        self._pauses = pauses(seed)
         self._ghost = ""
         self._pending: asyncio.Task[None] | None = None
         self._call: Call | None = None
@@ -106,7 +58,7 @@ class Typist:
         self._ask(function, typed)
         assert self._pending is not None
         await self._pending
-        for key in _keys(function.body):
+        for key in keys(function.body):
             typed += key
             self._result.keys += 1
             if self._ghost.startswith(key):
@@ -116,7 +68,7 @@ class Typist:
                 self._ghost = ""
             if not self._ghost:
                 self._ask(function, typed)
-            await asyncio.sleep(self._random.lognormvariate(0, 0.5) * PAUSE)
+            await asyncio.sleep(next(self._pauses))
         self._drop()
 
     def _ask(self, function: Function, typed: str) -> None:
@@ -152,20 +104,6 @@ class Typist:
                 self._result.last.append(now)
                 if first is not None:
                     self._result.first.append(first)
-
-
-def _keys(body: str) -> list[str]:
-    """One entry per key: a character, or a newline with the indentation that the editor adds."""
-    keys: list[str] = []
-    for line in body.splitlines(keepends=True):
-        text = line.lstrip(" ")
-        indent = line[: len(line) - len(text)]
-        if keys:
-            keys[-1] += indent
-        else:
-            keys.append(indent)
-        keys += list(text)
-    return [k for k in keys if k]
 
 
 async def measure(home: Path | None, count: int, seed: int) -> tuple[Result, dict[str, float]]:

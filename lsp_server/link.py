@@ -19,7 +19,7 @@ from famulus.engine.client import Client, connect
 from famulus.engine.errors import EngineUnavailable, FamulusError
 
 if TYPE_CHECKING:
-    from famulus.engine.protocol import Prompt, Scored
+    from famulus.engine.protocol import Prompt, Scored, Tokenized
     from famulus.engine.stream import Call, Stream
 
 log = logging.getLogger("famulus.lsp")
@@ -87,6 +87,10 @@ class EngineLink:
     async def score(self, prompt: Prompt, continuation: str, **fields: Any) -> Scored:
         """How likely is ``continuation``? Raises typed errors."""
         return await self._opened().score(prompt, continuation, **fields)
+
+    async def tokenize(self, text: str) -> Tokenized:
+        """The model's tokens of ``text``. Raises typed errors."""
+        return await self._opened().tokenize(text)
 
     def lost(self, error: FamulusError) -> None:
         """A request ended with ``error``: look whether the engine is still there."""

@@ -8,6 +8,7 @@ from pygls.protocol import default_converter
 
 from famulus import __version__
 from famulus.lsp_server import actions, configuration, notebooks, status
+from famulus.lsp_server.completion import bind as completion
 from famulus.lsp_server.completion.service import CompletionService
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.prediction import bind as prediction
@@ -15,7 +16,7 @@ from famulus.lsp_server.protocol import FamulusProtocol
 from famulus.lsp_server.session import Session
 from famulus.lsp_server.syntax import bind as syntax
 
-PARTS = (configuration.bind, status.bind, syntax.bind, prediction.bind, actions.bind)
+PARTS = (configuration.bind, status.bind, syntax.bind, completion.bind, prediction.bind, actions.bind)
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 
 
@@ -23,6 +24,7 @@ class FamulusServer(LanguageServer):
     """pygls's server for one connection; ``session`` is everything of ours."""
 
     protocol: FamulusProtocol
+    completion: CompletionService
 
     def __init__(self, link: EngineLink) -> None:
         super().__init__(
@@ -34,7 +36,6 @@ class FamulusServer(LanguageServer):
             max_workers=2,
         )
         self.session = Session(self, link)
-        self.completion = CompletionService(self.session)
 
 
 def create(link: EngineLink) -> FamulusServer:
@@ -43,7 +44,6 @@ def create(link: EngineLink) -> FamulusServer:
     _bind_life(server)
     for bind in PARTS:
         bind(server)
-    _bind_completion(server)
     return server
 
 
@@ -53,6 +53,8 @@ def _bind_life(server: FamulusServer) -> None:
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         session.start(params)
+        if completion.popup_wanted(params.capabilities):
+            completion.bind_popup(server)
 
     @server.feature(types.INITIALIZED)
     def initialized(params: types.InitializedParams) -> None:
@@ -69,9 +71,3 @@ def _bind_life(server: FamulusServer) -> None:
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
         for listener in session.on_roots:
             listener()
-
-
-def _bind_completion(server: FamulusServer) -> None:
-    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
-        return await server.completion.inline(params)

@@ -1,0 +1,170 @@
+"""``famulus bench confidence``: how far can the model's own log-probabilities be trusted?
+
+At random keys of real functions of the standard library the engine is asked for the rest of the line. A suggestion is
+*right* where it is exactly what the author wrote next. A logistic curve of its log-probabilities is fitted on some
+functions; the tables are of others. The printed weights are what ``lsp_server/completion/confidence.py`` holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from famulus.bench.report import heading, table
+from famulus.bench.typist import Function, functions, keys
+from famulus.engine.protocol import Delta, Infill
+from famulus.engine.stream import Stream, connect
+from famulus.lsp_server.completion.candidates import Candidate
+from famulus.lsp_server.completion.confidence import UNKNOWN, Curve, curve, features
+
+MODULES = (
+    "ast", "difflib", "json.decoder", "tarfile", "zipfile", "urllib.parse", "http.cookies", "email.message", "optparse",
+    "pprint", "random", "sched", "smtplib", "tempfile", "threading", "timeit", "tokenize", "traceback", "uuid", "wave",
+    "mailbox", "plistlib", "pstats", "netrc", "gettext", "ftplib", "dis", "cmd", "bdb", "codecs",
+)  # fmt: skip
+"""None of the replay's own."""
+KEYS = 12
+"""Keys of each function at which is asked."""
+ROUNDS = 4000
+"""Of gradient descent."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A suggestion: its log-probabilities, its characters, and whether the author wrote just that."""
+
+    function: str
+    text: str
+    logprobs: tuple[float, ...]
+    right: bool
+
+
+async def collect(count: int, seed: int) -> tuple[str, list[Sample]]:
+    """The model's name, and suggestions in ``count`` functions."""
+    dice = random.Random(seed)
+    samples: list[Sample] = []
+    model = ""
+    async with connect() as stream:
+        for function in functions(count, seed, MODULES):
+            typed = keys(function.body)
+            for at in sorted(dice.sample(range(len(typed)), min(KEYS, len(typed)))):
+                before = "".join(typed[:at])
+                name, found = await _ask(stream, function, before, dice)
+                model = name or model
+                samples += found
+    return model, samples
+
+
+async def _ask(stream: Stream, function: Function, typed: str, dice: random.Random) -> tuple[str, list[Sample]]:
+    prompt = Infill(function.before + typed, function.after, path=function.path, language="python", max_lines=1)
+    candidate, model = Candidate("", prompt.prefix[-256:]), ""
+    async for event in stream.generate(prompt, max_tokens=48, logprobs=0):
+        if isinstance(event, Delta):
+            candidate.take(event)
+        model = getattr(event, "model", model)
+    truth = function.body[len(typed) :]
+    text = candidate.text
+    # What is left of it when the user has typed some of it already: that is shown as well.
+    agreed = next((i for i, (a, b) in enumerate(zip(text, truth, strict=False)) if a != b), min(len(text), len(truth)))
+    starts = {0, dice.randrange(agreed + 1)} if agreed < len(text) else {0, dice.randrange(max(1, agreed))}
+    found = []
+    for start in sorted(starts):
+        part = candidate.part(start)
+        if part.text.strip() and part.logprobs:
+            right = truth[start:].startswith(part.text.rstrip())
+            found.append(Sample(function.name, part.text, part.logprobs, right))
+    return model, found
+
+
+def _parts(sample: Sample) -> tuple[float, ...]:
+    from famulus.lsp_server.completion.candidates import Scored
+
+    return (1.0, *features(Scored(sample.text, sample.logprobs)))
+
+
+def fit(samples: Sequence[Sample]) -> list[float]:
+    """Weights of the logistic curve: bias first, then as in :func:`features`."""
+    import numpy as np
+
+    x = np.array([_parts(s) for s in samples])
+    y = np.array([float(s.right) for s in samples])
+    scale = np.maximum(np.abs(x).max(0), 1e-9)
+    weights = np.zeros(x.shape[1])
+    for _ in range(ROUNDS):
+        p = 1 / (1 + np.exp(-(x / scale) @ weights))
+        weights -= 4.0 * ((x / scale).T @ (p - y) / len(y) + 1e-4 * weights)
+    return [float(w) for w in weights / scale]
+
+
+def judge(samples: Sequence[Sample], used: Curve) -> str:
+    """What each threshold would do."""
+    from famulus.lsp_server.completion.candidates import Scored
+
+    rated = [(used.probability(Scored(s.text, s.logprobs)), s) for s in samples]
+    everything = sum(len(s.text) for _, s in rated if s.right)
+    rows: list[list[object]] = []
+    for threshold in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6):
+        shown = [s for p, s in rated if p >= threshold]
+        right = [s for s in shown if s.right]
+        rows.append(
+            [
+                f"{threshold:.2f}",
+                f"{len(shown) / len(rated):.0%}",
+                f"{len(right) / len(shown):.0%}" if shown else "-",
+                f"{sum(len(s.text) for s in right) / everything:.0%}" if everything else "-",
+                f"{sum(len(s.text) for s in shown if not s.right) / max(1, len(rated)):.1f}",
+            ]
+        )
+    columns = ["shown from", "shown", "of these right", "right characters kept", "wrong characters per key"]
+    return table(columns, rows)
+
+
+def calibration(samples: Sequence[Sample], used: Curve) -> str:
+    """Promised and kept, by tenth of confidence; and the log loss."""
+    from famulus.lsp_server.completion.candidates import Scored
+
+    rated = [(used.probability(Scored(s.text, s.logprobs)), s.right) for s in samples]
+    rows: list[list[object]] = []
+    for tenth in range(10):
+        inside = [(p, right) for p, right in rated if int(min(p, 0.999) * 10) == tenth]
+        if inside:
+            said, was = sum(p for p, _ in inside) / len(inside), sum(r for _, r in inside) / len(inside)
+            rows.append([f"{tenth / 10:.1f} to {tenth / 10 + 0.1:.1f}", len(inside), f"{said:.2f}", f"{was:.2f}"])
+    loss = -sum(math.log(max(1e-9, p if right else 1 - p)) for p, right in rated) / len(rated)
+    return table(["confidence", "suggestions", "mean", "right"], rows) + f"\n\nLog loss {loss:.3f}."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="famulus bench confidence", description=__doc__)
+    parser.add_argument("--functions", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=Path, help="write the suggestions to this file, one JSON object a line")
+    options = parser.parse_args(arguments)
+    print(heading(f"famulus bench confidence --functions {options.functions} --seed {options.seed}"))
+    model, samples = asyncio.run(collect(options.functions, options.seed))
+    if options.samples:
+        options.samples.write_text("".join(json.dumps(asdict(s)) + "\n" for s in samples))
+    names = sorted({s.function for s in samples})
+    held = set(names[::3])
+    learn, test = [s for s in samples if s.function not in held], [s for s in samples if s.function in held]
+    weights = fit(learn)
+    fitted = Curve(weights[0], weights[1], weights[2], weights[3], weights[4], threshold=0.0)
+    shipped = curve(model)
+    print(
+        f"{model}: {len(learn)} suggestions to fit on, {len(test)} to judge by. Fitted: {[round(w, 3) for w in weights]}"
+    )
+    print(f"Shipped: {shipped}{' (the default)' if shipped is UNKNOWN else ''}\n")
+    print(judge(test, fitted) + "\n")
+    print(calibration(test, fitted) + "\n")
+    print("With the shipped curve:\n\n" + calibration(test, shipped))
+
+
+if __name__ == "__main__":
+    main()

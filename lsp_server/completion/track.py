@@ -1,0 +1,77 @@
+"""What is going on in one document: the newest request, what is being written, and what was shown."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from famulus.lsp_server.completion.request import Place, Writing
+from famulus.lsp_server.completion.situation import Popup
+from famulus.lsp_server.completion.speculation import Ahead
+from famulus.lsp_server.completion.type_through import Shown
+from famulus.lsp_server.documents import Change, Document, Snapshot, Text
+
+
+@dataclass(eq=False)
+class Request:
+    """What an editor asks for, as the document was when it asked. ``limit``: candidates, at most."""
+
+    document: Document
+    snapshot: Snapshot
+    offset: int
+    invoked: bool = False
+    popup: Popup | None = None
+    limit: int | None = None
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Track:
+    """One document. At most one :class:`Writing` for the cursor, and one for what comes after it."""
+
+    shown: Shown = field(default_factory=Shown)
+    newest: Request | None = None
+    writing: Writing | None = None
+    ahead: Ahead | None = None
+    deleted: bool = False
+    """Whether the last change only took text away."""
+
+    def take(self, place: Place, invoked: bool) -> Writing | None:
+        """What is or was written already and serves ``place``; all else is cancelled."""
+        writing, ahead = self.writing, self.ahead
+        if writing is not None and writing.serves(invoked) and writing.follow(writing.place.typed(place)):
+            return writing
+        if writing is not None:
+            writing.cancel()
+            self.writing = None
+        if ahead is not None:
+            self.ahead, writing = None, ahead.writing
+            if writing.serves(invoked) and writing.follow(writing.place.typed(place)):
+                self.writing = writing
+                return writing
+            writing.cancel()
+        return None
+
+    def drop(self) -> None:
+        """Nothing that is being written is wanted any more."""
+        for writing in (self.writing, self.ahead.writing if self.ahead else None):
+            if writing is not None:
+                writing.cancel()
+        self.writing = self.ahead = None
+
+    def changed(self, text: Text, change: Change) -> None:
+        """The user edited: what that edit contradicts is cancelled at once."""
+        self.deleted = not change.inserted and change.end > change.start
+        writing, ahead = self.writing, self.ahead
+        if writing is not None and not writing.over and not writing.follow_any(writing.place.added(text)):
+            writing.cancel()
+        if ahead is not None and not ahead.follow(text):
+            ahead.writing.cancel()
+            self.ahead = None
+
+    def abandon(self, request: Request) -> None:
+        """``request`` was taken back: nobody waits for what is being written, unless a newer one does."""
+        if self.newest is request and self.writing is not None and not self.writing.over:
+            self.writing.cancel()
