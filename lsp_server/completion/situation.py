@@ -22,6 +22,7 @@ LOOK_BACK = 4_000
 NEAR = 80
 """Lines before and after the cursor that are looked at."""
 
+_TABS = frozenset(("go", "makefile"))
 _BLANKS = " \t\f"
 _ANCHOR = re.compile(r"^[^\s)\]}#]", re.MULTILINE)
 
@@ -112,13 +113,15 @@ class Situation:
 
     @cached_property
     def unit(self) -> str:
-        """One step of indentation as this document has it near the cursor; four blanks where nothing tells."""
+        """One step of indentation as this document has it near the cursor; the usual one if nothing tells."""
         widths = []
-        for line in (*self.lines_above(NEAR), *self.lines_below(NEAR)):
+        for line in (self.line_before, *self.lines_above(NEAR), *self.lines_below(NEAR)):
             white = margin(line)
             if white.startswith("\t"):
                 return "\t"
             widths.append(len(white))
+        if not any(widths) and self.language in _TABS:
+            return "\t"
         steps = [abs(b - a) for a, b in itertools.pairwise(widths) if 2 <= abs(b - a) <= 8]
         first = min((width for width in widths if width >= 2), default=4)
         return " " * (min(steps) if steps else min(first, 8))

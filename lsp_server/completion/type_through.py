@@ -99,27 +99,18 @@ class Shown:
 def _matches(place: _Place, text: str, offset: int) -> Iterator[Match]:
     """The suggestions of ``place`` that go on at ``offset``."""
     longest = max(len(suggestion.text) for suggestion in place.suggestions)
-    window, _ = _before(text, offset, len(place.before) + longest)
-    whole = len(window) <= len(place.before) + longest and offset <= 2 * (len(place.before) + longest)
+    window, begins = _before(text, offset, len(place.before) + longest + 1)
     for suggestion in place.suggestions:
         for size in range(min(len(suggestion.text) - 1, len(window)), -1, -1):
-            typed = suggestion.text[:size]
-            if not window.endswith(typed) or not _stands(place, window[: len(window) - size], whole, text, offset):
+            typed, before = suggestion.text[:size], window[: len(window) - size]
+            if not window.endswith(typed) or not before.endswith(place.before):
+                continue
+            if place.before_begins and not (begins and len(before) == len(place.before)):
                 continue
             fitted = _fitted(place, suggestion, typed, text, offset)
             if fitted is not None:
                 yield fitted
                 break
-
-
-def _stands(place: _Place, before: str, whole: bool, text: str, offset: int) -> bool:
-    """Whether ``before`` ends as the text before the suggestion's place did."""
-    if not before.endswith(place.before):
-        return False
-    if not place.before_begins:
-        return True
-    # The remembered text began the document: it must do so still.
-    return len(before) == len(place.before) and _before(text, offset, len(text))[1] and whole
 
 
 def _fitted(place: _Place, suggestion: Suggestion, typed: str, text: str, offset: int) -> Match | None:

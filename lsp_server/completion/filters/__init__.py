@@ -48,6 +48,7 @@ FILTERS: tuple[tuple[Filter, str], ...] = (
     (statements.unfinished, "an unfinished last line was cut"),
 )
 _PARSING = "the file would not parse"
+_CLOSED = "brackets or quotes were closed"
 _LIMITED = "the last line was cut: the model had no room to finish it"
 _LINES = "more lines than wanted were cut"
 
@@ -71,23 +72,22 @@ def refine(candidate: str, situation: Situation, *, limited: bool = False, max_l
     """
     cuts: list[str] = []
 
-    def through(step: Filter, phrase: str, text: str) -> str:
-        after = step(text, situation)
-        if after.rstrip() != text.rstrip() and phrase not in cuts:
+    def note(before: str, after: str, phrase: str) -> str:
+        if after.rstrip() != before.rstrip() and phrase not in cuts:
             cuts.append(phrase)
         return after
 
     text = fences.characters(candidate, situation)
-    text = through(lambda written, here: statements.cut_short(written, here, limited), _LIMITED, text)
+    text = note(text, statements.cut_short(text, limited), _LIMITED)
     for _ in range(ROUNDS):
         before = text
         for step, phrase in FILTERS:
-            text = through(step, phrase, text)
+            text = note(text, step(text, situation), phrase)
             if not text.strip():
                 return Refined("", _why(cuts), cuts)
-        text = through(lambda written, here: _first_lines(written, max_lines), _LINES, text)
-        text = _trimmed(text, situation)
-        text = through(parse.parsing, _PARSING, text)
+        text = _trimmed(note(text, _first_lines(text, max_lines), _LINES), situation)
+        parsed = parse.parsing(text, situation)
+        text = note(text, parsed, _PARSING if len(parsed) < len(text) else _CLOSED)
         if not text.strip():
             return Refined("", _why(cuts), cuts)
         text = _trimmed(text, situation)
@@ -123,7 +123,9 @@ def _trimmed(text: str, situation: Situation) -> str:
     if situation.inside == "code":
         lines = [*(line.rstrip(" \t") for line in lines[:-1]), lines[-1]]
     text = "\n".join(lines)
-    return text if rest else text.rstrip()
+    if not rest:
+        return text.rstrip()
+    return text.rstrip(" \t") if rest[0] in ")]},;" and lines[-1].strip() else text
 
 
 def _first_lines(text: str, most: int | None) -> str:

@@ -32,7 +32,7 @@ def closed(text: str, situation: Situation) -> list[str]:
     if found.quote == lexical.LINE_COMMENT and found.open:
         return []
     for position in reversed(found.open):
-        own = _close(own, text, position)
+        own = _close(own, text, position, situation)
     versions = [own]
     if not situation.line_after.strip():
         rest = own
@@ -43,10 +43,11 @@ def closed(text: str, situation: Situation) -> list[str]:
     return [version for version in versions if version != text]
 
 
-def _close(own: str, text: str, position: int) -> str:
+def _close(own: str, text: str, position: int, situation: Situation) -> str:
     """``own`` with the counterpart of the bracket at ``position``: on a line of its own where the bracket ends one."""
     closer = lexical.OPENERS[text[position]]
     line_start = text.rfind("\n", 0, position) + 1
-    if "\n" in text[position:] and not text[position + 1 :].partition("\n")[0].strip() and line_start:
-        return own.rstrip() + "\n" + margin(text[line_start:]) + closer
+    if "\n" in text[position:] and not text[position + 1 :].partition("\n")[0].strip():
+        head = text[line_start:] if line_start else situation.line_before + text
+        return own.rstrip() + "\n" + margin(head) + closer
     return own.rstrip(" ") + closer

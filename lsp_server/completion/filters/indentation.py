@@ -11,6 +11,8 @@ def indentation(text: str, situation: Situation) -> str:
     """Tabs or blanks as in the document; the first line counts from the cursor, the others from the line's start."""
     if situation.inside != "code" or not text.strip():
         return text
+    if situation.line_before.strip() and situation.line_before[-1] in " \t":
+        text = text.lstrip(" \t")
     lines = _in_units(text, situation)
     if situation.language in SENTENCE_LANGUAGES:
         return "\n".join(lines)

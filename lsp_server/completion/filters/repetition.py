@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from collections.abc import Iterator
 
 from famulus.engine.languages import SENTENCE_LANGUAGES
 from famulus.lsp_server.completion.situation import Situation
@@ -12,6 +12,8 @@ LONGEST_LOOP = 6
 """Lines of the longest block whose repetition is looked for."""
 ABOVE = 40
 """Lines above the cursor of which a block may not be written again."""
+RUN = 3
+"""Lines in a row that are no chance."""
 
 _INLINE = re.compile(r"(?=\S*\w\S*)(\S[^\n]{3,38}?)\1{3,}")
 _ECHO = 3
@@ -53,7 +55,7 @@ def current_line(text: str, situation: Situation) -> str:
 
 
 def lines_above(text: str, situation: Situation) -> str:
-    """The line above, or two lines and more of those above, written again end the text."""
+    """The line above, or some in a row of those above, written again end the text."""
     above = [line.strip() for line in situation.lines_above(ABOVE)][::-1]
     if not above:
         return text
@@ -62,8 +64,13 @@ def lines_above(text: str, situation: Situation) -> str:
     numbers = [number for number, line in enumerate(full) if line]
     if numbers and full[numbers[0]] == above[-1] and telling(above[-1]):
         return "\n".join(lines[: numbers[0]])
-    for first, second in itertools.pairwise(numbers):
-        pair = (full[first], full[second])
-        if all(map(telling, pair)) and any(pair == old for old in itertools.pairwise(above)):
-            return "\n".join(lines[:first])
+    known = set(_runs(above))
+    for number, run in zip(numbers, _runs([full[number] for number in numbers]), strict=False):
+        if run in known and all(map(telling, run)):
+            return "\n".join(lines[:number])
     return text
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[str, ...]]:
+    """Every :data:`RUN` lines that follow one another."""
+    return zip(*(lines[start:] for start in range(RUN)), strict=False)

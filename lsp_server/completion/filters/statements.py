@@ -14,7 +14,7 @@ _GOES_ON = re.compile(
 )
 
 
-def cut_short(text: str, situation: Situation, limited: bool) -> str:
+def cut_short(text: str, limited: bool) -> str:
     """Of an answer that the token limit ended, the last line is cut: it is most likely not whole."""
     lines = text.rstrip().split("\n")
     if not limited or len(lines) < 2:
