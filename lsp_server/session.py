@@ -19,6 +19,7 @@ from famulus.lsp_server.settings import Options
 if TYPE_CHECKING:
     from famulus.engine.policy import Policy
     from famulus.lsp_server.actions import Provider
+    from famulus.lsp_server.completion.outcome import Outcomes
     from famulus.lsp_server.configuration import Configuration
     from famulus.lsp_server.link import EngineLink
     from famulus.lsp_server.server import FamulusServer
@@ -40,6 +41,7 @@ class Session:
     status: Status
     policy: Policy
     trees: Trees
+    outcomes: Outcomes
 
     def __init__(self, server: FamulusServer, link: EngineLink) -> None:
         self.server = server

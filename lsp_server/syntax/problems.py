@@ -52,9 +52,12 @@ def _with_others(tree: Tree, found: list[Problem], endless: bool) -> list[Proble
 
 def _statement(tree: Tree, problem: Problem) -> tuple[int, int]:
     """What a problem belongs to: a line, in Python a whole statement of the module."""
-    line = tree.text.place(problem.start)[0]
-    child = tree.root.first_child_for_byte(problem.start) if tree.language == "python" else None
-    return (child.start_byte, child.end_byte) if child is not None else (line, -1)
+    node = tree.root.descendant_for_byte_range(problem.start, problem.end) if tree.language == "python" else None
+    while node is not None and node.parent is not None:
+        if node.parent == tree.root:
+            return node.start_byte, node.end_byte
+        node = node.parent
+    return tree.text.place(problem.start)[0], -1
 
 
 def _python(tree: Tree) -> Problem | None:

@@ -48,8 +48,9 @@ def test_after_any_edits_the_tree_equals_a_fresh_parse(language: str, data: st.D
         tree = tree.edited(change)
         fresh = parse(language, Text(tree.text.value))
         assert fresh is not None
-        if language in ("python", "typescript"):
-            assert str(tree.root) == str(fresh.root)
+        assert tree.broken == fresh.broken
+        # What does not parse may be read in several ways, and an incremental parse keeps to what it knows.
+        assert tree.root.has_error or str(tree.root) == str(fresh.root)
         assert tree.root.end_byte <= len(tree.text)
         assert str(old.root) == before
         here = data.draw(st.integers(0, len(tree.text)))
