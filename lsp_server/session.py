@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from famulus.lsp_server.actions import Provider
     from famulus.lsp_server.completion.outcome import Outcomes
     from famulus.lsp_server.configuration import Configuration
+    from famulus.lsp_server.context.gather import Context
     from famulus.lsp_server.link import EngineLink
     from famulus.lsp_server.server import FamulusServer
     from famulus.lsp_server.status import Status
@@ -41,6 +42,7 @@ class Session:
     status: Status
     policy: Policy
     trees: Trees
+    context: Context
     outcomes: Outcomes
 
     def __init__(self, server: FamulusServer, link: EngineLink) -> None:

@@ -112,8 +112,7 @@ class Edits:
 
     def _head(self, document: Document, line: int) -> str:
         """The signature of the function around a line that is not shown otherwise."""
-        trees = getattr(self._session, "trees", None)
-        tree = trees.tree(document) if trees is not None else None
+        tree = self._session.trees.tree(document)
         if tree is None:
             return ""
         start = document.text.starts[line]

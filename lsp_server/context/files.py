@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,13 @@ SIBLINGS = 30
 ENTRIES = 2_000
 """Names in a folder that are looked at."""
 
+_TESTS = ("tests", "test", "__tests__")
 _TEST = re.compile(r"^test_(?P<a>.+)$|^(?P<b>.+?)(?:_test|\.test|\.spec|Test)$")
-_SCRIPT_LIKE = ("typescript", "javascript")
+_FAMILY: Mapping[str, str] = {
+    **dict.fromkeys(("typescript", "typescriptreact", "javascript", "javascriptreact"), "script"),
+    "cpp": "c",
+}
+"""Languages whose files use each other."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def most_alike(query: frozenset[str], offered: Sequence[Window]) -> tuple[float,
 def around(path: Path, roots: Sequence[Path]) -> list[Path]:
     """Files that likely matter to ``path``, best first: its test or what it tests, then its siblings. Reads folders."""
     siblings = [other for other in _listed(path.parent) if other != path and _kin(path, other)]
-    siblings.sort(key=lambda other: (-len(os.path.commonprefix((path.stem, other.stem))), other.name))
+    siblings.sort(key=lambda other: (-_shared(path.stem, other.stem), other.name))
     pairs = [other for other in counterparts(path, roots) if other != path and other.is_file()]
     return list(dict.fromkeys((*pairs[:3], *siblings[:SIBLINGS])))
 
@@ -72,11 +77,14 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
+def _shared(one: str, other: str) -> int:
+    """How many characters two names begin with alike."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def _kin(path: Path, other: Path) -> bool:
-    mine, its = language_of(path.name), language_of(other.name)
-    return bool(mine) and (
-        mine == its or {mine, its} == {"c", "cpp"} or (mine[:10] in _SCRIPT_LIKE and its[:10] == mine[:10])
-    )
+    mine, its = (_FAMILY.get(found, found) for found in (language_of(path.name), language_of(other.name)))
+    return bool(mine) and mine == its
 
 
 def counterparts(path: Path, roots: Sequence[Path]) -> Iterator[Path]:
@@ -86,32 +94,15 @@ def counterparts(path: Path, roots: Sequence[Path]) -> Iterator[Path]:
     inner = folder.relative_to(root)
     match = _TEST.match(stem)
     if match is None:
-        names = [
-            f"test_{stem}{ending}",
-            f"{stem}_test{ending}",
-            f"{stem}.test{ending}",
-            f"{stem}.spec{ending}",
-            f"{stem}Test{ending}",
-        ]
-        bases = [
-            folder,
-            folder / "tests",
-            folder / "__tests__",
-            root / "tests" / inner,
-            root / "test" / inner,
-            root / "tests",
-        ]
-        bases += [root / "tests" / Path(*inner.parts[1:]), Path(str(folder).replace("/main/", "/test/", 1))]
+        names = [form.format(stem) + ending for form in ("test_{}", "{}_test", "{}.test", "{}.spec", "{}Test")]
+        bases = [folder, *(folder / name for name in _TESTS), root / "tests" / inner, root / "test" / inner]
+        bases += [root / "tests", root / "tests" / Path(*inner.parts[1:])]
+        bases += [Path(str(folder).replace("/main/", "/test/", 1))]
     else:
         names = [(match["a"] or match["b"]) + ending]
-        bare = Path(*(part for part in inner.parts if part not in ("test", "tests", "__tests__")))
-        bases = [
-            folder,
-            folder.parent,
-            root / bare,
-            root / "src" / bare,
-            Path(str(folder).replace("/test/", "/main/", 1)),
-        ]
+        bare = Path(*(part for part in inner.parts if part not in _TESTS))
+        bases = [folder, folder.parent, root / bare, root / "src" / bare]
+        bases += [Path(str(folder).replace("/test/", "/main/", 1))]
         bases += [other / bare for other in _folders(root)]
     yield from (base / name for base in dict.fromkeys(bases) for name in names)
 

@@ -15,7 +15,7 @@ from famulus.lsp_server.context.index import Index, Links
 from famulus.lsp_server.context.ranking import Limits, Ranked, choose
 from famulus.lsp_server.context.symbols import Definition
 from famulus.lsp_server.context.words import WORD, words
-from famulus.lsp_server.documents import HUGE, Snapshot, Text
+from famulus.lsp_server.documents import HUGE, Document, Snapshot, Text
 
 if TYPE_CHECKING:
     from famulus.lsp_server.session import Session
@@ -30,6 +30,8 @@ CELL = 1_200
 """Characters of a notebook's cell."""
 AMBIGUOUS = 3
 """A name that more files define, none of them imported, tells nothing."""
+IMPORTED = 8
+"""Names of one module."""
 FADING = 0.8
 """What a definition keeps of its score when its name is no longer near; below :data:`FAINT` it goes."""
 FAINT = 0.15
@@ -58,7 +60,7 @@ class Context:
         self.index = Index(session)
         self.edits = Edits(session)
         self._last: dict[str, tuple[Place, list[Ranked]]] = {}
-        session.on_close.append(lambda document: self._last.pop(document.uri, None))
+        session.on_close.append(self._closed)
 
     def pieces(self, snapshot: Snapshot, offset: int) -> list[Ranked]:
         """Pieces for the place ``offset``, in the order in which they are to be sent. Reads no file."""
@@ -74,6 +76,9 @@ class Context:
         chosen = choose(offered, before, near, self._limits)
         self._last[snapshot.uri] = (place, chosen)
         return chosen
+
+    def _closed(self, document: Document) -> None:
+        self._last.pop(document.uri, None)
 
     def _place(self, snapshot: Snapshot, offset: int) -> Place:
         text = snapshot.text
@@ -91,10 +96,7 @@ class Context:
 
     def _wanted(self, snapshot: Snapshot) -> tuple[bool, bool]:
         """Whether the user lets other files and edits go along."""
-        settings = getattr(self._session, "settings", None)
-        if settings is None:
-            return True, True
-        context = settings.for_document(snapshot).context
+        context = self._session.settings.for_document(snapshot).context
         return context.files, context.edits
 
     def _offered(self, snapshot: Snapshot, place: Place, before: list[Ranked]) -> Iterator[Ranked]:
@@ -105,14 +107,16 @@ class Context:
         if files:
             links = self.index.links.get(snapshot.uri, Links())
             yield from self._similar(snapshot, place, links, before)
+            yield from self._imported(links)
             yield from self._definitions(snapshot, place, links, before)
 
     def _cells(self, snapshot: Snapshot) -> Iterator[Ranked]:
         cells = self._session.notebook_cells_before(snapshot.uri)
         code = [cell for cell in cells if cell.language == snapshot.language and cell.text.value.strip()]
         for age, cell in enumerate(reversed(code)):
-            text = cell.text.value.strip()[-CELL:]
-            yield Ranked(Piece(self._named(cell.path, cell.uri), text), "cells", max(0.2, 1.0 - 0.1 * age))
+            if self._may(cell.path) or cell.path is None or cell.path == snapshot.path:
+                text = cell.text.value.strip()[-CELL:]
+                yield Ranked(Piece(self._named(cell.path, cell.uri), text), "cells", max(0.2, 1.0 - 0.1 * age))
 
     def _edited(self, snapshot: Snapshot, place: Place) -> Iterator[Ranked]:
         found = self.edits.recent(snapshot.uri, place.line - ABOVE, place.line + BELOW)
@@ -135,6 +139,18 @@ class Context:
             best = most_alike(query, indexed.windows) if indexed is not None else None
             if best is not None:
                 yield Ranked(Piece(self._named(path, ""), best[1].text), "files", best[0])
+
+    def _imported(self, links: Links) -> Iterator[Ranked]:
+        """What the file takes from modules of the workspace."""
+        taken: dict[Path, dict[str, None]] = {}
+        for path, wanted in links.imported:
+            indexed = self.index.files.get(path)
+            for definition in indexed.definitions if indexed is not None else ():
+                if definition.name in wanted.names and not definition.owner:
+                    taken.setdefault(path, {})[definition.text] = None
+        for number, (path, texts) in enumerate(taken.items()):
+            told = "\n".join(list(texts)[:IMPORTED])
+            yield Ranked(Piece(self._named(path, ""), told), "imports", 0.4 * 0.9**number)
 
     def _definitions(self, snapshot: Snapshot, place: Place, links: Links, before: list[Ranked]) -> Iterator[Ranked]:
         imported = {path: number for number, (path, _) in enumerate(links.imported)}

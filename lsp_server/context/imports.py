@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PYTHON = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<module>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)|import[ \t]+(?P<plain>[^\n#;]+))",
+    r"^[ \t]*(?:from[ \t]+(?P<module>[.\w]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)"
+    r"|import[ \t]+(?P<plain>[^\n#;]+))",
     re.MULTILINE,
 )
 _SCRIPT = re.compile(
@@ -81,12 +82,12 @@ def _modules(module: str, path: Path, roots: Sequence[Path]) -> tuple[Path, ...]
     else:
         inside = [root for root in roots if path.is_relative_to(root)]
         bases = [path.parent, *inside, *(root / "src" for root in inside)]
-    files = [base.joinpath(*parts) for base in bases]
-    return tuple(
-        place
-        for file in files
-        for place in ((file.with_name(file.name + ".py"),) if parts else ()) + (file / "__init__.py",)
-    )
+    places: list[Path] = []
+    for base in bases:
+        file = base.joinpath(*parts)
+        places += [file.with_name(file.name + ".py")] if parts else []
+        places.append(file / "__init__.py")
+    return tuple(places)
 
 
 def _script(match: re.Match[str], path: Path) -> Import:

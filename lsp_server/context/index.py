@@ -145,7 +145,8 @@ class Index:
                 await self._file(path)
 
     async def _quiet(self) -> None:
-        while (left := self._last_edit + QUIET - time.monotonic()) > 0:
+        """Until nobody has typed for a while."""
+        while (left := self._last_edit + QUIET - time.monotonic()) > 0:  # noqa: ASYNC110 (an edit only moves the end)
             await asyncio.sleep(left)
 
     async def _document(self, uri: str) -> None:

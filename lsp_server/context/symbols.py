@@ -67,9 +67,16 @@ def _within(tree: Tree, node: tree_sitter.Node, owner: str, depth: int) -> Itera
             yield from _class(tree, child, depth)
         elif kind in _CONSTANTS or (kind == "assignment" and tree.language == "python"):
             yield from _constant(tree, child, owner)
-        elif depth < _DEEPEST and kind not in grammar.strings and kind not in grammar.comments:
-            if kind not in grammar.blocks or depth == 0 or kind == "declaration_list":
-                yield from _within(tree, child, owner, depth + 1)
+        elif depth < _DEEPEST and _may_define(tree, kind, depth):
+            yield from _within(tree, child, owner, depth + 1)
+
+
+def _may_define(tree: Tree, kind: str, depth: int) -> bool:
+    """Whether other code can use what is defined inside a node that is no definition itself."""
+    grammar = tree.grammar
+    if kind in grammar.blocks:
+        return depth <= 1 or kind == "declaration_list"
+    return kind not in grammar.strings and kind not in grammar.comments
 
 
 def _function(tree: Tree, node: tree_sitter.Node, owner: str) -> Iterator[Definition]:
