@@ -7,8 +7,9 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from famulus import __version__
-from famulus.lsp_server import actions, configuration, notebooks, status
+from famulus.lsp_server import actions, configuration, notebooks, permission, status
 from famulus.lsp_server.completion import bind as completion
+from famulus.lsp_server.completion import outcome
 from famulus.lsp_server.completion.service import CompletionService
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.prediction import bind as prediction
@@ -16,7 +17,16 @@ from famulus.lsp_server.protocol import FamulusProtocol
 from famulus.lsp_server.session import Session
 from famulus.lsp_server.syntax import bind as syntax
 
-PARTS = (configuration.bind, status.bind, syntax.bind, completion.bind, prediction.bind, actions.bind)
+PARTS = (
+    configuration.bind,
+    permission.bind,
+    status.bind,
+    syntax.bind,
+    outcome.bind,
+    completion.bind,
+    prediction.bind,
+    actions.bind,
+)
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 
 

@@ -239,7 +239,7 @@ class CompletionService:
             invoked=request.invoked,
             popup=request.popup,
             recently_deleted=track.deleted,
-            permission=policy.check(seen.path) if policy is not None and seen.path is not None else None,
+            permission=policy.check_uri(seen.uri) if policy is not None else None,
         )
 
     def _measure(self, situation: Situation) -> Measure:
