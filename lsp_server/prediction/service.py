@@ -112,7 +112,7 @@ class PredictionService:
             await asyncio.sleep(self._pause)
         seen = document.snapshot()
         certain = await self._certain(document, seen)
-        kept = [f for f in watched.found if f.source == "surprise"] if self._same(watched, seen) else []
+        kept = await rule.recalled(watched.memory, seen) if self._wants_hints(seen) else []
         calm = [f for f in certain if settled or not _being_typed(f, watched, seen)]
         self._publish(watched, seen, calm + kept)
         if not settled:
@@ -123,9 +123,6 @@ class PredictionService:
             hints = await self._hints(watched, seen)
             if hints or kept:
                 self._publish(watched, seen, certain + hints)
-
-    def _same(self, watched: _Watched, seen: Snapshot) -> bool:
-        return watched.published is not None and watched.published.text is seen.text
 
     async def _certain(self, document: Document, seen: Snapshot) -> list[Finding]:
         """What needs no model."""
@@ -154,17 +151,20 @@ class PredictionService:
     async def _hints(self, watched: _Watched, seen: Snapshot) -> list[Finding]:
         """What the model finds."""
         link = self._session.link
-        wanted = self._session.settings.for_document(seen).prediction.surprise
         chosen = rule_of(str(link.model.get("id", "")))
-        if not (wanted and chosen and seen.language == "python" and seen.kind == "document" and link.state == "ready"):
+        if chosen is None or link.state != "ready" or watched.edited is None or not self._wants_hints(seen):
             return []
-        if watched.edited is None or len(seen.text) > HUGE:
+        if not await asyncio.to_thread(self._session.policy.check_uri, seen.uri):
             return []
         try:
             return await rule.findings(self._asker, chosen, watched.memory, seen, watched.edited)
         except FamulusError as error:
             link.lost(error)
             return []
+
+    def _wants_hints(self, seen: Snapshot) -> bool:
+        wanted = self._session.settings.for_document(seen).prediction.surprise
+        return wanted and seen.language == "python" and seen.kind == "document" and len(seen.text) <= HUGE
 
     def _publish(self, watched: _Watched, seen: Snapshot, found: list[Finding]) -> None:
         """Show ``found`` if the document is still what was looked at."""

@@ -42,6 +42,8 @@ class Memory:
     def __init__(self, opened: Text) -> None:
         self._opened = opened
         self._ready = False
+        self.remarks = False
+        """Whether there ever was a hint."""
         self._known: OrderedDict[str, tuple[_Remark, ...]] = OrderedDict()
 
     def known(self, text: str) -> tuple[_Remark, ...] | None:
@@ -53,6 +55,7 @@ class Memory:
     def keep(self, text: str, remarks: tuple[_Remark, ...]) -> None:
         """Remember the answer."""
         self._known[text] = remarks
+        self.remarks = self.remarks or bool(remarks)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
@@ -76,6 +79,14 @@ def parsed(text: Text) -> Source | None:
     return source
 
 
+async def recalled(memory: Memory, seen: Snapshot) -> list[Finding]:
+    """The hints for functions that were judged before; asks nobody."""
+    if not memory.remarks:
+        return []
+    source = await asyncio.to_thread(parsed, seen.text)
+    return _all(memory, source) if source is not None else []
+
+
 async def findings(asker: Asker, rule: Rule, memory: Memory, seen: Snapshot, edited: int) -> list[Finding]:
     """The hints for a text; ``edited``: where it was changed last. Asks the model about functions that are new.
 
@@ -90,11 +101,15 @@ async def findings(asker: Asker, rule: Rule, memory: Memory, seen: Snapshot, edi
     for function in fresh[:AT_ONCE]:
         remarks = await _judge(asker, rule, source, function, seen)
         memory.keep(_text(source, function), remarks)
-    found: list[Finding] = []
-    for function in source.functions:
-        for remark in memory.known(_text(source, function)) or ():
-            found.append(_finding(remark, function.start))
-    return found
+    return _all(memory, source)
+
+
+def _all(memory: Memory, source: Source) -> list[Finding]:
+    return [
+        _finding(remark, function.start)
+        for function in source.functions
+        for remark in memory.known(_text(source, function)) or ()
+    ]
 
 
 async def _judge(asker: Asker, rule: Rule, source: Source, function: Function, seen: Snapshot) -> tuple[_Remark, ...]:

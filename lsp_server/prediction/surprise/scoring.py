@@ -16,6 +16,7 @@ from typing import Protocol
 from famulus.engine.protocol import Delta, Text
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.prediction.surprise.candidates import Alternative, alternatives
+from famulus.lsp_server.prediction.surprise.plausible import Plausible
 from famulus.lsp_server.prediction.surprise.source import Function, Source
 
 Weighed = tuple[str, float]
@@ -23,6 +24,8 @@ Weighed = tuple[str, float]
 
 CONTEXT = 1600
 """Code points of the file before the function that the model sees."""
+BELOW = 800
+"""Code points after it that are shown to the model in the other context."""
 BLOCK = 8
 """Lines that are scored by one request; those before a change need not be scored again."""
 LOWEST = 2.0
@@ -109,11 +112,30 @@ def context(source: Source, function: Function, name: str) -> str:
     return f"# {name}\n{owner}{text[first:]}"
 
 
+def other_context(source: Source, function: Function, name: str) -> str:
+    """Another view of the same file: what stands below the function, as if it stood above."""
+    end = source.text.line_end(source.text.place(function.end)[0])
+    below = source.text.value[end : end + BELOW].rpartition("\n")[0].strip("\r\n")
+    owner = source.text.line(function.owner.lineno - 1) + "\n    ...\n\n" if function.owner is not None else ""
+    return f"# {name}\n{owner}{below}\n\n" if below else f"# {name}\n{owner}"
+
+
+async def contrast(
+    asker: Asker, source: Source, function: Function, name: str, evidence: Sequence[Evidence]
+) -> dict[Alternative, Evidence]:
+    """The same alternatives in the other context; those that are not worth asking about there are left out."""
+    found = sorted((e.alternative for e in evidence), key=lambda a: (a.start, a.end))
+    answers = await examine(asker, source, function, other_context(source, function, name), found)
+    return {answer.alternative: answer for answer in answers}
+
+
 async def examine(
     asker: Asker, source: Source, function: Function, before: str, found: Sequence[Alternative] | None = None
 ) -> list[Evidence]:
     """The evidence for each alternative worth asking about; ``before`` as of :func:`context`."""
-    found = alternatives(source, function) if found is None else found
+    if found is None:
+        plausible = Plausible(source, function)
+        found = [a for a in alternatives(source, function) if plausible(a)]
     if not found:
         return []
     tokens = await _tokens(asker, source, function, before)
