@@ -150,13 +150,14 @@ class Document(TextDocument):
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Apply one change of the client and tell :attr:`changed`, with the text before it."""
         before = self.text
-        text = _whole(change.text)
         if isinstance(change, types.TextDocumentContentChangePartial):
             (start, left), (end, right) = sorted((self._split(change.range.start), self._split(change.range.end)))
-            # Half a character that stays stands for one unit, so that later positions are still right.
-            edit = Change(start, end + right, "\ufffd" * left + text + "\ufffd" * right)
+            # Halves of characters stay, so that later positions are still right.
+            high = _halves(before.value[start])[0] if left else ""
+            low = _halves(before.value[end])[1] if right else ""
+            edit = Change(start, end + right, _whole(high + change.text + low))
         else:
-            edit = Change(0, len(before), text)
+            edit = Change(0, len(before), _whole(change.text))
         self.text = before.edited(edit)
         self.changed(self, before, edit)
 
@@ -168,8 +169,6 @@ class Document(TextDocument):
         """The offset of a position, and whether it stands in the middle of the surrogate pair there."""
         if position.line >= self.text.lines:
             return len(self.text), False
-        if position.line < 0:
-            return 0, False
         line = self.text.line(position.line)
         column, inside = _column(line, position.character, self._units)
         return self.text.starts[position.line] + column, inside and self._units is _utf16
@@ -289,14 +288,24 @@ def _path(uri: str) -> Path | None:
 
 
 def _whole(text: str) -> str:
-    """Halves of surrogate pairs, which nothing can encode, become replacement characters of the same size."""
-    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+    """Halves of surrogate pairs are joined, or else, since nothing can encode them, become replacement characters,
+    which have the same size."""
+    if text.isascii() or _LONE_SURROGATE.search(text) is None:
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _LONE_SURROGATE.sub("\ufffd", joined)
+
+
+def _halves(character: str) -> tuple[str, str]:
+    """The surrogates of a character beyond the basic plane."""
+    above = ord(character) - 0x10000
+    return chr(0xD800 + (above >> 10)), chr(0xDC00 + (above & 0x3FF))
 
 
 def _column(line: str, units: int, size: Callable[[str], int]) -> tuple[int, bool]:
     """The column that lies ``units`` into ``line``; in the middle of a character it is the one before it, and true."""
     if line.isascii():
-        return max(0, min(units, len(line))), False
+        return min(units, len(line)), False
     seen = 0
     for column, character in enumerate(line):
         if seen >= units:

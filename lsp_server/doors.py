@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequ
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from lsprotocol import types
+
 from famulus.engine.errors import AddressInUse, FamulusError
 from famulus.lsp_server import parent
 from famulus.lsp_server.admission import SUBPROTOCOL, TokenFile, admit_first, check_upgrade
@@ -49,10 +51,10 @@ async def serve_stdio() -> int:
     connection = Connection(link, Stdio())
     session = connection.server.session
 
-    def started() -> None:
-        session.at_end.append(parent.watch(connection.server.process_id, connection.end))
+    def watch(params: types.InitializeParams) -> None:
+        session.at_end.append(parent.watch(params.process_id, connection.end))
 
-    session.on_start.append(started)
+    session.on_initialize.append(watch)
     try:
         return await connection.run()
     finally:

@@ -33,7 +33,7 @@ class Frames:
         self.limit = limit
         self._buffer = bytearray()
         self._seen = 0
-        self._header = 0
+        self._header = self._fields = 0
         self._length: int | None = None
         self._wanted: int | None = None
 
@@ -63,18 +63,20 @@ class Frames:
             line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
             self._seen = 0
-            self._header += end + 1
-            self._check_size()
+            self._grow(end + 1)
             self._take(line)
         if len(self._buffer) < self._wanted:
             return None
         body = bytes(self._buffer[: self._wanted])
         del self._buffer[: self._wanted]
-        self._wanted, self._header, self._length = None, 0, None
+        self._wanted, self._length, self._header, self._fields = None, None, 0, 0
         return body
 
     def _take(self, line: bytes) -> None:
         if line in (b"", b"\r"):
+            if not self._fields:
+                self._header = 0  # blank lines between messages do no harm
+                return
             if self._length is None:
                 raise BrokenFraming("A message has no Content-Length.")
             self._wanted = self._length
@@ -82,6 +84,7 @@ class Frames:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise BrokenFraming("A message begins with something else than a header.")
+        self._fields += 1
         name, value = field.groups()
         if name.lower() == b"content-length":
             self._length = self._size(value)
@@ -97,13 +100,19 @@ class Frames:
         return length
 
     def _check_begun(self) -> None:
-        self._check_size()
+        if self._header + len(self._buffer) > HEADER_BYTES:
+            raise _endless()
         if _BEGUN.fullmatch(self._buffer) is None:
             raise BrokenFraming("A message begins with something else than a header.")
 
-    def _check_size(self) -> None:
-        if self._header + len(self._buffer if self._wanted is None and not self._header else b"") > HEADER_BYTES:
-            raise BrokenFraming(f"A header is longer than {HEADER_BYTES} bytes.")
+    def _grow(self, size: int) -> None:
+        self._header += size
+        if self._header > HEADER_BYTES:
+            raise _endless()
+
+
+def _endless() -> BrokenFraming:
+    return BrokenFraming(f"A header is longer than {HEADER_BYTES} bytes.")
 
 
 def frame(body: bytes) -> bytes:

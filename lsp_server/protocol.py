@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
+from lsprotocol.validators import UINTEGER_MAX_VALUE
 from pygls.exceptions import (
     JsonRpcException,
     JsonRpcInternalError,
@@ -156,9 +157,21 @@ class FamulusProtocol(LanguageServerProtocol):
         elif known["params"] is None and method == types.INITIALIZED:
             known["params"] = {}
         try:
-            return self._converter.structure(known, kind).params
-        except (Exception, RecursionError) as error:
+            return self._structured(known, kind)
+        except RecursionError as error:
             raise JsonRpcInvalidParams() from error
+
+    def _structured(self, known: dict[str, Any], kind: type[Any]) -> Any:
+        try:
+            return self._converter.structure(known, kind).params
+        except Exception:
+            # "To the end" is written as a number that is no uinteger by some clients; losing an edit is worse.
+            if not _clamp(known.get("params")):
+                raise JsonRpcInvalidParams() from None
+        try:
+            return self._converter.structure(known, kind).params
+        except Exception:
+            raise JsonRpcInvalidParams() from None
 
     def _begin(self, handler: Callable[..., Any], params: Any) -> asyncio.Future[Any]:
         """Run a handler as far as it goes without waiting; the future holds what comes of it."""
@@ -303,6 +316,19 @@ def _id_of(message: object) -> int | str | None:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+def _clamp(value: Any) -> bool:
+    """Take positions into the range that they may have; whether there were any outside."""
+    found = False
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for inner in inside:
+        found = _clamp(inner) or found
+    if isinstance(value, dict) and value.keys() == {"line", "character"}:
+        for name, number in value.items():
+            if isinstance(number, int | float) and not 0 <= number <= UINTEGER_MAX_VALUE:
+                value[name], found = 0 if number < 0 else UINTEGER_MAX_VALUE, True
+    return found
 
 
 def _internal_error(id: int | str) -> dict[str, Any]:

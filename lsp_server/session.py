@@ -49,6 +49,8 @@ class Session:
         self.server = server
         self.link = link
         self.options = Options()
+        self.on_initialize: list[Callable[[types.InitializeParams], None]] = []
+        """Called before ``initialize`` is answered: nothing may take long there."""
         self.on_start: list[Callable[[], None]] = []
         """Called once the client has said ``initialized``."""
         self.on_open: list[Callable[[Document], None]] = []
@@ -69,6 +71,8 @@ class Session:
         made = self.server.protocol.workspace
         self.server.protocol._workspace = Mirror(made, made.position_encoding or "utf-16", self)
         self.options = self.settings.start(params)
+        for listener in self.on_initialize:
+            listener(params)
 
     @property
     def mirror(self) -> Mirror:

@@ -44,6 +44,7 @@ def lsp(
     gc.enable()
     gc.freeze()
     logs.configure(sys.stderr, logging.WARNING)
+    logging.getLogger("pygls").setLevel(logging.WARNING)  # below that it writes down what users type, and tokens
     if tcp is None and ws is None:
         serving = doors.serve_stdio()
     else:

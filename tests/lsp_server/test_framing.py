@@ -1,0 +1,141 @@
+"""Messages are cut out of a stream wherever its pieces break, and a lost place is noticed at its first byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from famulus.lsp_server.connection import BODY_SECONDS, Streamed
+from famulus.lsp_server.framing import BrokenFraming, Frames, frame
+
+
+def cut(*pieces: bytes, limit: int = 1 << 20) -> list[bytes]:
+    frames = Frames(limit)
+    return [body for piece in pieces for body in frames.feed(piece)]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(1, 50), max_size=200))
+def test_bodies_come_out_however_the_stream_is_cut(bodies, sizes):
+    stream, pieces, at = b"".join(map(frame, bodies)), [], 0
+    for size in sizes:
+        pieces.append(stream[at : at + size])
+        at += size
+    assert cut(*pieces, stream[at:]) == bodies
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"content-length: 2\r\n\r\n",
+        b"Content-Length:2\n\n",
+        b"Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: 2\r\n\r\n",
+        b"Content-Length: 2\r\nX-Anything: at all: really\r\n\r\n",
+        b"\r\n\nContent-Length :  2 \r\n\r\n",
+    ],
+)
+def test_reads_the_headers_that_clients_send(header):
+    assert cut(header + b"{}", header + b"[]") == [b"{}", b"[]"]
+
+
+BROKEN = {
+    "ten gigabytes": b"Content-Length: 10737418240\r\n",
+    "a length of many digits": b"Content-Length: " + b"9" * 4000 + b"\r\n",
+    "a negative length": b"Content-Length: -1\r\n",
+    "no length": b"Content-Type: x\r\n\r\n",
+    "a length in words": b"Content-Length: two\r\n",
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n",
+    "an endless header": b"X-A: 1\r\n" * 2000,
+    "an endless line": b"Content-Type: " + b"x" * 9000,
+    "an endless name": b"x" * 100,
+    "JSON without a header": b'{"jsonrpc"',
+    "a web page": b"GET / ",
+    "TLS": b"\x16\x03\x01\x02\x00",
+    "a short length": frame(b'{"id":1}')[:-1].replace(b"8", b"3") + b"}",
+    "NUL": b"\0",
+}
+
+
+@pytest.mark.parametrize("stream", BROKEN.values(), ids=BROKEN.keys())
+def test_a_lost_place_is_noticed_at_once(stream):
+    with pytest.raises(BrokenFraming):
+        cut(stream)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([*BROKEN.values(), frame(b"{}"), b"\r\n"])), max_size=6)
+)
+def test_no_bytes_do_anything_else_than_be_cut_or_refused(pieces):
+    frames = Frames(1 << 16)
+    with contextlib.suppress(BrokenFraming):
+        for piece in pieces:
+            for body in frames.feed(piece):
+                assert len(body) <= frames.limit
+
+
+def test_tells_what_has_begun():
+    frames = Frames()
+    assert not frames.begun
+    for piece, begun, in_header in [
+        (b"Content-L", True, True),
+        (b"ength: 2\r\n\r\n", True, False),
+        (b"{}", False, False),
+    ]:
+        list(frames.feed(piece))
+        assert (frames.begun, frames.in_header) == (begun, in_header)
+
+
+def test_a_large_message_costs_time_by_its_size_alone():
+    body = b"x" * (32 << 20)
+    start = time.process_time()
+    frames, found = Frames(), []
+    stream = frame(body)
+    for at in range(0, len(stream), 1 << 16):
+        found += frames.feed(stream[at : at + (1 << 16)])
+    assert found == [body]
+    assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "socket_seconds", "seconds"),
+    [
+        (b"Content-Leng", None, 1.5),
+        (b"Content-Length: 5\r\n", None, 1.5),
+        (b"Content-Length: 5\r\n\r\n123", 0.2, 1.0),
+    ],
+    ids=["half a header", "a header without an end", "half a body on a socket"],
+)
+def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
+    async def read() -> bytes:
+        if pieces:
+            return pieces.pop()
+        await asyncio.Event().wait()
+        return b""
+
+    async def bodies() -> list[bytes]:
+        return [body async for body in Streamed(read, whole_seconds=socket_seconds).bodies()]
+
+    pieces = [sent, frame(b"{}")]
+    start = time.monotonic()
+    with pytest.raises(BrokenFraming):
+        asyncio.run(bodies())
+    assert time.monotonic() - start < seconds
+    assert BODY_SECONDS <= 10
+
+
+def test_leaving_in_the_middle_of_a_message_is_no_orderly_end():
+    async def bodies() -> list[bytes]:
+        pieces = [b"", frame(b"{}")[:-1]]
+
+        async def read() -> bytes:
+            return pieces.pop()
+
+        return [body async for body in Streamed(read).bodies()]
+
+    with pytest.raises(BrokenFraming):
+        asyncio.run(bodies())
