@@ -8,6 +8,7 @@ from pygls.protocol import default_converter
 
 from famulus import __version__
 from famulus.lsp_server import actions, configuration, notebooks, permission, status
+from famulus.lsp_server.commands import bind as commands
 from famulus.lsp_server.completion import bind as completion
 from famulus.lsp_server.completion import outcome
 from famulus.lsp_server.completion.service import CompletionService
@@ -26,6 +27,7 @@ PARTS = (
     completion.bind,
     prediction.bind,
     actions.bind,
+    commands.bind,
 )
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 

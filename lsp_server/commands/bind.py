@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
@@ -12,8 +12,10 @@ from famulus.lsp_server.actions import wanted
 from famulus.lsp_server.commands.docstring import place_for
 from famulus.lsp_server.commands.service import Commands, Page
 from famulus.lsp_server.documents import Document
-from famulus.lsp_server.server import FamulusServer
 from famulus.lsp_server.session import Session
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.server import FamulusServer
 
 MOST_FIXES = 3
 
@@ -39,8 +41,8 @@ def bind(server: FamulusServer) -> None:
         await commands.fix(uri, diagnostic)
 
     @server.command("famulus.commitMessage")
-    async def commit_message(root: str | None = None) -> Page | None:
-        return await commands.commit_message(root)
+    async def commit_message(*root: str) -> Page | None:
+        return await commands.commit_message(*root)
 
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
         return offered(server.session, params)
