@@ -17,8 +17,8 @@ WINDOW = 20
 """Lines of a window; each begins in the middle of the one before."""
 WIDEST = 1_000
 """Characters of a window."""
-MOST_WINDOWS = 60
-"""Of one file: about its first 600 lines."""
+MOST_WINDOWS = 50
+"""Of one file: its first 500 lines."""
 ALIKE = 0.12
 """A window less like the cursor's neighbourhood than this is not worth its place."""
 SIBLINGS = 30

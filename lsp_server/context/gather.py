@@ -12,6 +12,7 @@ from famulus.engine.protocol import Piece
 from famulus.lsp_server.context.edits import Edits
 from famulus.lsp_server.context.files import most_alike
 from famulus.lsp_server.context.index import Index, Links
+from famulus.lsp_server.context.nearby import Use, uses
 from famulus.lsp_server.context.ranking import Limits, Ranked, choose
 from famulus.lsp_server.context.symbols import Definition
 from famulus.lsp_server.context.words import WORD, words
@@ -24,14 +25,20 @@ ABOVE, BELOW = 60, 20
 """Lines around the cursor that go along anyway: nothing of them is sent twice."""
 ALIKE_ABOVE, ALIKE_BELOW = 20, 10
 """Lines around the cursor's own with which other files are compared."""
-BODY = 120
-"""Lines of a function, above the cursor, whose names are looked up."""
+COMPARED = 12
+"""Files whose windows are compared."""
+STEP = 5
+"""Lines; within so many the same windows are alike enough."""
 CELL = 1_200
 """Characters of a notebook's cell."""
 AMBIGUOUS = 3
 """A name that more files define, none of them imported, tells nothing."""
 IMPORTED = 8
 """Names of one module."""
+_PACKAGES = frozenset(("go", "java", "c", "cpp", "shellscript"))
+"""Languages where files of a folder see each other without an import."""
+_EVERYDAY = frozenset(name for kind in (str, bytes, list, dict, set, int, float) for name in dir(kind))
+"""Names of members that mostly belong to Python's own types."""
 FADING = 0.8
 """What a definition keeps of its score when its name is no longer near; below :data:`FAINT` it goes."""
 FAINT = 0.15
@@ -60,6 +67,7 @@ class Context:
         self.index = Index(session)
         self.edits = Edits(session)
         self._last: dict[str, tuple[Place, list[Ranked]]] = {}
+        self._alike: dict[str, tuple[tuple[int, int], list[Ranked]]] = {}
         session.on_close.append(self._closed)
 
     def pieces(self, snapshot: Snapshot, offset: int) -> list[Ranked]:
@@ -71,7 +79,7 @@ class Context:
         if last is not None and last[0] == place:
             return last[1]
         before = last[1] if last is not None else []
-        offered = list(self._offered(snapshot, place, before))
+        offered = list(self._offered(snapshot, offset, place, before))
         near = words(_lines(snapshot.text, place.line - ABOVE, place.line + BELOW))
         chosen = choose(offered, before, near, self._limits)
         self._last[snapshot.uri] = (place, chosen)
@@ -79,6 +87,7 @@ class Context:
 
     def _closed(self, document: Document) -> None:
         self._last.pop(document.uri, None)
+        self._alike.pop(document.uri, None)
 
     def _place(self, snapshot: Snapshot, offset: int) -> Place:
         text = snapshot.text
@@ -99,16 +108,16 @@ class Context:
         context = self._session.settings.for_document(snapshot).context
         return context.files, context.edits
 
-    def _offered(self, snapshot: Snapshot, place: Place, before: list[Ranked]) -> Iterator[Ranked]:
+    def _offered(self, snapshot: Snapshot, offset: int, place: Place, before: list[Ranked]) -> Iterator[Ranked]:
         files, edits = place.settings
         yield from self._cells(snapshot)
         if edits:
             yield from self._edited(snapshot, place)
         if files:
             links = self.index.links.get(snapshot.uri, Links())
-            yield from self._similar(snapshot, place, links, before)
+            yield from self._similar(snapshot, place, links)
             yield from self._imported(links)
-            yield from self._definitions(snapshot, place, links, before)
+            yield from self._definitions(snapshot, offset, place, links, before)
 
     def _cells(self, snapshot: Snapshot) -> Iterator[Ranked]:
         cells = self._session.notebook_cells_before(snapshot.uri)
@@ -131,14 +140,20 @@ class Context:
         """Whether an open document's text may help elsewhere: the index has asked the policy."""
         return path is not None and path in self.index.files
 
-    def _similar(self, snapshot: Snapshot, place: Place, links: Links, before: list[Ranked]) -> Iterator[Ranked]:
+    def _similar(self, snapshot: Snapshot, place: Place, links: Links) -> list[Ranked]:
+        area = (place.line // STEP, place.index)
+        known = self._alike.get(snapshot.uri)
+        if known is not None and known[0] == area:
+            return known[1]
         query = words(f"{place.above}\n{place.below}")
-        paths = dict.fromkeys([*self.index.opened(), *links.around, *(path for path, _ in links.imported)])
-        for path in paths:
-            indexed = self.index.files.get(path) if path != snapshot.path else None
-            best = most_alike(query, indexed.windows) if indexed is not None else None
+        paths = dict.fromkeys([*self.index.opened(), *(path for path, _ in links.imported), *links.around])
+        found = []
+        for path in [path for path in paths if path in self.index.files and path != snapshot.path][:COMPARED]:
+            best = most_alike(query, self.index.files[path].windows)
             if best is not None:
-                yield Ranked(Piece(self._named(path, ""), best[1].text), "files", best[0])
+                found.append(Ranked(Piece(self._named(path, ""), best[1].text), "files", best[0]))
+        self._alike[snapshot.uri] = area, found
+        return found
 
     def _imported(self, links: Links) -> Iterator[Ranked]:
         """What the file takes from modules of the workspace."""
@@ -152,51 +167,50 @@ class Context:
             told = "\n".join(list(texts)[:IMPORTED])
             yield Ranked(Piece(self._named(path, ""), told), "imports", 0.4 * 0.9**number)
 
-    def _definitions(self, snapshot: Snapshot, place: Place, links: Links, before: list[Ranked]) -> Iterator[Ranked]:
-        imported = {path: number for number, (path, _) in enumerate(links.imported)}
+    def _definitions(
+        self, snapshot: Snapshot, offset: int, place: Place, links: Links, before: list[Ranked]
+    ) -> Iterator[Ranked]:
+        imported = {path for path, _ in links.imported}
+        document = self._session.document(snapshot.uri)
+        same = document is not None and document.text is snapshot.text
+        tree = self._session.trees.tree(document) if document is not None and same else None
         offered: set[tuple[str, str]] = set()
-        for name, near in self._names(snapshot, place).items():
-            found = self.index.defined(name)
-            places = [path for path in found if path in imported] or list(found)
-            if len(places) > AMBIGUOUS:
-                continue
-            for path in places:
-                for definition in found[path][:2]:
-                    if path == snapshot.path and self._visible(definition, place):
-                        continue
-                    piece = Piece(self._named(path, ""), _told(definition))
-                    offered.add((piece.path, piece.text))
-                    yield Ranked(piece, "definitions", near * _worth(path, snapshot, imported))
+        for use in uses(tree, snapshot.text, offset):
+            for path, definition, worth in self._meant(use, snapshot, imported):
+                if path == snapshot.path and self._visible(definition, place):
+                    continue
+                piece = Piece(self._named(path, ""), _told(definition))
+                offered.add((piece.path, piece.text))
+                yield Ranked(piece, "definitions", use.near * worth)
         for ranked in before:
             gone = ranked.source == "definitions" and (ranked.piece.path, ranked.piece.text) not in offered
-            if gone and ranked.score * FADING >= FAINT and self._still(ranked):
+            if gone and ranked.score * FADING >= FAINT and self._still(ranked.piece.path, snapshot, imported):
                 yield Ranked(ranked.piece, "definitions", ranked.score * FADING)
 
-    def _still(self, ranked: Ranked) -> bool:
-        return any(ranked.piece.path == self._named(path, "") for path in self.index.files)
+    def _meant(self, use: Use, snapshot: Snapshot, imported: set[Path]) -> Iterator[tuple[Path, Definition, float]]:
+        """The definitions that a name may mean, with how likely it is.
+
+        In the file itself and in what it imports; where a language shows names of the same folder unasked, there. A
+        member's class is not known: elsewhere it counts only where no other file defines the name.
+        """
+        found = self.index.defined(use.name)
+        near = [path for path in found if path in imported or path == snapshot.path]
+        folder = snapshot.language in _PACKAGES or (use.member and len(found) == 1 and use.name not in _EVERYDAY)
+        if not near and folder and len(found) <= AMBIGUOUS:
+            near = [path for path in found if snapshot.path is not None and path.parent == snapshot.path.parent]
+        for path in near[:AMBIGUOUS]:
+            fitting = [d for d in found[path] if use.member or not d.owner]
+            worth = 1.0 if path in imported or path == snapshot.path else 0.5
+            yield from ((path, definition, worth) for definition in fitting[:2])
+
+    def _still(self, named: str, snapshot: Snapshot, imported: set[Path]) -> bool:
+        """Whether a file that a definition came from may still be used."""
+        paths = [path for path in (*imported, snapshot.path) if path is not None and path in self.index.files]
+        return any(named == self._named(path, "") for path in paths)
 
     def _visible(self, definition: Definition, place: Place) -> bool:
         """Whether a definition of the same file goes along with the file."""
         return place.line - ABOVE <= definition.line <= place.line + BELOW
-
-    def _names(self, snapshot: Snapshot, place: Place) -> dict[str, float]:
-        """Words around the cursor that are defined somewhere, with how near they are."""
-        found: dict[str, float] = dict.fromkeys(place.typed, 1.0)
-        text = snapshot.text
-        for distance in range(1, BODY):
-            above = place.line - distance
-            lines = [above] if above >= 0 else []
-            if distance <= 3 and place.line + distance < text.lines:
-                lines.append(place.line + distance)
-            near = 0.9 if distance <= 3 else 0.5 * 0.99**distance
-            for line in lines:
-                content = text.line(line)
-                for word in WORD.findall(content):
-                    if word not in found and self.index.defined(word):
-                        found[word] = near
-            if distance > 3 and above >= 0 and _outermost(text.line(above)):
-                break
-        return found
 
     def _named(self, path: Path | None, uri: str) -> str:
         """How a file is called in a prompt: as seen from the workspace."""
@@ -214,17 +228,5 @@ def _lines(text: Text, first: int, last: int) -> str:
     return text.value[text.starts[first] : text.line_end(last)] if first <= last else ""
 
 
-def _outermost(line: str) -> bool:
-    """Whether a line begins something at the outermost level."""
-    return bool(line) and (line[0].isalpha() or line[0] in "_@")
-
-
 def _told(definition: Definition) -> str:
     return f"class {definition.owner}:\n    {definition.text}" if definition.owner else definition.text
-
-
-def _worth(path: Path, snapshot: Snapshot, imported: dict[Path, int]) -> float:
-    """How likely it is this definition that is meant."""
-    if path in imported or path == snapshot.path:
-        return 1.0
-    return 0.7 if snapshot.path is not None and path.parent == snapshot.path.parent else 0.4

@@ -151,11 +151,12 @@ class Index:
 
     async def _document(self, uri: str) -> None:
         """Index an open document from memory, and find what it is connected to."""
-        document, policy = self._session.document(uri), self._policy()
-        if document is None or document.file is None or policy is None or len(document.text) > OPEN_BYTES:
+        document, policy = self._session.document(uri), self._session.policy
+        if document is None or document.file is None or len(document.text) > OPEN_BYTES:
             return
         seen = document.snapshot()
-        found = await asyncio.to_thread(_connected, seen, policy, self._session.roots)
+        cells = self._session.notebook_cells_before(uri)
+        found = await asyncio.to_thread(_connected, seen, cells, policy, self._session.roots)
         if found is None or self._session.document(uri) is None:
             self._forget(document.file)
             return
@@ -174,8 +175,8 @@ class Index:
         self.remove(path)
 
     async def _file(self, path: Path) -> None:
-        policy, known = self._policy(), self.files.get(path)
-        if path in self._open or policy is None:
+        policy, known = self._session.policy, self.files.get(path)
+        if path in self._open:
             return
         found = await asyncio.to_thread(_read, path, policy, known.stamp if known is not None else None)
         if path in self._open or found is known:
@@ -185,19 +186,23 @@ class Index:
         elif known is None or found.stamp != known.stamp:
             self.put(found)
 
-    def _policy(self) -> Policy | None:
-        return getattr(self._session, "policy", None)
 
+def _connected(
+    seen: Snapshot, cells: list[Snapshot], policy: Policy, roots: list[Path]
+) -> tuple[Indexed, Links] | None:
+    """What an open document defines and is connected to; None if it must not be used.
 
-def _connected(seen: Snapshot, policy: Policy, roots: list[Path]) -> tuple[Indexed, Links] | None:
-    """What an open document defines and is connected to; None if it must not be used."""
+    A cell imports what the cells before it import, and defines nothing here: they are context as they stand.
+    """
     assert seen.path is not None
     if not policy.check(seen.path).allowed:
         return None
     stamp = (-seen.version, -len(seen.text))
-    indexed = _indexed(seen.path, stamp, seen.language, seen.text)
+    whole = seen.kind == "document"
+    indexed = _indexed(seen.path, stamp, seen.language, seen.text) if whole else Indexed(seen.path, stamp)
+    text = "\n".join(s.text.value for s in (*cells, seen) if s.language == seen.language)
     imported = []
-    for wanted in imports(seen.language, seen.text.value, seen.path, roots):
+    for wanted in imports(seen.language, text, seen.path, roots):
         place = next((path for path in wanted.paths if path.is_file()), None)
         if place is not None and place != seen.path:
             imported.append((Path(os.path.normpath(place)), wanted))

@@ -16,6 +16,8 @@ BIG = 300_000
 """Code points; a longer text is parsed in a thread, and has no tree until that is done."""
 
 
+AHEAD = 30_000
+"""Code points; a longer text is parsed in a thread as soon as it is opened."""
 MOST_EDITS = 64
 """After more edits that nobody asked a tree for, the next one is parsed afresh."""
 
@@ -63,8 +65,8 @@ class Trees:
 
     def _opened(self, document: Document) -> None:
         self._states[document.uri] = _State()
-        if len(document.text) > BIG:
-            self.tree(document)
+        if AHEAD < len(document.text) <= HUGE:
+            self._work(document, self._states[document.uri])
 
     def _changed(self, document: Document, before: Text, change: Change) -> None:
         state = self._states.setdefault(document.uri, _State())
@@ -83,9 +85,11 @@ class Trees:
         try:
             while self._states.get(document.uri) is state and len(document.text) <= HUGE:
                 text, edits = document.text, state.edits
-                state.edits = []
-                state.tree = await asyncio.to_thread(_caught_up, state.tree, edits, document.language_id or "", text)
-                if state.tree is None or document.text is text:
+                state.edits, known = [], state.tree
+                found = await asyncio.to_thread(_caught_up, known, edits, document.language_id or "", text)
+                if state.tree is known:  # else someone could not wait
+                    state.tree = found
+                if found is None or document.text is text or len(document.text) <= BIG:
                     return
         finally:
             state.working = False
