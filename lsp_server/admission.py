@@ -20,6 +20,9 @@ from famulus.engine.runtime import write_private
 SUBPROTOCOL = "famulus.lsp"
 """Offered by clients that show their token as a second subprotocol, because they cannot set a header."""
 TOKEN_SUBPROTOCOL = "famulus.token."
+FIRST_BYTES = 1 << 20
+"""The largest first message of a TCP client, which nobody knows yet."""
+INVALID_REQUEST = -32600
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,22 @@ class TokenFile:
         return secrets.compare_digest(shown.encode("utf-8", "surrogatepass"), self.token.encode())
 
 
-def admit_first(body: bytes, token: TokenFile) -> str:
-    """Why a TCP client may not enter with its first message; empty if it may."""
+def admit_first(body: bytes, token: TokenFile) -> bytes | None:
+    """The answer to a first message that does not let a TCP client in; None if it may enter."""
+    id = None
     try:
         message = json.loads(body.decode())
+        id = message.get("id")
         shown = message["params"]["initializationOptions"]["famulus"]["token"]
-        known = message["method"] == "initialize" and isinstance(shown, str) and token.matches(shown)
-    except (ValueError, RecursionError, KeyError, TypeError):
-        known = False
-    return "" if known else f"initializationOptions.famulus.token must be the content of {token.path}."
+        if message["method"] == "initialize" and isinstance(shown, str) and token.matches(shown):
+            return None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        pass  # whatever it was, it was no token
+    error = {
+        "code": INVALID_REQUEST,
+        "message": f"initializationOptions.famulus.token must be what {token.path} holds.",
+    }
+    return json.dumps({"jsonrpc": "2.0", "id": id if isinstance(id, int | str) else None, "error": error}).encode()
 
 
 def check_upgrade(

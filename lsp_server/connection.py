@@ -27,8 +27,8 @@ DRAIN_SECONDS = 1.0
 class Wire(Protocol):
     """A connection that is open: bodies come in, bodies go out."""
 
-    def bodies(self) -> AsyncIterator[bytes]:
-        """The bodies of messages until the client leaves. Raises :class:`BrokenFraming`, OSError."""
+    bodies: AsyncIterator[bytes]
+    """The bodies of messages until the client leaves. Raises :class:`BrokenFraming`, OSError."""
 
     async def write(self, body: bytes) -> None:
         """Write one message; returns when there is room for the next. Raises OSError."""
@@ -64,12 +64,12 @@ class Connection:
         """Leave, as when the client does. Idempotent."""
         self._outlet.end()
 
-    async def run(self, admit: Callable[[bytes], str] | None = None) -> int:
+    async def run(self, first: bytes | None = None) -> int:
         """Serve until the client leaves, and let go of everything; the exit status of a process that served only it.
 
-        ``admit`` looks at the first message and says why it may not enter.
+        ``first``: a message that was taken off the wire already.
         """
-        reading = asyncio.create_task(self._read(admit))
+        reading = asyncio.create_task(self._read(first))
         over = asyncio.create_task(self._outlet.over.wait())
         try:
             await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,16 +81,12 @@ class Connection:
             await asyncio.gather(reading, over, return_exceptions=True)
             await self._close()
 
-    async def _read(self, admit: Callable[[bytes], str] | None) -> int | None:
+    async def _read(self, first: bytes | None) -> int | None:
         protocol = self.server.protocol
+        if first is not None:
+            protocol.receive(first)
         try:
-            async for body in self._wire.bodies():
-                if admit is not None:
-                    if refused := admit(body):
-                        log.warning("a client was turned away: %s", refused)
-                        protocol.turn_away(body, refused)
-                        return 1
-                    admit = None
+            async for body in self._wire.bodies:
                 protocol.receive(body)
                 # A request starts to run before the next message can change what it is about.
                 await asyncio.sleep(0)
@@ -120,7 +116,7 @@ class Streamed:
         self.frames = Frames(limit)
 
     async def bodies(self) -> AsyncIterator[bytes]:
-        """See :class:`Wire`."""
+        """For :class:`Wire`."""
         loop = asyncio.get_running_loop()
         began: float | None = None
         while True:

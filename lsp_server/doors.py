@@ -21,9 +21,9 @@ from lsprotocol import types
 
 from famulus.engine.errors import AddressInUse, FamulusError
 from famulus.lsp_server import parent
-from famulus.lsp_server.admission import SUBPROTOCOL, TokenFile, admit_first, check_upgrade
+from famulus.lsp_server.admission import FIRST_BYTES, SUBPROTOCOL, TokenFile, admit_first, check_upgrade
 from famulus.lsp_server.connection import FRAME_SECONDS, Connection, Streamed, Wire
-from famulus.lsp_server.framing import WEBSOCKET_BYTES, frame
+from famulus.lsp_server.framing import BODY_BYTES, WEBSOCKET_BYTES, BrokenFraming, frame
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.stdio import Stdio
 
@@ -36,6 +36,8 @@ log = logging.getLogger("famulus.lsp")
 
 MAX_CLIENTS = 64
 """Open connections of one process."""
+MAX_STRANGERS = 64
+"""Connections that have not shown the token yet; the others wait."""
 BACKLOG = 128
 READ_BYTES = 1 << 16
 PING_SECONDS = 10.0
@@ -96,7 +98,7 @@ class _House:
         self._guests: set[Connection] = set()
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def welcome(self, wire: Wire, admit: Callable[[bytes], str] | None = None) -> None:
+    async def welcome(self, wire: Wire, first: bytes | None = None) -> None:
         """Serve one client to its end. Nothing that goes wrong for one reaches another."""
         if len(self._guests) >= MAX_CLIENTS:
             log.warning("there are %d clients already; another one is turned away", MAX_CLIENTS)
@@ -105,7 +107,7 @@ class _House:
         connection = Connection(self._link, wire)
         self._guests.add(connection)
         try:
-            await connection.run(admit)
+            await connection.run(first)
         except Exception:
             log.exception("a connection ended badly")
         finally:
@@ -130,10 +132,26 @@ class TcpWire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._stream = Streamed(self._read, whole_seconds=FRAME_SECONDS)
+        self._stream = Streamed(self._read, limit=BODY_BYTES, whole_seconds=FRAME_SECONDS)
+        self.bodies = self._stream.bodies()
 
-    def bodies(self) -> AsyncIterator[bytes]:
-        return self._stream.bodies()
+    async def admitted(self, token: TokenFile) -> bytes | None:
+        """The first message of a client that showed the token; others are answered, and None comes back."""
+        self._stream.frames.limit = FIRST_BYTES
+        try:
+            async with asyncio.timeout(FRAME_SECONDS):
+                first = await anext(self.bodies)
+                refusal = admit_first(first, token)
+                if refusal is None:
+                    self._stream.frames.limit = BODY_BYTES
+                    return first
+                log.warning("a client without the token was turned away")
+                await self.write(refusal)
+        except BrokenFraming as error:
+            log.warning("a client was turned away: %s", error)
+        except (OSError, TimeoutError, StopAsyncIteration):
+            log.info("a client left before it had said who it was")
+        return None
 
     async def write(self, body: bytes) -> None:
         self._writer.write(frame(body))
@@ -154,8 +172,9 @@ class WebSocketWire:
 
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket
+        self.bodies = self._read()
 
-    async def bodies(self) -> AsyncIterator[bytes]:
+    async def _read(self) -> AsyncIterator[bytes]:
         async for message in self._socket:
             yield message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
 
@@ -177,11 +196,16 @@ class WebSocketWire:
 async def _tcp(house: _House, port: int, origins: Collection[str], opened: Callable[..., None]) -> AsyncIterator[None]:
     sock = _bind(port)
     token = TokenFile.draw(sock.getsockname()[1])
-    knocking = asyncio.Semaphore(MAX_CLIENTS)
+    knocking = asyncio.Semaphore(MAX_STRANGERS)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = TcpWire(reader, writer)
         async with knocking:
-            await house.welcome(TcpWire(reader, writer), lambda body: admit_first(body, token))
+            first = await wire.admitted(token)
+        if first is None:
+            await wire.close()
+        else:
+            await house.welcome(wire, first)
 
     def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         house.start(client(reader, writer))

@@ -8,7 +8,6 @@ reaches a log, and ``exit`` ends one connection.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
 import json
@@ -93,13 +92,6 @@ class FamulusProtocol(LanguageServerProtocol):
         # Each message has a context of its own, where its id stands.
         contextvars.copy_context().run(self._dispatch, message)
 
-    def turn_away(self, body: bytes, why: str) -> None:
-        """Answer a first message of somebody who may not enter."""
-        id = None
-        with contextlib.suppress(ValueError, RecursionError):
-            id = _id_of(json.loads(body.decode()))
-        self._refuse(id, JsonRpcInvalidRequest(why))
-
     def _dispatch(self, message: dict[str, Any]) -> None:
         method, id = message.get("method"), _id_of(message)
         if "method" not in message and ("result" in message or "error" in message):
@@ -119,7 +111,7 @@ class FamulusProtocol(LanguageServerProtocol):
                 raise JsonRpcInvalidRequest() if self._initialized else JsonRpcServerNotInitialized()
             if len(self._running) >= MAX_OPEN:
                 raise TooManyRequests()
-            handler = self._get_handler(method)
+            handler = self._handler(method)
             params = self._params(method, message, JsonRPCRequestMessage)
         except JsonRpcException as error:
             self._refuse(id, error)
@@ -138,13 +130,21 @@ class FamulusProtocol(LanguageServerProtocol):
             if method == types.CANCEL_REQUEST:
                 self._handle_cancel_notification(params.id)
                 return
-            handler = self._get_handler(method)
+            handler = self._handler(method)
         except JsonRpcMethodNotFound:
             return
         except JsonRpcException:
             log.warning("a notification %s has wrong parameters", method)
             return
         self._begin(handler, params).add_done_callback(_check)
+
+    def _handler(self, method: str) -> Callable[..., Any]:
+        """Raises :class:`JsonRpcMethodNotFound`."""
+        found = self.fm.builtin_features.get(method) or self.fm.features.get(method)
+        if found is None:
+            raise JsonRpcMethodNotFound.of(method[:100])
+        handler: Callable[..., Any] = found
+        return handler
 
     def _params(self, method: str, message: dict[str, Any], plain: type[Any]) -> Any:
         """The typed parameters. Raises :class:`JsonRpcInvalidParams`."""

@@ -11,7 +11,6 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import AsyncIterator
 
 from famulus.lsp_server.connection import Streamed
 from famulus.lsp_server.framing import frame
@@ -22,7 +21,7 @@ AHEAD = 16
 
 
 class Stdio:
-    """The wire of ``famulus lsp`` without options."""
+    """The wire of ``famulus lsp`` without options (:class:`famulus.lsp_server.connection.Wire`)."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -33,13 +32,9 @@ class Stdio:
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
         self._room = threading.Semaphore(AHEAD)
         self._jobs: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
-        self._stream = Streamed(self._read)
+        self.bodies = Streamed(self._read).bodies()
         for work in (self._pump_in, self._pump_out):
             threading.Thread(target=work, name=f"stdio{work.__name__}", daemon=True).start()
-
-    def bodies(self) -> AsyncIterator[bytes]:
-        """See :class:`famulus.lsp_server.connection.Wire`."""
-        return self._stream.bodies()
 
     async def write(self, body: bytes) -> None:
         """Write one message. Raises OSError."""

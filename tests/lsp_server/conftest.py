@@ -201,6 +201,12 @@ class Editor:
         return length
 
 
+@pytest.fixture(scope="session")
+def editor_class() -> type[Editor]:
+    """The client, for other wires."""
+    return Editor
+
+
 @pytest.fixture
 def editors() -> Iterator[Callable[..., Editor]]:
     """Starts ``famulus lsp`` processes: ``editors(home, "--stdio", options=…, capabilities=…)``.
@@ -263,12 +269,22 @@ class Inside(Editor):
         self.loop = loop
         self.link, self.connection = loop.run(self._serve(theirs, home))
         self._sock = ours
+        self._deaf = threading.Event()
         super().__init__(ours.makefile("rb"), ours.makefile("wb"))
 
     @property
     def session(self) -> Any:
         """The server's session."""
         return self.connection.server.session
+
+    def stop_reading(self) -> None:
+        """From the next message on, leave what the server sends where it is."""
+        self._deaf.set()
+
+    def _header(self) -> int | None:
+        while self._deaf.is_set() and not self.closed:
+            time.sleep(0.05)
+        return super()._header()
 
     def hang_up(self) -> None:
         super().hang_up()
@@ -277,8 +293,9 @@ class Inside(Editor):
     def end(self) -> None:
         """Disconnect, and wait until the server has let go of everything."""
         self.loop.call(self.connection.end)
-        self.loop.run(asyncio.wait_for(self._task, SECONDS))
+        self.loop.run(asyncio.wait_for(self.task, SECONDS))
         self.loop.run(self.link.close())
+        self._deaf.clear()
         super().end()
         self._sock.close()
 
@@ -286,7 +303,7 @@ class Inside(Editor):
         reader, writer = await asyncio.open_connection(sock=sock)
         link = EngineLink(home)
         connection = Connection(link, TcpWire(reader, writer))
-        self._task = asyncio.ensure_future(connection.run())
+        self.task = asyncio.ensure_future(connection.run())
         return link, connection
 
 
@@ -315,6 +332,12 @@ def environment(home: Path) -> dict[str, str]:
     return dict(os.environ) | {"FAMULUS_HOME": str(home)}
 
 
+def strand(home: Path) -> Path:
+    """Make a home where no engine can be started."""
+    (home / "run/start.lock").mkdir(parents=True)
+    return home
+
+
 def _short_folder() -> Path:
     """Near the root: the path of a socket may have about a hundred bytes."""
     return Path(tempfile.mkdtemp(prefix="famulus-test-", dir="/tmp" if os.name == "posix" else None))
@@ -322,11 +345,8 @@ def _short_folder() -> Path:
 
 @pytest.fixture
 def stranded(tmp_path: Path) -> Path:
-    """A home where no engine can be started: where its runtime folder should be lies a file."""
-    home = tmp_path / "stranded"
-    home.mkdir()
-    (home / "run").write_text("")
-    return home
+    """A home where no engine can be started: where its starter's lock should be lies a folder."""
+    return strand(tmp_path / "stranded")
 
 
 @pytest.fixture(scope="session")
