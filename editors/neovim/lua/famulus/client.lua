@@ -13,7 +13,6 @@ M.install = "run `make tour` in a checkout of Famulus, then put its .venv/bin on
 local states = {}
 ---@type integer[] when servers ended by themselves, in seconds
 local ends = {}
-local missing_told = false
 
 local RESTARTS, WITHIN_SECONDS = 3, 180
 
@@ -45,7 +44,7 @@ function M.command(options)
   command[1] = vim.fs.normalize(command[1])
   local found = vim.fn.exepath(command[1])
   if found == "" then
-    return nil, ("Famulus: there is no command `%s`. Install it: %s"):format(command[1], M.install)
+    return nil, ("there is no command `%s`: %s."):format(command[1], M.install)
   end
   command[1] = found
   if type(wanted) ~= "table" or #wanted == 1 then
@@ -130,11 +129,17 @@ local function configuration(options, command, root)
       return LANGUAGES[filetype] or filetype
     end,
     handlers = {
-      ["famulus/status"] = function(_, params, context)
+      ["famulus/status"] = log.guarded(function(_, params, context)
+        local before = states[context.client_id]
         states[context.client_id] = params
         api.nvim_exec_autocmds("User", { pattern = "FamulusStatus", modeline = false, data = params })
         vim.cmd.redrawstatus({ bang = true })
-      end,
+        if params.kind == "Error" or params.kind == "Warning" then
+          log.tell(params.message)
+        elseif before and before.message ~= "" and params.message == "" then
+          view.ready()
+        end
+      end),
       ["famulus/partialCompletion"] = log.guarded(function(_, params, context)
         local client = vim.lsp.get_client_by_id(context.client_id)
         if client then
@@ -142,13 +147,19 @@ local function configuration(options, command, root)
         end
       end),
     },
+    on_init = function(client)
+      states[client.id] = states[client.id] or { kind = "Normal", busy = false, message = "" }
+    end,
     on_attach = log.guarded(function(client, bufnr)
       view.attach(client, bufnr, options)
       require("famulus.keys").attach(bufnr, options)
     end),
     on_exit = vim.schedule_wrap(function(code, signal, id)
+      local begun = states[id] ~= nil
       states[id] = nil
-      M.ended(options, code, signal)
+      if vim.v.exiting == vim.NIL and not (begun and code == 0 and signal == 0) then
+        M.ended(options, code, signal)
+      end
     end),
   }
 end
@@ -162,10 +173,7 @@ function M.attach(options, bufnr)
   end
   local command, problem = M.command(options)
   if not command then
-    if not missing_told then
-      missing_told = true
-      vim.notify(problem, vim.log.levels.WARN)
-    end
+    log.tell(problem)
     return
   end
   local root = vim.fs.root(bufnr, options.root_markers)
@@ -184,14 +192,11 @@ function M.attach_all(options)
   end
 end
 
---- A server has ended; one that nobody stopped is started again, a few times.
+--- A server has ended that nobody stopped: it is started again, a few times.
 ---@param options famulus.Options
 ---@param code integer
 ---@param signal integer
 function M.ended(options, code, signal)
-  if (code == 0 and signal == 0) or vim.v.exiting ~= vim.NIL then
-    return
-  end
   log.note("the language server ended with status %d, signal %d", code, signal)
   local now = os.time()
   ends[#ends + 1] = now
@@ -199,7 +204,7 @@ function M.ended(options, code, signal)
     table.remove(ends, 1)
   end
   if #ends > RESTARTS then
-    vim.notify("Famulus: the language server keeps ending; :checkhealth famulus says more, :Famulus restart starts it again.", vim.log.levels.WARN)
+    log.tell("the language server keeps ending; :checkhealth famulus says more, :Famulus restart starts it again.")
     return
   end
   vim.defer_fn(log.guarded(function()
@@ -210,7 +215,8 @@ end
 --- Start servers for all buffers again, after the user has asked for it.
 ---@param options famulus.Options
 function M.again(options)
-  ends, missing_told = {}, false
+  ends = {}
+  log.reset()
   M.attach_all(options)
 end
 

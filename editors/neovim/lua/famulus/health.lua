@@ -32,7 +32,7 @@ local function command(options)
   health.start("Command")
   local line, problem = client.command(options)
   if not line then
-    health.error(problem, client.install)
+    health.error(problem)
     return
   end
   health.ok(table.concat(line, " "))

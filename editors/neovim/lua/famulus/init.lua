@@ -38,6 +38,15 @@ function M.setup(options)
       end
     end)),
   })
+  api.nvim_create_autocmd("LspDetach", {
+    group = group,
+    callback = log.guarded(function(event)
+      local gone = vim.lsp.get_client_by_id(event.data.client_id)
+      if gone and gone.name == "famulus" then
+        client.view(merged).detach(event.buf)
+      end
+    end),
+  })
   api.nvim_create_autocmd("ColorScheme", {
     group = group,
     callback = function()

@@ -12,6 +12,31 @@ function M.note(text, ...)
   vim.lsp.log.error("famulus", M.last)
 end
 
+---@type table<string, boolean>
+local told = {}
+
+--- Say something once, and not before the user has stopped typing.
+---@param text string
+function M.tell(text)
+  if told[text] then
+    return
+  end
+  told[text] = true
+  local function say()
+    vim.notify("Famulus: " .. text, vim.log.levels.WARN)
+  end
+  if vim.api.nvim_get_mode().mode:sub(1, 1) == "i" then
+    vim.api.nvim_create_autocmd("InsertLeave", { once = true, callback = vim.schedule_wrap(say) })
+  else
+    say()
+  end
+end
+
+--- Let everything be said again, after the user has asked for another try.
+function M.reset()
+  told = {}
+end
+
 --- `callback`, whose errors are noted.
 ---@param callback function
 ---@return function

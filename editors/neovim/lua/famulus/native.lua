@@ -4,6 +4,7 @@ local M = {}
 
 local api = vim.api
 local candidates = require("famulus.candidate")
+local ghost = require("famulus.ghost")
 local log = require("famulus.log")
 local menu = require("famulus.menu")
 local report = require("famulus.report")
@@ -14,7 +15,9 @@ local INVOKED = 1
 ---@class famulus.Native one buffer
 ---@field client vim.lsp.Client
 ---@field options famulus.Options
----@field items table[] of the last answer
+---@field candidates (famulus.Candidate|false)[] of the last answer
+---@field index integer the one that Neovim shows
+---@field held famulus.Candidate|nil accepted in part: drawn by us until Neovim has an answer for the new text
 ---@field invoke boolean the next request is to ask for several candidates
 
 ---@type table<integer, famulus.Native>
@@ -64,7 +67,7 @@ function M.transport(rpc)
           return callback(nil, nil)
         end
         local items = result and (result.items or result) or {}
-        callback(nil, { items = items })
+        callback(nil, { items = vim.tbl_map(M.plain, items) })
         log.guarded(M.answered)(bufnr, items)
       end, notified)
       pending[bufnr] = sent and id or nil
@@ -73,7 +76,17 @@ function M.transport(rpc)
   }, { __index = rpc })
 end
 
---- Is ghost text drawn at the cursor?
+--- An item with the line ends of a buffer, which Neovim would show as they come.
+---@param item table
+---@return table
+function M.plain(item)
+  if type(item.insertText) ~= "string" then
+    return item
+  end
+  return vim.tbl_extend("force", item, { insertText = (item.insertText:gsub("\r\n?", "\n")) })
+end
+
+--- Is ghost text of Neovim drawn in the line of the cursor?
 ---@return boolean
 local function drawn()
   local row = candidates.cursor()[1]
@@ -81,18 +94,28 @@ local function drawn()
   return #marks > 0
 end
 
---- Does one of the items fit the text as it is?
+--- The candidate on the screen and its rest, if it fits the text as it is.
 ---@param bufnr integer
----@return boolean
-local function fits(bufnr)
+---@return famulus.Candidate|nil candidate, string|nil rest
+local function current(bufnr)
   local state = buffers[bufnr]
-  for _, item in ipairs(state.items) do
-    local found = candidates.new(item, bufnr, candidates.cursor(), state.client.offset_encoding)
-    if found then
-      return true
-    end
+  local candidate = state and (state.held or (drawn() and state.candidates[state.index])) or nil
+  local rest = candidate and candidates.rest(candidate, bufnr, candidates.cursor())
+  -- Neovim draws at the line where the text starts, whatever was typed through since.
+  if rest and (state.held or candidate.row == candidates.cursor()[1]) then
+    return candidate, rest
   end
-  return false
+  return nil, nil
+end
+
+--- No longer draw what was accepted in part.
+---@param bufnr integer
+local function release(bufnr)
+  local state = buffers[bufnr]
+  if state and state.held then
+    state.held = nil
+    ghost.clear(bufnr)
+  end
 end
 
 --- Neovim has an answer of ours.
@@ -103,8 +126,13 @@ function M.answered(bufnr, items)
   if not state or api.nvim_get_current_buf() ~= bufnr then
     return
   end
-  state.items = items
-  M.hide_stale(bufnr)
+  release(bufnr)
+  state.candidates, state.index = {}, 1
+  for number, item in ipairs(items) do
+    state.candidates[number] =
+      candidates.new(item, bufnr, candidates.cursor(), state.client.offset_encoding) or false
+  end
+  M.refresh(bufnr)
   if items[1] and drawn() then
     report.shown(state.client, items[1])
   end
@@ -112,11 +140,22 @@ end
 
 --- Neovim keeps old ghost text until the next answer; here it goes when it does not fit.
 ---@param bufnr integer
-function M.hide_stale(bufnr)
+function M.refresh(bufnr)
   local state = buffers[bufnr]
-  if (menu.open() and not state.options.with_menu) or not fits(bufnr) then
+  local candidate, rest = current(bufnr)
+  if not candidate or not rest or (menu.open() and not state.options.with_menu) then
+    release(bufnr)
     api.nvim_buf_clear_namespace(bufnr, namespace(), 0, -1)
+  elseif state.held then
+    ghost.draw(bufnr, candidate, rest, candidates.cursor())
   end
+end
+
+--- Let Neovim ask in a buffer, or not. By buffer, as what was enabled by client cannot be disabled (0.12.4).
+---@param bufnr integer
+local function switch(bufnr)
+  local on = vim.g.famulus_enabled ~= false and vim.b[bufnr].famulus_enabled ~= false
+  vim.lsp.inline_completion.enable(on, { bufnr = bufnr })
 end
 
 ---@param client vim.lsp.Client
@@ -124,14 +163,22 @@ end
 ---@param options famulus.Options
 function M.attach(client, bufnr, options)
   M.detach(bufnr)
-  buffers[bufnr] = { client = client, options = options, items = {}, invoke = false }
-  vim.lsp.inline_completion.enable(vim.g.famulus_enabled ~= false, { client_id = client.id })
-  -- Made after Neovim's own, so it runs after them.
+  buffers[bufnr] = { client = client, options = options, candidates = {}, index = 1, invoke = false }
+  switch(bufnr)
+  -- Made after Neovim's own, so these run after them.
+  local group = api.nvim_create_augroup("famulus.native." .. bufnr, {})
   api.nvim_create_autocmd({ "CursorMovedI", "TextChangedI", "TextChangedP" }, {
-    group = api.nvim_create_augroup("famulus.native." .. bufnr, {}),
+    group = group,
     buffer = bufnr,
     callback = log.guarded(function()
-      M.hide_stale(bufnr)
+      M.refresh(bufnr)
+    end),
+  })
+  api.nvim_create_autocmd({ "InsertLeave", "BufLeave" }, {
+    group = group,
+    buffer = bufnr,
+    callback = log.guarded(function()
+      release(bufnr)
     end),
   })
 end
@@ -139,6 +186,7 @@ end
 ---@param bufnr integer
 function M.detach(bufnr)
   if buffers[bufnr] then
+    release(bufnr)
     buffers[bufnr] = nil
     pcall(api.nvim_del_augroup_by_name, "famulus.native." .. bufnr)
   end
@@ -146,36 +194,42 @@ end
 
 ---@return boolean
 function M.visible()
-  return buffers[api.nvim_get_current_buf()] ~= nil and drawn()
+  return current(api.nvim_get_current_buf()) ~= nil
 end
 
 ---@param step "all"|"line"|"word"
 ---@return boolean
 function M.accept(step)
   local bufnr = api.nvim_get_current_buf()
-  if not M.visible() then
+  local candidate = current(bufnr)
+  if not candidate then
     return false
   end
-  return vim.lsp.inline_completion.get({
-    on_accept = log.guarded(function(item)
-      local state = buffers[bufnr]
-      local client = state and state.client
-      if not client or item.client_id ~= client.id then
-        return item
-      end
-      for _, original in ipairs(state.items) do
-        if original.insertText == item.insert_text then
-          local candidate = candidates.new(original, bufnr, candidates.cursor(), client.offset_encoding)
-          if candidate then
-            local whole, bytes = candidates.insert(candidate, bufnr, step)
-            report.accepted(client, candidate, bufnr, whole, bytes)
-          end
-          return nil
-        end
-      end
+  local take = log.guarded(function()
+    local state = buffers[bufnr]
+    if not state or not candidates.rest(candidate, bufnr, candidates.cursor()) then
+      return
+    end
+    release(bufnr)
+    local whole, bytes = candidates.insert(candidate, bufnr, step)
+    report.accepted(state.client, candidate, bufnr, whole, bytes)
+    state.candidates = {}
+    if not whole then
+      state.held = candidate
+      M.refresh(bufnr)
+    end
+  end)
+  -- Neovim forgets its candidate first; nil: it inserts nothing itself.
+  local taken = vim.lsp.inline_completion.get({
+    on_accept = function()
+      take()
       return nil
-    end),
+    end,
   })
+  if not taken then
+    take()
+  end
+  return true
 end
 
 ---@param by integer
@@ -185,9 +239,10 @@ function M.cycle(by)
     return false
   end
   local state = buffers[api.nvim_get_current_buf()]
-  if #state.items < 2 then
+  if state.held or #state.candidates < 2 then
     return M.invoke()
   end
+  state.index = (state.index - 1 + by) % #state.candidates + 1
   vim.lsp.inline_completion.select({ count = by })
   return true
 end
@@ -211,17 +266,31 @@ function M.dismiss()
     return false
   end
   local bufnr = api.nvim_get_current_buf()
-  buffers[bufnr].items = {}
-  api.nvim_buf_clear_namespace(bufnr, namespace(), 0, -1)
+  buffers[bufnr].candidates = {}
+  release(bufnr)
+  M.refresh(bufnr)
   return true
+end
+
+--- The engine has come: ask again where it was asked in vain.
+function M.ready()
+  local bufnr = api.nvim_get_current_buf()
+  if buffers[bufnr] and api.nvim_get_mode().mode:sub(1, 1) == "i" and not M.visible() then
+    api.nvim_exec_autocmds("CursorMovedI", { buffer = bufnr, modeline = false })
+  end
 end
 
 --- The model's unfinished text is not asked for here.
 function M.partial() end
 
+--- Show or hide after a switch was turned.
 function M.switched()
-  for _, state in pairs(buffers) do
-    vim.lsp.inline_completion.enable(vim.g.famulus_enabled ~= false, { client_id = state.client.id })
+  for bufnr in pairs(buffers) do
+    release(bufnr)
+    switch(bufnr)
+  end
+  if vim.g.famulus_enabled ~= false then
+    M.ready()
   end
 end
 

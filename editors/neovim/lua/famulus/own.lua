@@ -341,6 +341,14 @@ function M.partial(client, params)
   own:show({ params.item }, own.asked, false, true)
 end
 
+--- The engine has come: ask again where it was asked in vain.
+function M.ready()
+  local own = buffers[api.nvim_get_current_buf()]
+  if own and not own:current() then
+    M.switched()
+  end
+end
+
 --- Show or hide after a switch was turned.
 function M.switched()
   local own = buffers[api.nvim_get_current_buf()]
