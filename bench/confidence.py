@@ -157,9 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = fit(learn)
     fitted = Curve(weights[0], weights[1], weights[2], weights[3], weights[4], threshold=0.0)
     shipped = curve(model)
-    print(
-        f"{model}: {len(learn)} suggestions to fit on, {len(test)} to judge by. Fitted: {[round(w, 3) for w in weights]}"
-    )
+    rounded = [round(weight, 3) for weight in weights]
+    print(f"{model}: {len(learn)} suggestions to fit on, {len(test)} to judge by. Fitted: {rounded}")
     print(f"Shipped: {shipped}{' (the default)' if shipped is UNKNOWN else ''}\n")
     print(judge(test, fitted) + "\n")
     print(calibration(test, fitted) + "\n")

@@ -2,7 +2,8 @@
 
 ``python -P -m famulus.bench.drivers ours|llama.cpp MODEL THREADS`` answers ``{"do": "prefill", "tokens": N}`` and
 ``{"do": "decode", "batch": B, "tokens": N}`` with ``{"seconds": s}``. Both compute the same random tokens, nothing is
-taken from a cache, and greedy sampling is part of decoding.
+taken from a cache, and greedy sampling is part of decoding. ``complete`` is llama.cpp's alone: prompts of
+``famulus bench lsp``, with its cache on.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class LlamaCpp:
         self._context = llama_cpp.llama_init_from_model(loaded, wanted)
         self._vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(loaded))
         self._batch = llama_cpp.llama_batch_init(512, 0, 1)
+        self._cached: list[int] = []
 
     def prefill(self, tokens: int) -> float:
         self._clear()
@@ -120,7 +122,31 @@ class LlamaCpp:
             latest = [self._greedy(row) for row in range(batch)]
         return time.perf_counter() - start
 
+    def complete(self, tokens: list[int], breaks: list[int], limit: int) -> dict[str, float]:
+        """Go on greedily until a line break (one of ``breaks``) behind something else, with the cache of the last
+        prompt: seconds, tokens computed of the prompt, tokens written."""
+        start = time.perf_counter()
+        same = next((i for i, (a, b) in enumerate(zip(self._cached, tokens, strict=False)) if a != b), None)
+        same = min(len(self._cached), len(tokens)) if same is None else same
+        same = min(same, len(tokens) - 1)  # the last one is computed again for its logits
+        memory = self._lib.llama_get_memory(self._context)
+        self._lib.llama_memory_seq_rm(memory, 0, same, -1)
+        rest = tokens[same:]
+        for begin in range(0, len(rest), 512):
+            part = rest[begin : begin + 512]
+            last = begin + len(part) == len(rest)
+            rows = [(t, same + begin + i, 0, last and i == len(part) - 1) for i, t in enumerate(part)]
+            self._run(rows)
+        self._cached = list(tokens)
+        token, written, stops = self._greedy(len(part) - 1), 1, set(breaks)
+        while written < limit and not (token in stops and written > 1):
+            self._run([(token, len(self._cached), 0, True)])
+            self._cached.append(token)
+            token, written = self._greedy(0), written + 1
+        return {"seconds": time.perf_counter() - start, "computed": len(rest), "written": written}
+
     def _clear(self) -> None:
+        self._cached = []
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
 
     def _run(self, rows: list[tuple[int, int, int, bool]]) -> None:
@@ -153,8 +179,8 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         kind = asked.pop("do")
-        answer = driver.facts() if kind == "facts" else {"seconds": getattr(driver, kind)(**asked)}
-        print(json.dumps(answer), flush=True)
+        answer = getattr(driver, kind)(**asked)
+        print(json.dumps(answer if isinstance(answer, dict) else {"seconds": answer}), flush=True)
 
 
 if __name__ == "__main__":

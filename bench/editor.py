@@ -103,8 +103,8 @@ class Editor:
         """What the server says of the last decision at a place; empty where it knows none."""
         place = {"line": at[0], "character": at[1]}
         order = {"command": "famulus.whyNothing", "arguments": [uri, place]}
-        answer = await self.request("workspace/executeCommand", order)
-        return (answer or {}).get("data") or {}
+        reply = await self.send("workspace/executeCommand", order)[1]
+        return (reply.result or {}).get("data") or {}
 
     def cancel(self, number: int) -> None:
         """Take a request back."""

@@ -26,7 +26,10 @@ PAUSE = 0.18
 
 @dataclass(frozen=True)
 class Function:
-    """A function of a file: everything before its body, the body that is typed, everything after."""
+    """A function of a file: everything before its body, the body that is typed, everything after.
+
+    The body is typed on a line of its own: ``after`` begins with a line break.
+    """
 
     name: str
     path: str
@@ -52,7 +55,8 @@ def functions(count: int, seed: int, modules: Sequence[str] = MODULES) -> list[F
             typed = "".join(lines[first:end])
             if 120 <= len(typed) <= 500:
                 name = f"{module}.{node.name}"
-                found.append(Function(name, path.name, "".join(lines[:first]), typed, "".join(lines[end:])))
+                after = "\n" + "".join(lines[end:])
+                found.append(Function(name, path.name, "".join(lines[:first]), typed.rstrip("\n"), after))
     return random.Random(seed).sample(found, count)
 
 

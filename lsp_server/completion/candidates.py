@@ -34,6 +34,8 @@ class Candidate:
     text: str = ""
     reason: str = ""
     """Why it ended: stop, length, cut (by us), or "" while it is written."""
+    abandoned: Scored | None = None
+    """What it was when it was given up; there is no text then."""
     _tokens: list[tuple[str, float]] = field(default_factory=list)
     _healed: int | None = None
 
@@ -45,6 +47,11 @@ class Candidate:
     def cut(self, end: int) -> None:
         """Keep ``text[:end]`` only; nothing more will come."""
         self.text, self.reason = self.text[:end], "cut"
+
+    def give_up(self) -> None:
+        """Nothing of it is wanted."""
+        self.abandoned = self.part()
+        self.cut(0)
 
     def part(self, start: int = 0, end: int | None = None) -> Scored:
         """``text[start:end]`` with the tokens that reach into it.

@@ -8,6 +8,12 @@ from typing import Any
 
 from famulus.engine.protocol import Infill, Timing, Usage
 
+SOURCES = {
+    "type-through": "a suggestion that was shown already and is being typed",
+    "an earlier key's": "what was written for an earlier key",
+    "written ahead": "what was written ahead, as if the last suggestion were accepted",
+    "the engine": "the engine, asked for this place",
+}
 KEPT = 64
 """Explanations that a session remembers, the latest places."""
 
@@ -25,7 +31,7 @@ class Explanation:
     """One phrase: shown, or why not."""
     gate: str = ""
     source: str = ""
-    """Where the text came from: type-through, an answer that was under way, speculation, the engine."""
+    """Where the text came from; see :data:`SOURCES`."""
     delay: float = 0.0
     context: float = 0.0
     first_text: float = 0.0
@@ -41,6 +47,11 @@ class Explanation:
     """Of each piece of context: path, source, score, characters."""
     prompt: Infill | None = None
 
+    def like(self, origin: Explanation | None) -> None:
+        """What is shown again was made as ``origin`` tells: take its prompt, tokens and context from there."""
+        if origin is not None:
+            self.prompt, self.pieces, self.usage = origin.prompt, origin.pieces, origin.usage
+
     def data(self) -> dict[str, Any]:
         """For programs: the plain values."""
         names = ("version", "line", "column", "outcome", "gate", "source", "delay", "context", "first_text", "engine",
@@ -54,7 +65,7 @@ class Explanation:
         lines = [f"**{self.outcome}** (line {self.line + 1}, column {self.column + 1}, version {self.version})", ""]
         lines.append(f"- gate: {self.gate or 'was not asked'}")
         if self.source:
-            lines.append(f"- text from: {self.source}")
+            lines.append(f"- text from: {SOURCES.get(self.source, self.source)}")
         if self.confidence is not None:
             lines.append(f"- confidence: {self.confidence:.2f}; shown from {self.threshold or 0:.2f} on")
         for judged in self.candidates:

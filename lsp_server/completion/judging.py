@@ -19,6 +19,7 @@ MORE_TOKENS = 8
 """A suggestion is given up when even so many certain tokens could not make it likely enough."""
 FEW = 3
 """Tokens before which nothing is given up."""
+UNLIKELY = "it is not likely enough"
 
 _LINE = re.compile(r"\s*[^\n]*\S[^\n]*")
 
@@ -63,17 +64,20 @@ class Verdict:
 
 def judge(candidate: Candidate, typed: str, situation: Situation, measure: Measure) -> Verdict:
     """What to show of ``candidate``, of which ``typed`` is in the document already, in ``situation``."""
+    if candidate.abandoned is not None:
+        likely = measure.curve.probability(candidate.abandoned)
+        story = Judged(candidate.abandoned.text, "", likely, (), UNLIKELY)
+        return Verdict(candidate.id, "", likely, candidate.abandoned, story)
     start = len(typed)
     rest = candidate.text[start:]
     end, confidence = measure.certain(candidate, start)
     scored = candidate.part(start, end)
-    likely = scored.text
-    if not likely.strip():
-        why = "it is not likely enough" if rest.strip() else "there is nothing left of it"
+    if not scored.text.strip():
+        why = UNLIKELY if rest.strip() else "there is nothing left of it"
         return Verdict(candidate.id, "", confidence, scored, Judged(rest, "", confidence, (), why))
-    refined = refine(likely, situation, limited=candidate.reason == "length" and end == len(candidate.text))
+    refined = refine(scored.text, situation, limited=candidate.reason == "length" and end == len(candidate.text))
     text = refined.text if refined.text.strip() and refined.dropped is None else ""
-    cuts = tuple(refined.cuts) + (("unlikely lines",) if len(likely) < len(rest.rstrip()) else ())
+    cuts = tuple(refined.cuts) + (("unlikely lines",) if len(scored.text) < len(rest.rstrip()) else ())
     return Verdict(candidate.id, text, confidence, scored, Judged(rest, text, confidence, cuts, refined.dropped))
 
 

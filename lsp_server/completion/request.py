@@ -71,9 +71,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Order:
-    """How to ask. ``others``: candidates beside the greedy one. ``keep(candidate, typed)``, asked whenever text has
-    come, is None to go on, or the length at which the candidate is to end; ``typed`` characters of it stand in the
-    document by now."""
+    """How to ask. ``others``: candidates beside the greedy one.
+
+    ``keep(candidate, typed)`` is asked whenever text has come, of which ``typed`` characters stand in the document by
+    now: None to go on, else the length at which the candidate is to end (0: give it up).
+    """
 
     prompt: Infill
     lane: Lane = "key"
@@ -202,6 +204,8 @@ class Writing:
             self.diverged = True
             return True
         end = self.order.keep(candidate, len(self.typed))
-        if end is not None:
+        if end == 0:
+            candidate.give_up()
+        elif end is not None:
             candidate.cut(end)
         return end is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from lsprotocol import types
 
 from famulus.engine.protocol import Infill
 from famulus.lsp_server.completion import confidence, popup
-from famulus.lsp_server.completion.candidates import ranked
+from famulus.lsp_server.completion.candidates import Candidate, ranked
 from famulus.lsp_server.completion.explanation import Explanation, Explanations
 from famulus.lsp_server.completion.gate import Decision, decide
 from famulus.lsp_server.completion.judging import Measure, Verdict, judge, watcher
 from famulus.lsp_server.completion.offers import Offer, Offers
+from famulus.lsp_server.completion.partial import Partial
 from famulus.lsp_server.completion.request import Order, Place, Writing
 from famulus.lsp_server.completion.situation import Popup, Situation
+from famulus.lsp_server.completion.speculation import LIKELY, PAUSE_SECONDS, Ahead, accepted, on_the_way
 from famulus.lsp_server.completion.track import Request, Track
 from famulus.lsp_server.completion.type_through import Match, Suggestion
 from famulus.lsp_server.documents import Change, Document, Text
@@ -81,9 +84,7 @@ class CompletionService:
     async def answer(self, request: Request) -> list[Offer]:
         """What to show, the best first. A request that a newer one of its document overtakes ends at once, empty."""
         track = self._tracks.setdefault(request.snapshot.uri, Track())
-        if track.newest is not None:
-            track.newest.superseded.set()
-        track.newest = request
+        track.arrived(request)
         line, column = request.snapshot.text.place(request.offset)
         story = Explanation(request.snapshot.uri, request.snapshot.version, line, column)
         self.explanations.add(story)
@@ -96,6 +97,8 @@ class CompletionService:
         story.total = _ms(request.began)
         for offer in offers:
             self.offers.made(offer, story.total, story.source)
+        if offers and not request.invoked:
+            self._session.spawn(self._go_on(track, offers[0]))
         return offers
 
     async def _answer(self, request: Request, track: Track, story: Explanation) -> list[Offer]:
@@ -106,13 +109,14 @@ class CompletionService:
             track.drop()
             story.outcome = "nothing is wanted here"
             return []
-        situation = situation.after_popup()
+        situation = request.situation = situation.after_popup()
         measure = self._measure(situation)
         story.threshold = measure.threshold
         known = [] if request.invoked else track.shown.match(situation.snapshot.text, situation.offset)
         if known:
             story.source, story.outcome = "type-through", "shown"
             story.confidence = known[0].suggestion.confidence
+            story.like(track.story)
             return [self._known(request, situation, match) for match in known][: request.limit]
         if self._session.link.state == "away":
             story.outcome = self._session.link.reason
@@ -155,14 +159,15 @@ class CompletionService:
         place = Place(situation.snapshot.text, situation.offset)
         while not request.superseded.is_set():
             writing = track.take(place, request.invoked)
-            story.source = "what was written for an earlier key"
+            story.source = "an earlier key's" if writing is None or writing.order.lane == "key" else "written ahead"
             if writing is None:
                 if not await self._patience(request, track, story):
                     break
                 story.source = "the engine"
-                writing = track.writing = self._begun(request, situation, decision, story)
+                writing = track.writing = self._begun(request, track, situation, decision, story)
             if not await writing.wait(unless=request.superseded):
                 break
+            track.story = story
             story.timing, story.usage = writing.timing, writing.usage
             story.first_text, story.engine = writing.latency
             if writing.error is not None:
@@ -173,30 +178,57 @@ class CompletionService:
         story.outcome = "a newer request overtook this one"
         return None
 
-    def _begun(self, request: Request, situation: Situation, decision: Decision, story: Explanation) -> Writing:
+    def _begun(
+        self, request: Request, track: Track, situation: Situation, decision: Decision, story: Explanation
+    ) -> Writing:
         """A new order for the engine, on its way."""
         began = time.monotonic()
-        prompt = self._prompt(request.document, situation, decision, story)
+        prompt = self._prompt(situation, decision, story)
         story.context = _ms(began)
-        lines = decision.max_lines or 1
         others = (request.limit or situation.settings.completion.candidates) - 1 if request.invoked else 0
-        order = Order(
-            prompt,
-            others=max(0, others),
-            max_tokens=min(MOST_TOKENS, LINE_TOKENS * lines),
-            keep=watcher(self._measure(situation), several=lines > 1, invoked=request.invoked),
-        )
-        return self._start(situation, order)
+        measure = self._measure(situation)
+        partial = Partial(self._session, track, measure) if self._session.options.partial_completions else None
+        return self._start(situation, decision, Order(prompt, others=max(0, others)), measure, partial)
 
-    def _start(self, situation: Situation, order: Order) -> Writing:
+    def _start(
+        self,
+        situation: Situation,
+        decision: Decision,
+        order: Order,
+        measure: Measure,
+        partial: Partial | None = None,
+    ) -> Writing:
+        lines = decision.max_lines or 1
+        watch = watcher(measure, several=lines > 1, invoked=situation.invoked)
+
+        def keep(candidate: Candidate, typed: int) -> int | None:
+            if partial is not None:
+                partial.heard(candidate, typed)
+            return watch(candidate, typed)
+
+        order = replace(order, max_tokens=min(MOST_TOKENS, LINE_TOKENS * lines), keep=keep)
         place = Place(situation.snapshot.text, situation.offset)
         writing = Writing(self._session.link, place, order, f"c{next(self._numbers)}")
         writing.start(self._session.spawn)
         return writing
 
-    def _prompt(
-        self, document: Document, situation: Situation, decision: Decision, story: Explanation | None = None
-    ) -> Infill:
+    async def _go_on(self, track: Track, offer: Offer) -> None:
+        """Write what follows ``offer``, as if it were accepted, unless there is something better to do."""
+        await asyncio.sleep(PAUSE_SECONDS)
+        here, expected = offer.situation, offer.text
+        origin = Place(here.snapshot.text, here.offset)
+        wanted = here.settings.completion.speculative and offer.confidence >= LIKELY and not offer.over
+        if not wanted or here.accepted is not None or track.ahead is not None or not track.idle:
+            return
+        if self._tracks.get(offer.document.uri) is not track or not on_the_way(origin, expected, offer.document.text):
+            return
+        after = accepted(here, expected)
+        decision = decide(after)
+        if decision.wanted:
+            order = Order(self._prompt(after, decision), lane="idle")
+            track.ahead = Ahead(origin, expected, self._start(after, decision, order, self._measure(after)))
+
+    def _prompt(self, situation: Situation, decision: Decision, story: Explanation | None = None) -> Infill:
         text, offset, seen = situation.text, situation.offset, situation.snapshot
         start = max(0, offset - NEIGHBOURHOOD) // STEP * STEP
         context = getattr(self._session, "context", None)
@@ -221,10 +253,11 @@ class CompletionService:
 
     async def _patience(self, request: Request, track: Track, story: Explanation) -> bool:
         """Wait as long as the settings say; whether the request is still wanted then."""
-        delay = self._session.settings.for_document(request.snapshot).completion.delay or 0
-        if delay:
+        chosen = self._session.settings.for_document(request.snapshot).completion.delay
+        seconds = track.delay if chosen is None else chosen / 1000
+        if seconds and not request.invoked:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(request.superseded.wait(), delay / 1000)
+                await asyncio.wait_for(request.superseded.wait(), seconds)
             story.delay = _ms(request.began)
         return not request.superseded.is_set()
 

@@ -24,12 +24,17 @@ class Ahead:
 
     def follow(self, text: Text) -> bool:
         """Whether the document, which is ``text`` now, is still on the way there, or beyond and in agreement."""
-        return any(self._agrees(typed) for typed in self.origin.added(text))
+        for typed in self.origin.added(text):
+            if self.expected.startswith(typed):
+                return True
+            if typed.startswith(self.expected) and self.writing.follow(typed[len(self.expected) :]):
+                return True
+        return False
 
-    def _agrees(self, typed: str) -> bool:
-        if self.expected.startswith(typed):
-            return True
-        return typed.startswith(self.expected) and self.writing.follow(typed[len(self.expected) :])
+
+def on_the_way(origin: Place, expected: str, text: Text) -> bool:
+    """Whether a document, which is ``text`` now, may yet become what it is when ``expected`` stands at ``origin``."""
+    return any(expected.startswith(typed) for typed in origin.added(text))
 
 
 def accepted(situation: Situation, text: str) -> Situation:
@@ -38,5 +43,12 @@ def accepted(situation: Situation, text: str) -> Situation:
     snapshot = replace(situation.snapshot, text=situation.snapshot.text.edited(change))
     tree = situation.tree.edited(change) if situation.tree is not None else None
     return replace(
-        situation, snapshot=snapshot, offset=situation.offset + len(text), tree=tree, invoked=False, popup=None
+        situation,
+        snapshot=snapshot,
+        offset=situation.offset + len(text),
+        tree=tree,
+        invoked=False,
+        popup=None,
+        accepted=None,
+        recently_deleted=False,
     )

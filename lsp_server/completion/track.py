@@ -6,11 +6,20 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from famulus.lsp_server.completion.explanation import Explanation
 from famulus.lsp_server.completion.request import Place, Writing
-from famulus.lsp_server.completion.situation import Popup
+from famulus.lsp_server.completion.situation import Popup, Situation
 from famulus.lsp_server.completion.speculation import Ahead
 from famulus.lsp_server.completion.type_through import Shown
 from famulus.lsp_server.documents import Change, Document, Snapshot, Text
+
+BURST_SECONDS = 0.08
+"""Keys that come faster than this are a burst."""
+BURST_FACTOR = 1.5
+SLOWEST = 0.5
+"""Seconds; a longer pause says nothing of how fast somebody types."""
+WEIGHT = 0.3
+"""Of the latest gap."""
 
 
 @dataclass(eq=False)
@@ -23,6 +32,7 @@ class Request:
     invoked: bool = False
     popup: Popup | None = None
     limit: int | None = None
+    situation: Situation | None = None
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
 
@@ -35,8 +45,26 @@ class Track:
     newest: Request | None = None
     writing: Writing | None = None
     ahead: Ahead | None = None
+    story: Explanation | None = None
+    """Of the last answer for which the engine was asked."""
     deleted: bool = False
     """Whether the last change only took text away."""
+    gap: float = 0.2
+    """Seconds between keys, lately."""
+
+    def arrived(self, request: Request) -> None:
+        """``request`` is the newest now; the one before it need not wait any longer."""
+        if self.newest is not None:
+            self.newest.superseded.set()
+            if request.snapshot.version != self.newest.snapshot.version:
+                gap = min(request.began - self.newest.began, SLOWEST)
+                self.gap += WEIGHT * (gap - self.gap)
+        self.newest = request
+
+    @property
+    def delay(self) -> float:
+        """Seconds to wait for a further key before the engine is asked: in a burst nobody reads what comes between."""
+        return BURST_FACTOR * self.gap if self.gap < BURST_SECONDS else 0.0
 
     def take(self, place: Place, invoked: bool) -> Writing | None:
         """What is or was written already and serves ``place``; all else is cancelled."""
@@ -53,6 +81,11 @@ class Track:
                 return writing
             writing.cancel()
         return None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being written for the cursor."""
+        return self.writing is None or self.writing.over
 
     def drop(self) -> None:
         """Nothing that is being written is wanted any more."""

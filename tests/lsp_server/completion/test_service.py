@@ -1,0 +1,291 @@
+"""From a request to what is shown: an engine whose every word the tests say, everything else as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from famulus.engine.errors import EngineRestarted
+
+Scenes = Callable[..., None]
+HEAD = "import os\n\n\ndef area(width, height):\n    "
+"""A file whose last line is about to be written."""
+
+
+def test_what_the_model_writes_is_shown_at_the_cursor(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        assert asked.request.lane == "key"
+        assert asked.request.prompt.prefix == HEAD + "return "
+        asked.say("width", " *", " height")
+        asked.end()
+        assert await desk.shown(id) == ["width * height"]
+        (item,) = desk.answer(id)["result"]["items"]
+        here = desk.position(len(desk.text))
+        assert item["range"] == {"start": here, "end": here}
+        assert item["command"]["command"] == "famulus.completionAccepted"
+        assert desk.engine.errors == []
+
+    at_desk(scene)
+
+
+def test_typing_what_is_shown_asks_no_model_and_a_backspace_brings_it_back(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        first = await desk.complete()
+        desk.engine.asked[0].say("width", " *", " height")
+        desk.engine.asked[0].end()
+        await desk.shown(first)
+        for letter, rest in (("w", "idth * height"), ("i", "dth * height")):
+            desk.type(letter)
+            assert await desk.shown(await desk.complete()) == [rest]
+        desk.type("", delete=1)
+        assert await desk.shown(await desk.complete()) == ["idth * height"]
+        keyed = [asked for asked in desk.engine.asked if asked.request.lane == "key"]
+        assert len(keyed) == 1
+
+    at_desk(scene)
+
+
+def test_a_stream_is_kept_while_the_user_types_what_comes(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        first = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("wid")
+        desk.type("w")
+        second = await desk.complete()
+        assert await desk.shown(first) == []  # answered at once: a newer one overtook it
+        asked.say("th", " *")
+        desk.type("i")
+        third = await desk.complete()
+        asked.say(" height")
+        asked.end()
+        assert await desk.shown(third) == ["dth * height"]
+        assert await desk.shown(second) == []
+        assert len(desk.engine.asked) == 1
+
+    at_desk(scene)
+
+
+def test_a_key_that_comes_before_the_first_word_waits_for_it(at_desk: Scenes) -> None:
+    """The prompt is being read: starting anew at every key of a fast typist would never come to an end."""
+
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        await desk.complete()
+        desk.type("h")
+        second = await desk.complete()
+        (asked,) = desk.engine.asked
+        assert not asked.cancelled
+        asked.say("height")
+        asked.end()
+        assert await desk.shown(second) == ["eight"]
+
+    at_desk(scene)
+
+
+def test_a_stream_that_takes_another_way_than_the_user_is_cancelled_and_asked_anew(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        await desk.complete()
+        desk.type("h")
+        second = await desk.complete()
+        desk.engine.asked[0].say("wid")
+        assert await desk.shown(second) is None
+        assert desk.engine.asked[0].cancelled
+        assert desk.engine.asked[1].request.prompt.prefix.endswith("return h")
+        desk.engine.asked[1].say("eight")
+        desk.engine.asked[1].end()
+        assert await desk.shown(second) == ["eight"]
+
+    at_desk(scene)
+
+
+def test_an_edit_that_contradicts_cancels_at_once_without_a_new_request(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("width")
+        await asyncio.sleep(0)
+        desk.type("x")
+        assert asked.cancelled
+        assert await desk.shown(id) == []  # and what was asked for an old text is never shown
+
+    at_desk(scene)
+
+
+def test_closing_marks_that_the_editor_adds_do_not_cancel(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return max")
+        await desk.complete()
+        desk.type("()")
+        id = await desk.complete(len(desk.text) - 1)
+        (asked,) = desk.engine.asked
+        asked.say("(", "width", ",", " height", ")")
+        asked.end()
+        assert await desk.shown(id) == ["width, height)"] or await desk.shown(id) == ["width, height"]
+        assert not desk.engine.errors
+
+    at_desk(scene)
+
+
+def test_a_request_that_is_taken_back_frees_the_engine(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        desk.tell("$/cancelRequest", {"id": id})
+        await asyncio.sleep(0.05)
+        assert asked.cancelled
+        assert desk.answer(id)["error"]["code"] == -32800
+
+    at_desk(scene)
+
+
+def test_a_request_that_is_taken_back_for_a_newer_one_hands_its_stream_on(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        first = await desk.complete()
+        (asked,) = desk.engine.asked
+        desk.tell("$/cancelRequest", {"id": first})
+        desk.type("w")
+        second = await desk.complete()
+        await asyncio.sleep(0.05)
+        asked.say("width")
+        asked.end()
+        assert await desk.shown(second) == ["idth"]
+        assert len(desk.engine.asked) == 1
+
+    at_desk(scene)
+
+
+def test_nothing_is_asked_where_nothing_is_wanted_and_the_reason_is_told(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return width")
+        middle = len(desk.text) - 2
+        assert await desk.shown(await desk.complete(middle)) == []
+        assert desk.engine.asked == []
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(middle))
+        assert "inside a word" in told["text"]
+        assert told["title"]
+
+    at_desk(scene)
+
+
+def test_an_unlikely_suggestion_is_hidden_given_up_early_and_explained(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("foo", " bar", " baz", " qux", logprob=-6.0)
+        assert await desk.shown(id) == []  # not waiting for its end
+        assert asked.cancelled
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert "not likely enough" in told["text"]
+
+    at_desk(scene)
+
+
+def test_who_asks_explicitly_gets_several_the_likeliest_first(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete(invoked=True)
+        greedy, sampled = desk.engine.asked
+        assert (greedy.request.n, greedy.request.sampling.temperature) == (1, 0)
+        assert (sampled.request.n, sampled.request.sampling.temperature > 0) == (2, True)
+        greedy.say("width", logprob=-2.0)
+        sampled.say("height", logprob=-0.5, index=0)
+        sampled.say("width", logprob=-0.1, index=1)  # the same as the greedy one
+        greedy.end()
+        sampled.end()
+        assert await desk.shown(id) == ["height", "width"]
+
+    at_desk(scene)
+
+
+def test_an_engine_that_dies_is_no_error_for_the_editor(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        desk.engine.asked[0].fail(EngineRestarted("The engine ended."))
+        assert await desk.shown(id) == []
+        assert len(desk.engine.errors) == 1
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert "The engine ended." in told["text"]
+
+    at_desk(scene)
+
+
+def test_no_engine_means_no_wait(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.engine.state, desk.engine.reason = "away", "The engine cannot be started."
+        desk.open(HEAD + "return ")
+        assert await desk.shown(await desk.complete()) == []
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert "cannot be started" in told["text"]
+
+    at_desk(scene)
+
+
+def test_the_prompt_can_be_looked_at_with_tokens_of_each_part(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        desk.engine.asked[0].say("width")
+        desk.engine.asked[0].end()
+        await desk.shown(id)
+        told = await desk.command("famulus.showPrompt", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert "def area(width, height):" in told["text"]
+        assert f"{len((HEAD + 'return ').split())} tokens" in told["text"]
+        assert "100 tokens, 99 of them from its cache" in told["text"]
+
+    at_desk(scene)
+
+
+def test_ghost_text_is_streamed_to_who_asked_for_it(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("width", " *", " height")
+        await desk.shown(id)
+        (told,) = desk.told("famulus/partialCompletion")
+        assert told["item"]["insertText"] == "width * height"
+        assert told["textDocument"]["version"] == 1
+        asked.say(" +", " 1")
+        asked.end()
+        assert await desk.shown(id) == ["width * height + 1"]
+
+    at_desk(scene, options={"partialCompletions": True})
+
+
+def test_the_editors_own_list_is_a_door_for_clients_without_ghost_text(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return wid")
+        where = {"textDocument": {"uri": "file:///nowhere/a.py"}, "position": desk.position(len(desk.text))}
+        listed = asyncio.ensure_future(desk.ask("textDocument/completion", where))
+        await desk.settle()
+        desk.engine.asked[0].say("th", " *", " height")
+        desk.engine.asked[0].end()
+        result = await listed
+        assert result["isIncomplete"] is True
+        (item,) = result["items"]
+        assert item["textEdit"]["newText"] == "width * height"
+        assert item["textEdit"]["range"]["start"] == desk.position(len(desk.text) - 3)
+        assert (item["filterText"], item["detail"], item["preselect"]) == ("wid", "Famulus", False)
+
+    at_desk(scene, ghost=False)
+
+
+def test_clients_with_ghost_text_are_not_offered_the_list(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        (started,) = [m for m in desk.messages if "capabilities" in (m.get("result") or {})]
+        assert started["result"]["capabilities"]["inlineCompletionProvider"] == {}
+        assert "completionProvider" not in started["result"]["capabilities"]
+
+    at_desk(scene)
