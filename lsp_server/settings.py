@@ -17,6 +17,8 @@ from msgspec import Meta, Struct
 SECTION = "famulus"
 LANGUAGES = f"{SECTION}.languages"
 """Holds settings for single languages: ``{"markdown": {"completion": {"enabled": false}}}``."""
+EDITORS_OWN = ("famulus.command",)
+"""Settings of our plugins, which are sent along and mean nothing here."""
 
 
 class Completion(Struct, frozen=True, rename="camel"):
@@ -87,23 +89,23 @@ def merge(base: S, given: object, report: Report, name: str = SECTION) -> S:
     is no value."""
     if not isinstance(given, Mapping):
         if given not in (None, []):  # an empty table of Lua arrives as an empty list
-            report(name, f"expected an object, got {_kind(given)}")
+            report(name, "it must be an object")
         return base
     fields = {field.encode_name: field for field in msgspec.structs.fields(base)}
     changed: dict[str, Any] = {}
     for key, value in given.items():
         field, full = fields.get(str(key)), f"{name}.{key}"
         if field is None:
-            if full != LANGUAGES:
+            if full not in (LANGUAGES, *EDITORS_OWN):
                 report(full, "")
         elif isinstance(was := getattr(base, field.name), Struct):
             changed[field.name] = merge(was, value, report, full)
         else:
             try:
                 changed[field.name] = msgspec.convert(value, field.type)
-            except msgspec.ValidationError as error:
+            except msgspec.ValidationError:
                 if value is not None:
-                    report(full, _sentence(error))
+                    report(full, f"it must be {_type_name(field.type)}")
     return msgspec.structs.replace(base, **changed)
 
 
@@ -112,7 +114,7 @@ def for_language(settings: Settings, given: object, language: str, report: Repor
     languages = given.get("languages") if isinstance(given, Mapping) else None
     if not isinstance(languages, Mapping):
         if languages not in (None, []):
-            report(LANGUAGES, f"expected an object, got {_kind(languages)}")
+            report(LANGUAGES, "it must be an object")
         return settings
     return merge(settings, languages.get(language), report, f"{LANGUAGES}.{language}")
 
@@ -131,25 +133,14 @@ def table() -> Iterator[tuple[str, str, str]]:
             yield name, _type_name(field.type), msgspec.json.encode(default).decode()
 
 
-def _kind(value: object) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
-    return names.get(type(value), "null" if value is None else type(value).__name__)
-
-
-def _sentence(error: msgspec.ValidationError) -> str:
-    said = str(error).partition(" - at ")[0]
-    return (said[:1].lower() + said[1:]).replace("`", "")
-
-
 def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:  # in the order in which they are written
+        return " or ".join(f'"{value}"' for value in typing.get_args(kind))
     schema = msgspec.json.schema(kind)
-    choices = schema.get("anyOf", [schema])
-    return " or ".join(map(_schema_name, choices))
+    return " or ".join(map(_schema_name, schema.get("anyOf", [schema])))
 
 
 def _schema_name(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return " or ".join(f'"{value}"' for value in schema["enum"])
     bounds = f" {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else ""
     inside = f" of {schema['additionalProperties']['type']}s" if "additionalProperties" in schema else ""
     return f"{schema['type']}{bounds}{inside}"
