@@ -73,17 +73,18 @@ def why(parts: Sequence[str]) -> str:
     for above, name in zip(["", *names], names, strict=False):
         if reason := FOLDERS.get(name) or PLACES.get((above, name)):
             return reason
-    return _file(names[-1]) if names else ""
+    *folders, last = names or [""]
+    return _file(folders[-1] if folders else "", last)
 
 
 @lru_cache(4096)
-def _file(name: str) -> str:
+def _file(folder: str, name: str) -> str:
     seen = set()
     # ".#name" and "#name#" are Emacs's, ".name.swp" is Vim's.
     for candidate in (name, name.strip("#"), name.removeprefix(".#"), name[1:] if _BACKUP.search(name) else name):
         while candidate not in seen:
             seen.add(candidate)
-            if reason := _listed(candidate):
+            if reason := PLACES.get((folder, candidate)) or _listed(candidate):
                 return reason
             candidate = _BACKUP.sub("", candidate)
     return ""

@@ -16,7 +16,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from famulus.engine.ignore import MAX_BYTES, Rules, parse
@@ -137,7 +137,7 @@ class Ignored:
         if own is not None and (own.own or own.included):
             return own
         if before.included or before.reason:
-            return before
+            return replace(before, named=False)
         return self._by_git(folder, path, directory)
 
     def _own(self, folder: _Folder, path: bytes, directory: bool) -> Answer | None:
@@ -192,11 +192,15 @@ def _read(path: str, label: str) -> _Source | None:
     """The ignore file at ``path``; None where git would see none: a link, a folder, nothing."""
     try:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(path, flags), "rb") as file:
-            found = os.fstat(file.fileno())
+        descriptor = os.open(path, flags)
+        try:
+            found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 return None
-            content = file.read(MAX_BYTES + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         # Nothing there, a link, a folder on the way that is a file: none, as for git.
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO):

@@ -96,10 +96,14 @@ class Policy:
         if not verdict:
             raise PolicyRefused(verdict.reason)
         try:
-            with open(self._opened(real), "rb") as file:
-                if reason := _unreadable(os.fstat(file.fileno()), limit):
+            descriptor = self._opened(real)
+            try:
+                if reason := _unreadable(os.fstat(descriptor), limit):
                     raise _refusal(real, reason)
-                content = file.read(limit + 1)
+                with open(descriptor, "rb", closefd=False) as file:
+                    content = file.read(limit + 1)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError as error:
             raise _refusal(real, "does not exist") from error
         except OSError as error:
@@ -204,7 +208,9 @@ class Policy:
                 below = os.open(folder, enter, dir_fd=at)
                 os.close(at)
                 at = below
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=at)
+            return os.open(
+                name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=at
+            )
         finally:
             os.close(at)
 
