@@ -29,7 +29,7 @@ MODULES = (
     "mailbox", "plistlib", "pstats", "netrc", "gettext", "ftplib", "dis", "cmd", "bdb", "codecs",
 )  # fmt: skip
 """None of the replay's own."""
-KEYS = 12
+KEYS = 10
 """Keys of each function at which is asked."""
 ROUNDS = 4000
 """Of gradient descent."""
@@ -45,8 +45,8 @@ class Sample:
     right: bool
 
 
-async def collect(count: int, seed: int) -> tuple[str, list[Sample]]:
-    """The model's name, and suggestions in ``count`` functions."""
+async def collect(count: int, seed: int, kept: Path | None) -> tuple[str, list[Sample]]:
+    """The model's name, and suggestions in ``count`` functions; they are written to ``kept`` as they come."""
     dice = random.Random(seed)
     samples: list[Sample] = []
     model = ""
@@ -58,7 +58,14 @@ async def collect(count: int, seed: int) -> tuple[str, list[Sample]]:
                 name, found = await _ask(stream, function, before, dice)
                 model = name or model
                 samples += found
+                _append(found, kept)
     return model, samples
+
+
+def _append(samples: Sequence[Sample], file: Path | None) -> None:
+    if file is not None:
+        with open(file, "a", encoding="utf-8") as out:
+            out.writelines(json.dumps(asdict(sample)) + "\n" for sample in samples)
 
 
 async def _ask(stream: Stream, function: Function, typed: str, dice: random.Random) -> tuple[str, list[Sample]]:
@@ -143,14 +150,12 @@ def calibration(samples: Sequence[Sample], used: Curve) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="famulus bench confidence", description=__doc__)
-    parser.add_argument("--functions", type=int, default=120)
+    parser.add_argument("--functions", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=Path, help="write the suggestions to this file, one JSON object a line")
+    parser.add_argument("--samples", type=Path, help="append the suggestions to this file, one JSON object a line")
     options = parser.parse_args(arguments)
     print(heading(f"famulus bench confidence --functions {options.functions} --seed {options.seed}"))
-    model, samples = asyncio.run(collect(options.functions, options.seed))
-    if options.samples:
-        options.samples.write_text("".join(json.dumps(asdict(s)) + "\n" for s in samples))
+    model, samples = asyncio.run(collect(options.functions, options.seed, options.samples))
     names = sorted({s.function for s in samples})
     held = set(names[::3])
     learn, test = [s for s in samples if s.function not in held], [s for s in samples if s.function in held]

@@ -60,12 +60,12 @@ class Offers:
 
     def made(self, offer: Offer, latency_ms: float, source: str) -> None:
         """``offer`` goes to the editor."""
-        known = self._kept.pop(offer.id, None) is not None
+        self._kept.pop(offer.id, None)
         self._kept[offer.id] = offer
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         outcomes = self._outcomes
-        if outcomes is not None and not known:
+        if outcomes is not None:
             outcomes.offered(offer.document, offer.situation.offset, offer.id, offer.text, latency_ms, source)
 
     def shown(self, id: str) -> None:

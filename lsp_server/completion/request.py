@@ -168,7 +168,8 @@ class Writing:
 
     def _agrees(self, typed: str) -> bool:
         if self.over:
-            return any(c.reason and len(typed) < len(c.text) and c.text.startswith(typed) for c in self.candidates)
+            ended = [c for c in self.candidates if c.reason]
+            return any(not typed or (len(typed) < len(c.text) and c.text.startswith(typed)) for c in ended)
         text = self.candidates[0].text
         return text.startswith(typed) or typed.startswith(text)
 

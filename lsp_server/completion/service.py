@@ -96,7 +96,7 @@ class CompletionService:
             raise
         story.total = _ms(request.began)
         for offer in offers:
-            self.offers.made(offer, story.total, story.source)
+            self.offers.made(offer, story.total, "speculation" if story.source == "written ahead" else story.source)
         if offers and not request.invoked:
             self._session.spawn(self._go_on(track, offers[0]))
         return offers
