@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from famulus.lsp_server.prediction.surprise.scoring import Evidence
+from famulus.lsp_server.prediction.surprise.scoring import FOLLOWING, Evidence
 
 MOST = 3
 """Hints of one function."""
@@ -36,19 +37,33 @@ def choose(evidence: Sequence[Evidence], weigh: Weigh, threshold: float, most: i
 
 @dataclass(frozen=True)
 class Rule:
-    """From ``threshold`` on there is a hint, from ``sure`` on it is a sure one. ``measured``: what
-    ``famulus bench surprise`` found on packages that the threshold was not tuned on."""
+    """From ``threshold`` on there is a hint, from ``sure`` on it is a sure one."""
 
-    weigh: Weigh
     threshold: float
     sure: float
-    measured: str
 
+
+LEAST = 3.0
+"""Nats; what gains less is not asked about in the other context."""
+_CALM = 0.5
+"""Nats a token; a function that the model knows by heart counts as this surprising."""
 
 RULES: dict[str, Rule] = {}
-"""By model id; a model that is not here gives no hints."""
+"""By model id: the models that reach the bar of ``famulus bench surprise``. Any other gives no hints."""
 
 
 def rule_of(model: str) -> Rule | None:
     """The rule for a model; None: it was not measured, or it misses the bar."""
     return RULES.get(model)
+
+
+def first_weight(evidence: Evidence) -> float:
+    """The most that the weight can be, before the other context was asked."""
+    gain = evidence.gain(FOLLOWING)
+    return gain / max(evidence.usual, _CALM) if gain >= LEAST else -math.inf
+
+
+def weight(evidence: Evidence, elsewhere: float) -> float:
+    """The gain in the context that speaks less for it, in units of the function's usual surprisal. ``elsewhere``: the
+    gain in the other context."""
+    return min(first_weight(evidence), elsewhere / max(evidence.usual, _CALM))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from famulus.lsp_server.documents import Change, Snapshot, Text
 from famulus.lsp_server.prediction.finding import Finding, Fix
-from famulus.lsp_server.prediction.surprise.decide import Hint, Rule, choose
-from famulus.lsp_server.prediction.surprise.scoring import Asker, context, examine
+from famulus.lsp_server.prediction.surprise.decide import Hint, Rule, choose, first_weight, weight
+from famulus.lsp_server.prediction.surprise.scoring import FOLLOWING, Asker, context, contrast, examine
 from famulus.lsp_server.prediction.surprise.source import Function, Source
 
 LINES = 80
@@ -115,7 +116,12 @@ def _all(memory: Memory, source: Source) -> list[Finding]:
 async def _judge(asker: Asker, rule: Rule, source: Source, function: Function, seen: Snapshot) -> tuple[_Remark, ...]:
     name = seen.path.name if seen.path is not None else "untitled.py"
     evidence = await examine(asker, source, function, context(source, function, name))
-    hints = choose(evidence, rule.weigh, rule.threshold)
+    first = choose(evidence, first_weight, rule.threshold)
+    if not first:
+        return ()
+    other = await contrast(asker, source, function, name, [hint.evidence for hint in first])
+    gains = {alternative: found.gain(FOLLOWING) for alternative, found in other.items()}
+    hints = choose(evidence, lambda e: weight(e, gains.get(e.alternative, -math.inf)), rule.threshold)
     valid = await asyncio.to_thread(lambda: [hint for hint in hints if _parses(hint, source)])
     return tuple(_remark(hint, rule, function.start) for hint in valid)
 

@@ -145,10 +145,10 @@ async def examine(
     places = [(key, list(group)) for key, group in groupby(found, key=lambda a: (a.start, a.end))]
     weighed = [(_surprisal(tokens, start, end), group) for (start, end), group in places]
     worst = sorted((w for w in weighed if w[0] >= LOWEST), key=lambda w: -w[0])[:PLACES]
-    evidence: list[Evidence] = []
-    for surprisal, group in worst:
-        evidence += await _place(asker, source, function, before, tokens, surprisal, usual, group)
-    return evidence
+    answers = await asyncio.gather(
+        *(_place(asker, source, function, before, tokens, surprisal, usual, group) for surprisal, group in worst)
+    )
+    return [evidence for answer in answers for evidence in answer]
 
 
 async def _tokens(asker: Asker, source: Source, function: Function, before: str) -> list[_Token]:

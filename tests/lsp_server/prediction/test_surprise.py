@@ -12,7 +12,7 @@ import pytest
 from famulus.lsp_server.documents import Snapshot, Text
 from famulus.lsp_server.prediction.surprise import rule
 from famulus.lsp_server.prediction.surprise.decide import Rule
-from famulus.lsp_server.prediction.surprise.scoring import PLACES, context, examine
+from famulus.lsp_server.prediction.surprise.scoring import PLACES, LinkAsker, context, examine
 from famulus.lsp_server.prediction.surprise.source import Source
 
 RIGHT = '''import sys
@@ -64,7 +64,7 @@ class Reader:
         return _WORDS.findall(text)
 
 
-RULE = Rule(lambda e: e.gain(4), 5.0, 12.0, "")
+RULE = Rule(4.0, 9.0)
 
 
 def hints(text, opened="", reader=None, memory=None, rule_used=RULE, edited=0):
@@ -119,13 +119,13 @@ def test_hints_of_a_function_are_few_and_need_a_large_gain():
     wrong = RIGHT.replace("OverflowError(item)", "OverflowError(position)").replace(">=", ">").replace("- 1", "- 2")
     wrong = wrong.replace("(position, item)", "(item, position)")
     assert len(hints(wrong)) == 3
-    assert hints(wrong, rule_used=Rule(RULE.weigh, 1000.0, 1000.0, "")) == []
+    assert hints(wrong, rule_used=Rule(1000.0, 1000.0)) == []
 
 
 def test_confidence_is_told_in_words():
     wrong = RIGHT.replace("OverflowError(item)", "OverflowError(position)")
-    (likely,) = hints(wrong, rule_used=Rule(RULE.weigh, 5.0, math.inf, ""))
-    (sure,) = hints(wrong, rule_used=Rule(RULE.weigh, 5.0, 5.0, ""))
+    (likely,) = hints(wrong, rule_used=Rule(4.0, math.inf))
+    (sure,) = hints(wrong, rule_used=Rule(4.0, 4.0))
     assert "finds it likely" in likely.message and "finds it very likely" in sure.message
 
 
@@ -158,6 +158,56 @@ def test_evidence_sums_the_line_and_the_lines_after_it():
     assert best.line > 5 and best.surprisal > 5 > best.usual > 0
     assert len(best.after) == 2 and best.gain(0) == best.line and best.gain(2) == best.line + sum(best.after)
     assert len({(e.alternative.start, e.alternative.end) for e in evidence}) <= PLACES
+
+
+class Link:
+    """An engine that never answers, and remembers what it was asked and what was given up."""
+
+    def __init__(self):
+        self.lanes, self.cancelled = [], 0
+
+    async def score(self, prompt, continuation, **fields):
+        self.lanes.append(fields["lane"])
+        return await Call(self.given_up).answer()
+
+    def generate(self, prompt, **fields):
+        self.lanes.append(fields["lane"])
+        return Call(self.given_up)
+
+    def given_up(self):
+        self.cancelled += 1
+
+
+class Call:
+    def __init__(self, given_up):
+        self.cancel = given_up
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await asyncio.Event().wait()
+
+    async def answer(self):
+        try:
+            await anext(self)
+        finally:
+            self.cancel()
+
+
+def test_typing_stops_the_engine_and_asking_waits_for_everything_else():
+    async def work():
+        link = Link()
+        asker = LinkAsker(link)
+        for question in (asker.score("a", "b"), asker.next("a")):
+            task = asyncio.create_task(question)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert link.cancelled == 2 and link.lanes == ["idle", "idle"]
+
+    asyncio.run(work())
 
 
 def test_cancelling_forgets_nothing_that_was_judged():
