@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOOK_BACK = 4_000
 """Code points before the cursor in which open strings and brackets are looked for."""
-NEAR = 80
+NEAR = 40
 """Lines before and after the cursor that are looked at."""
 
 _TABS = frozenset(("go", "makefile"))

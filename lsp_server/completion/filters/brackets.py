@@ -24,6 +24,12 @@ def loose_closers(text: str, situation: Situation) -> str:
     return text
 
 
+def is_open(text: str, situation: Situation) -> bool:
+    """Whether the text opens a bracket or a quote that it does not close."""
+    found = lexical.scan(text, situation.language, situation.quote)
+    return bool(found.open) or found.quote not in ("", lexical.LINE_COMMENT)
+
+
 def closed(text: str, situation: Situation) -> list[str]:
     """The text with what it lacks: its own brackets and quotes closed, then those open before the cursor too."""
     found = lexical.scan(text, situation.language, situation.quote)

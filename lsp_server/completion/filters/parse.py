@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.completion.filters.brackets import closed
+from famulus.lsp_server.completion.filters.brackets import closed, is_open
 from famulus.lsp_server.completion.filters.python import Part
 from famulus.lsp_server.completion.filters.suffix import overtaken
 from famulus.lsp_server.documents import Change
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from famulus.lsp_server.completion.situation import Situation
     from famulus.lsp_server.syntax import Tree
 
-MOST_CUTS = 12
+MOST_CUTS = 6
 """Lines that are taken away one after the other in search of a text that parses."""
 
 
@@ -65,8 +65,8 @@ class Judge:
     def _tree_accepts(self, text: str, whole: bool) -> bool:
         if self._tree is None:
             return not whole or self._part is not None
-        if self._part is not None and not self._part.stood and (self._part.only_here or whole):
-            return True  # Python's own parser has said yes; the tree would miss the body of a block that opens here
+        if self._part is not None and (self._part.stood or self._part.only_here or whole):
+            return True  # Python's own parser has said yes: it knows more, and is faster where a file is long
         after = self.edited(text)
         assert after is not None
         if not after.root.has_error:
@@ -103,12 +103,11 @@ def parsing(text: str, situation: Situation) -> str:
 
 
 def _versions(text: str, situation: Situation) -> Iterator[str]:
-    """The text closed; where the file must parse also what is left when lines are cut, each as it is and closed."""
+    """The text closed; where the file must parse also what is left when lines are cut, closed if that is needed."""
     yield from closed(text, situation)
     if situation.judge.demands:
         for shorter in _shorter(text):
-            yield shorter
-            yield from closed(shorter, situation)
+            yield next(iter(closed(shorter, situation)[:1]), shorter) if is_open(shorter, situation) else shorter
 
 
 def _shorter(text: str) -> Iterator[str]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from functools import cached_property
+from collections.abc import Iterator
 
 from famulus.lsp_server.completion.situation import Situation, margin, opens_block
 
-ENOUGH = 60
-"""Lines; a larger part than this is looked at only where no smaller one stands for itself."""
+ENOUGH = 50
+"""Lines; a larger part is looked at only where there is no smaller one."""
 WHOLE = 300
 """Lines; a file up to this length is parsed as a whole where its parts do not stand for themselves."""
 
-_BELONGS = re.compile(r"(else|elif|except|finally|case)\b|[)\]}#]")
-_DECORATOR = re.compile(r"\s*@")
+_DECORATOR = re.compile(r"[ \t]*@")
 _MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
 _TRIPLE = re.compile(r"\"\"\"|'''")
-_STAND_INS = ("pass", "if True:", "if True:\n{margin} pass")
+_STEP = 2_000
 
 
 def parses(code: str) -> bool:
@@ -38,69 +37,83 @@ class Part:
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._lines = situation.snapshot.text
-        self._level = 0
-        self._first, self._last = 0, self._lines.lines
-        self.stood = self._choose()
+        self._level, self._first, self._last = 0, 0, self._lines.lines
+        self.stood = False
+        """Whether it parses as it is."""
+        self.only_here = False
+        """Whether nothing but the statement at the cursor keeps it from parsing."""
+        for part in self._parts():
+            self._level, self._first, self._last = part
+            self.stood = self._stands()
+            self.only_here = not self.stood and self._stands_but_for_cursor()
+            if self.stood or self.only_here:
+                break
 
-    def _choose(self) -> bool:
-        """Find the lines; returns whether they parse as they are."""
+    def _parts(self) -> Iterator[tuple[int, int, int]]:
+        """Level and lines: a small part, a wider one, and the whole of a short file."""
         levels = self._levels()
         for level in levels:
-            self._level, (self._first, self._last) = level, self._bounds(level)
-            if self._last - self._first <= ENOUGH or level == levels[-1]:
+            found = self._bounds(level, ENOUGH)
+            if found is not None:
+                yield level, *found
+                first = self._up(level, found[0] - 1, ENOUGH) if found[0] else 0
+                last = self._down(level, found[1], ENOUGH)
+                if first is not None and last is not None and (first, last) != found:
+                    yield level, first, last
                 break
-        if self._stands():
-            return True
-        self._first, self._last = self._wider()
-        if self._stands():
-            return True
-        if self._lines.lines > WHOLE or (self._first == 0 and self._last == self._lines.lines and not self._level):
-            return False
-        narrow = (self._level, self._first, self._last)
-        self._level, self._first, self._last = 0, 0, self._lines.lines
-        if self._stands():
-            return True
-        self._level, self._first, self._last = narrow
-        return False
+        else:
+            found = self._bounds(levels[-1], 3 * ENOUGH)
+            if found is not None:
+                yield levels[-1], *found
+        if self._lines.lines <= WHOLE:
+            yield 0, 0, self._lines.lines
 
     def _levels(self) -> list[int]:
-        """Indentations of the blocks around the cursor, outermost first; never deeper than the cursor itself."""
-        here = self._situation.indentation
-        width = len(here) if here or self._situation.line_before.strip() else 0
-        levels = {0}
-        for number in range(self._situation.place[0] - 1, -1, -1):
-            line = self._lines.line(number)
-            if not line.strip() or _BELONGS.match(line.lstrip()):
+        """Indentations of the blocks around the cursor, outermost first, the last that of its own line."""
+        width = len(self._situation.indentation)
+        levels = {0, width}
+        at = self._lines.starts[self._situation.place[0]]
+        while width and at > 0:
+            # A line that is indented less, and neither goes on with a block nor only closes brackets.
+            low = max(0, at - _STEP)
+            found = list(_shallower(width - 1).finditer(self._lines.value, low, at))
+            if not found:
+                at = low
                 continue
-            if len(margin(line)) < width:
-                width = len(margin(line))
-                levels.add(width)
-            if not width:
-                break
+            at = found[-1].start()
+            width = found[-1].end() - at
+            levels.add(width)
         return sorted(levels)
 
-    def _bounds(self, level: int, line: int | None = None) -> tuple[int, int]:
-        """The statement at ``level`` in which a line lies."""
-        cursor = self._situation.place[0] if line is None else line
-        first = cursor
-        while first > 0 and not self._begins(first, level):
-            first -= 1
-        while first > 0 and _DECORATOR.match(self._lines.line(first - 1)):
-            first -= 1
-        last = cursor + 1
-        while last < self._lines.lines and not self._begins(last, level):
-            last += 1
-        return first, last
+    def _bounds(self, level: int, most: int) -> tuple[int, int] | None:
+        """The statement at ``level`` in which the cursor lies; None if it is longer than ``most`` lines either way."""
+        line = self._situation.place[0]
+        first, last = self._up(level, line, most), self._down(level, line + 1, most)
+        return None if first is None or last is None or last - first > most else (first, last)
 
-    def _begins(self, number: int, level: int) -> bool:
-        line = self._lines.line(number)
-        return bool(line.strip()) and len(margin(line)) <= level and not _BELONGS.match(line.lstrip())
+    def _up(self, level: int, line: int, most: int) -> int | None:
+        """The line at which the statement of ``line`` begins, with its decorators."""
+        low = max(0, line - most)
+        starts = self._lines.starts
+        end = starts[line + 1] if line + 1 < self._lines.lines else len(self._lines)
+        found = [m.start() for m in _shallower(level).finditer(self._lines.value, starts[low], end)]
+        if not found:
+            return None if low else 0
+        first = self._lines.place(found[-1])[0]
+        while first > 0 and _DECORATOR.match(self._lines.value, starts[first - 1]):
+            first -= 1
+        return first
 
-    def _wider(self) -> tuple[int, int]:
-        """One statement more on either side."""
-        first = self._bounds(self._level, self._first - 1)[0] if self._first else 0
-        last = self._bounds(self._level, self._last)[1] if self._last < self._lines.lines else self._last
-        return first, last
+    def _down(self, level: int, line: int, most: int) -> int | None:
+        """The line before which the statement that goes on at ``line`` ends."""
+        if line >= self._lines.lines:
+            return self._lines.lines
+        high = line + most
+        end = self._lines.starts[high] if high < self._lines.lines else len(self._lines)
+        found = _shallower(level).search(self._lines.value, self._lines.starts[line], end)
+        if found is None:
+            return None if high < self._lines.lines else self._lines.lines
+        return self._lines.place(found.start())[0]
 
     def _stands(self) -> bool:
         return self._code(self._source(self._first, self._last))
@@ -117,11 +130,11 @@ class Part:
             return False
         return parses("if True:\n" + source if self._level else source)
 
-    @cached_property
+    @property
     def _head(self) -> str:
         return self._lines.value[self._lines.starts[self._first] : self._situation.offset]
 
-    @cached_property
+    @property
     def _tail(self) -> str:
         end = self._lines.starts[self._last] if self._last < self._lines.lines else len(self._lines)
         return self._lines.value[self._situation.offset : end]
@@ -148,9 +161,8 @@ class Part:
             return tail
         return f"{rest}\n{head} pass{newline}{below}"
 
-    @cached_property
-    def only_here(self) -> bool:
-        """Whether nothing but the statement at the cursor keeps the part from parsing."""
+    def _stands_but_for_cursor(self) -> bool:
+        """Whether it parses with something harmless in place of the cursor's statement."""
         start = self._situation.offset - len(self._situation.line_before)
         if self._situation.before.open:
             opening = self._situation.before_start + self._situation.before.open[0]
@@ -160,11 +172,14 @@ class Part:
             return False
         white = margin(self._lines.value[start : self._situation.offset])
         below = self._tail[len(self._situation.line_after) :]
-        for stand_in in _STAND_INS:
-            code = self._lines.value[low:start] + white + stand_in.format(margin=white) + below
-            if self._code(code):
-                return True
-        return False
+        following = next((line for line in below.split("\n") if line.strip()), "")
+        stand_in = "if True:" if len(margin(following)) > len(white) else "pass"
+        return self._code(self._lines.value[low:start] + white + stand_in + below)
+
+
+def _shallower(level: int) -> re.Pattern[str]:
+    """Lines at which a statement begins that is indented by ``level`` characters at the most."""
+    return re.compile(rf"^[ \t]{{0,{level}}}(?!(?:else|elif|except|finally|case)\b)(?=[^\s)\]}}#])", re.MULTILINE)
 
 
 def _leaves(text: str, level: int) -> bool:
