@@ -55,11 +55,10 @@ class Configuration:
         if not isinstance(given, dict):
             return Options()
         self._first = settings.section(given.get("settings"))
-        options = {name: value for name, value in (given.get("famulus") or {}).items() if name != "token"}
+        said = given.get("famulus")
         known = {field.encode_name for field in msgspec.structs.fields(Options)}
-        return settings.merge(
-            Options(), {k: v for k, v in options.items() if k in known}, self._report, "initializationOptions.famulus"
-        )
+        options = {key: value for key, value in said.items() if key in known} if isinstance(said, dict) else {}
+        return settings.merge(Options(), options, self._report, "initializationOptions.famulus")
 
     def pushed(self, given: object) -> None:
         """The client sent its settings, or only word that they changed."""

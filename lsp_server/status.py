@@ -55,6 +55,9 @@ class Status:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._working = 0
+        self._turned = 0.0
+        """When work began, or ended."""
+        self._busy = False
         self._warnings: dict[str, tuple[str, Button | None]] = {}
         self._sent: Shown | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -64,13 +67,17 @@ class Status:
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
         """Something is being worked on."""
+        if self._working == 0:
+            self._turned = asyncio.get_running_loop().time()
+            self._plan(BUSY_SECONDS)
         self._working += 1
-        self._plan(BUSY_SECONDS)
         try:
             yield
         finally:
             self._working -= 1
-            self._plan(SETTLE_SECONDS)
+            if self._working == 0:
+                self._turned = asyncio.get_running_loop().time()
+                self._plan(SETTLE_SECONDS)
 
     def warn(self, key: str, message: str, command: Button | None = None) -> None:
         """Show a warning until ``clear(key)``; the latest one is shown. The engine's own state goes first."""
@@ -95,10 +102,10 @@ class Status:
             return Shown("Normal", True, link.reason)
         if self._warnings:
             message, command = list(self._warnings.values())[-1]
-            return Shown("Warning", self._working > 0, message, command)
+            return Shown("Warning", self._busy, message, command)
         if not self._session.settings.general.completion.enabled:
-            return Shown("Inactive", self._working > 0, "Completion is turned off in the settings.")
-        return Shown("Normal", self._working > 0, link.reason)
+            return Shown("Inactive", self._busy, "Completion is turned off in the settings.")
+        return Shown("Normal", self._busy, link.reason)
 
     def start(self) -> None:
         """The client listens now."""
@@ -121,6 +128,7 @@ class Status:
 
     def _show(self) -> None:
         self._timer = None
+        self._settle()
         shown = self.current
         if shown == self._sent:
             return
@@ -131,6 +139,17 @@ class Status:
             self._told.add(shown.message)
             kind = types.MessageType.Error if shown.kind == "Error" else types.MessageType.Warning
             self._session.server.window_show_message(types.ShowMessageParams(kind, f"Famulus: {shown.message}"))
+
+    def _settle(self) -> None:
+        """Show work only when it has gone on for a while, and its end only when nothing follows at once."""
+        patience = BUSY_SECONDS if self._working else SETTLE_SECONDS
+        left = self._turned + patience - asyncio.get_running_loop().time()
+        if self._busy == bool(self._working):
+            return
+        if left <= 0.001:
+            self._busy = bool(self._working)
+        else:
+            self._plan(left)
 
     def _end(self) -> None:
         if self._timer is not None:
