@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from famulus import __version__
 from famulus.commands.completing import ask_infill
 from famulus.commands.cursor import Hole
 from famulus.commands.serving import duration
@@ -106,6 +108,57 @@ def show_keystroke(walk: Walk) -> None:
     walk.times.append(("whole line", answer.timing.total, f"{answer.usage.generated} tokens written"))
 
 
+def show_ghost_text(walk: Walk) -> None:
+    """The same cursor through the real language server, as an editor has it: ghost text, and one key typed into it."""
+    import asyncio
+
+    before, after, _ = _around_the_cursor()
+    shown, first, typed = asyncio.run(ghost_text(before, after))
+    walk.console.print(before[before.rindex("\n\n") + 2 :], end="", style="dim")
+    walk.console.print(shown, style="italic green")
+    walk.times.append(("ghost text, from key to answer", first, "famulus lsp over standard input and output"))
+    walk.times.append(("ghost text, typed into", typed, "what is shown already needs no model"))
+
+
+async def ghost_text(before: str, after: str) -> tuple[str, float, float]:
+    """What a language server shows between two texts, the milliseconds until then, and those for its first key."""
+    from lsprotocol import types
+    from pygls.lsp.client import LanguageClient
+
+    client, uri = LanguageClient("famulus tour", __version__), (FILES / FILE).as_uri()
+
+    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    def told(params: types.PublishDiagnosticsParams) -> None:
+        """The tour shows completion only."""
+
+    async def ask(lines: list[str]) -> tuple[str, float]:
+        place = types.Position(len(lines) - 1, len(lines[-1].encode("utf-16-le")) // 2)
+        context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic)
+        asked = types.InlineCompletionParams(context, types.TextDocumentIdentifier(uri), place)
+        start = time.perf_counter()
+        answer = await client.text_document_inline_completion_async(asked)
+        items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
+        text = items[0].insert_text if items else ""
+        return text if isinstance(text, str) else text.value, _since(start)
+
+    await client.start_io(sys.executable, "-P", "-m", "famulus", "lsp")
+    try:
+        await client.initialize_async(types.InitializeParams(types.ClientCapabilities(), process_id=os.getpid()))
+        client.initialized(types.InitializedParams())
+        document = types.TextDocumentItem(uri, "python", 1, before + after)
+        client.text_document_did_open(types.DidOpenTextDocumentParams(document))
+        shown, first = await ask(before.split("\n"))
+        change = types.TextDocumentContentChangeWholeDocument(before + shown[:1] + after)
+        versioned = types.VersionedTextDocumentIdentifier(version=2, uri=uri)
+        client.text_document_did_change(types.DidChangeTextDocumentParams(versioned, [change]))
+        _, typed = await ask((before + shown[:1]).split("\n"))
+        await client.shutdown_async(None)
+        client.exit(None)
+    finally:
+        await client.stop()  # type: ignore[no-untyped-call]
+    return shown, first, typed
+
+
 def show_times(walk: Walk) -> None:
     """How long everything took."""
     shown = [(what, _readable(time), note) for what, time, note in walk.times]
@@ -116,6 +169,7 @@ STOPS = [
     Stop("This machine, and the plan for it", show_plan),
     Stop(f"A completion in {FILE}", show_completion),
     Stop("One more key: the cache knows the rest", show_keystroke),
+    Stop("The same in an editor: ghost text from the language server", show_ghost_text),
     Stop("What it took", show_times),
 ]
 """In order; the times stay last."""
@@ -123,18 +177,24 @@ STOPS = [
 
 def _complete(walk: Walk, typed: int) -> Generation:
     """Streams a completion after ``typed`` characters of what the file really says; returns it when it has ended."""
-    text = (FILES / FILE).read_text(encoding="utf-8")
-    cursor = text.index(BEFORE) + len(BEFORE) + typed
-    end = text.index("\n", cursor)
-    shown_from = text.rindex("\n\n", 0, cursor) + 2
+    before, after, truth = _around_the_cursor(typed)
     console = walk.console
-    console.print(text[shown_from:cursor], end="", style="dim")
-    hole = Hole(text[:cursor], text[end:], "\n")
+    console.print(before[before.rindex("\n\n") + 2 :], end="", style="dim")
+    hole = Hole(before, after, "\n")
     with ask_infill(walk.engine, hole, FILE, trigger="automatic", salt=walk.salt) as answer:
         for delta in answer:
             console.print(delta.text, end="", style="bold green")
-    console.print(f"\n\nThe file says  {text[cursor:end]}", style="dim")
+    console.print(f"\n\nThe file says  {truth}", style="dim")
     return answer
+
+
+def _around_the_cursor(typed: int = 0) -> tuple[str, str, str]:
+    """The file before and after the cursor, and what it really has between them; ``typed`` characters of it are
+    there."""
+    text = (FILES / FILE).read_text(encoding="utf-8")
+    cursor = text.index(BEFORE) + len(BEFORE) + typed
+    end = text.index("\n", cursor)
+    return text[:cursor], text[end:], text[cursor:end]
 
 
 def _table(names: tuple[str, ...], rows: Iterable[Sequence[str]], strong: int) -> Table:

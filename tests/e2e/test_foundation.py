@@ -170,12 +170,15 @@ def test_the_doctor_shows_the_plan_of_the_running_engine(served: Any) -> None:
     assert texts == [f"{what}: {choice} ({why})" for what, choice, why in plan]
 
 
-def test_the_tour_shows_the_cache_and_the_times(served: Any, tmp_path: Path) -> None:
+def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path: Path) -> None:
     done = served("tour", "--save-svg", str(tmp_path / "tour.svg"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 of" in done.stdout and "the others are cached" in done.stdout
     for words in ("This machine", "precision", "return sum(", "The file says  line.total()", "first token, next key"):
         assert words in done.stdout
+    ghost = done.stdout[done.stdout.index("The same in an editor") :]
+    assert "return sum(line.total() for line in self.lines)" in ghost
+    assert "ghost text, typed into" in ghost
     assert (tmp_path / "tour.svg").read_text().startswith("<svg")
 
 
