@@ -75,9 +75,9 @@ class Editor:
     def lua(self, code: str, *arguments: Any) -> Any:
         return self.nvim.exec_lua(code, *arguments)
 
-    def until(self, ask: Callable[[], Any], what: str) -> Any:
+    def until(self, ask: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
         """Wait until ``ask()`` gives something."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + seconds
         while not (found := ask()):
             assert time.monotonic() < end, f"not {what}: {self.text()!r} with {self.ghost()!r}; {self.trouble()}"
             time.sleep(0.01)
@@ -112,7 +112,9 @@ class Editor:
 
     def trouble(self) -> str:
         """What a user would have seen of errors, and what the plugin noted."""
-        return f"{self.nvim.command_output('messages')} {self.lua('return require([[famulus.log]]).last') or ''}".strip()
+        return (
+            f"{self.nvim.command_output('messages')} {self.lua('return require([[famulus.log]]).last') or ''}".strip()
+        )
 
     def close(self) -> None:
         with contextlib.suppress(EOFError, OSError):  # it is gone before it could answer
@@ -189,4 +191,26 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 
     yield make
     for editor in made.values():
+        editor.close()
+
+
+@pytest.fixture(scope="module")
+def real(nvim: Path, served: Any) -> Iterator[Callable[[str], Editor]]:
+    """Editors with the real language server and the embedded model."""
+    made: list[Editor] = []
+
+    def make(options: str, program: Path = nvim) -> Editor:
+        folder = served.home / f"project{len(made)}"
+        environment = {"FAMULUS_HOME": str(served.home)}
+        command = Path(sys.executable).with_name("famulus")
+        editor = Editor(program, folder, f"{{ cmd = '{command}', {options} }}", environment)
+        made.append(editor)
+        editor.open("first.py", "")
+        ready = "local state = require('famulus').state() return state and not state.busy and state.message == ''"
+        # The first engine of a session packs the model.
+        editor.until(lambda: editor.lua(ready), "ready", seconds=100)
+        return editor
+
+    yield make
+    for editor in made:
         editor.close()

@@ -75,7 +75,7 @@ end
 ---@return table|nil
 function M.state(bufnr)
   local client = M.of(bufnr)
-  return client and (states[client.id] or { kind = "Normal", busy = not client.initialized, message = "" })
+  return client and (states[client.id] or { kind = "Normal", busy = true, message = "" })
 end
 
 --- Why no server works for this buffer, or nil if one should.
@@ -148,7 +148,7 @@ local function configuration(options, command, root)
       end),
     },
     on_init = function(client)
-      states[client.id] = states[client.id] or { kind = "Normal", busy = false, message = "" }
+      states[client.id] = states[client.id] or { kind = "Normal", busy = true, message = "" }
     end,
     on_attach = log.guarded(function(client, bufnr)
       view.attach(client, bufnr, options)
