@@ -102,7 +102,7 @@ class Edits:
                 continue
             text = document.text
             top = max(0, text.place(event.start)[0] - MARGIN)
-            bottom = min(text.lines - 1, text.place(event.end)[0] + MARGIN, top + MOST_LINES - 1)
+            bottom = min(text.lines - 1, text.place(max(event.start, event.end - 1))[0] + MARGIN, top + MOST_LINES - 1)
             if event.uri == uri and top <= last and first <= bottom:
                 continue
             lines = text.value[text.starts[top] : text.line_end(bottom)].strip("\r\n")

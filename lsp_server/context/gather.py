@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,9 @@ class Context:
         self.edits = Edits(session)
         self._last: dict[str, tuple[Place, list[Ranked]]] = {}
         self._alike: dict[str, tuple[tuple[int, int], list[Ranked]]] = {}
+        self._called: dict[Path, str] = {}
         session.on_close.append(self._closed)
+        session.on_roots.append(self._called.clear)
 
     def pieces(self, snapshot: Snapshot, offset: int) -> list[Ranked]:
         """Pieces for the place ``offset``, in the order in which they are to be sent. Reads no file."""
@@ -184,7 +185,7 @@ class Context:
                 yield Ranked(piece, "definitions", use.near * worth)
         for ranked in before:
             gone = ranked.source == "definitions" and (ranked.piece.path, ranked.piece.text) not in offered
-            if gone and ranked.score * FADING >= FAINT and self._still(ranked.piece.path, snapshot, imported):
+            if gone and ranked.score * FADING >= FAINT and self._still(ranked, snapshot, place, imported):
                 yield Ranked(ranked.piece, "definitions", ranked.score * FADING)
 
     def _meant(self, use: Use, snapshot: Snapshot, imported: set[Path]) -> Iterator[tuple[Path, Definition, float]]:
@@ -203,10 +204,16 @@ class Context:
             worth = 1.0 if path in imported or path == snapshot.path else 0.5
             yield from ((path, definition, worth) for definition in fitting[:2])
 
-    def _still(self, named: str, snapshot: Snapshot, imported: set[Path]) -> bool:
-        """Whether a file that a definition came from may still be used."""
-        paths = [path for path in (*imported, snapshot.path) if path is not None and path in self.index.files]
-        return any(named == self._named(path, "") for path in paths)
+    def _still(self, ranked: Ranked, snapshot: Snapshot, place: Place, imported: set[Path]) -> bool:
+        """Whether a definition that was sent is still there, and not seen in the file itself."""
+        paths = imported if snapshot.path is None else {*imported, snapshot.path}
+        for path in paths:
+            indexed = self.index.files.get(path)
+            if indexed is None or self._named(path, "") != ranked.piece.path:
+                continue
+            same = [d for d in indexed.definitions if _told(d) == ranked.piece.text]
+            return any(path != snapshot.path or not self._visible(definition, place) for definition in same)
+        return False
 
     def _visible(self, definition: Definition, place: Place) -> bool:
         """Whether a definition of the same file goes along with the file."""
@@ -216,10 +223,10 @@ class Context:
         """How a file is called in a prompt: as seen from the workspace."""
         if path is None:
             return uri.rpartition("/")[2]
-        for root in self._session.roots:
-            if path.is_relative_to(root):
-                return path.relative_to(root).as_posix()
-        return os.path.join(path.parent.name, path.name)
+        if path not in self._called:
+            root = next((root for root in self._session.roots if path.is_relative_to(root)), path.parent.parent)
+            self._called[path] = path.relative_to(root).as_posix()
+        return self._called[path]
 
 
 def _lines(text: Text, first: int, last: int) -> str:

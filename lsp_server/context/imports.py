@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _modules(module: str, path: Path, roots: Sequence[Path]) -> tuple[Path, ...]
 
 
 def _script(match: re.Match[str], path: Path) -> Import:
-    base = path.parent / match["module"]
+    base = Path(os.path.normpath(path.parent / match["module"]))
     stem = str(base.with_suffix("")) if base.suffix in (".js", ".jsx", ".mjs") else str(base)
     names = tuple(word for word in _WORD.findall(match["names"]) if word not in ("type", "as", "from", "import"))
     return Import((*((base,) if base.suffix else ()), *(Path(stem + ending) for ending in _ENDINGS)), names)
