@@ -36,8 +36,8 @@ class Foreign:
                 start, end = document.offset_at(found.range.start), document.offset_at(found.range.end)
                 words = [str(found.code or ""), document.text.value[start:end], *_QUOTED.findall(found.message)]
                 self._seen |= {(line, word) for word in words if word.strip()}
-                if found.severity == types.DiagnosticSeverity.Error and "syntax" in f"{found.message} {source}".lower():
-                    self._seen.add((line, "syntax"))
+                if found.severity == types.DiagnosticSeverity.Error:
+                    self._seen.add((line, "syntax"))  # one error is enough for a line that does not parse
         return (self._checked, len(self._seen)) != before
 
     def shows(self, finding: Finding, text: Text) -> bool:

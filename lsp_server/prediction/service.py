@@ -139,14 +139,16 @@ class PredictionService:
         return found
 
     async def _facts(self, document: Document, seen: Snapshot) -> list[Finding]:
+        """What ruff says; without the project's configuration if that cannot be used."""
         cells = self._session.notebook_cells_before(document.uri)
-        try:
-            return await ruff.findings(seen, trusted=self._session.options.trusted, cells=cells)
-        except (FamulusError, OSError) as error:
-            if str(error) not in self._said:
-                self._said.add(str(error))
-                log.warning("no facts from ruff: %s", error)
-            return []
+        for trusted in (True, False) if self._session.options.trusted else (False,):
+            try:
+                return await ruff.findings(seen, trusted=trusted, cells=cells)
+            except (FamulusError, OSError) as error:
+                if str(error) not in self._said:
+                    self._said.add(str(error))
+                    log.warning("ruff did not answer: %s", error)
+        return []
 
     async def _hints(self, watched: _Watched, seen: Snapshot) -> list[Finding]:
         """What the model finds."""

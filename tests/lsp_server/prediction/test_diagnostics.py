@@ -46,7 +46,8 @@ def quick_fixes(editor, line, diagnostics=(), uri=URI, **context):
         "range": {"start": {"line": line, "character": 0}, "end": {"line": line, "character": 99}},
         "context": {"diagnostics": list(diagnostics), **context},
     }
-    return editor.request("textDocument/codeAction", asked) or []
+    # Commands of other services stand in the same list; ours bring their edits along.
+    return [a for a in editor.request("textDocument/codeAction", asked) or [] if "edit" in a]
 
 
 def test_undefined_and_unused_names_are_shown_where_they_stand(editor):
@@ -166,6 +167,26 @@ def test_an_editor_that_runs_ruff_itself_gets_none_of_ours(editor):
     shown(editor)
     place = {"start": {"line": 0, "character": 7}, "end": {"line": 0, "character": 9}}
     quick_fixes(editor, 0, [{"range": place, "message": "`os` imported but unused", "code": "F401", "source": "Ruff"}])
+    assert shown(editor)["diagnostics"] == []
+
+
+def test_a_trusted_project_configures_ruff_and_a_broken_configuration_is_passed_over(inside, tmp_path):
+    config = tmp_path / "ruff.toml"
+    config.write_text('[lint.per-file-ignores]\n"a.py" = ["F401"]\n')
+    editor = inside(options={"famulus": {"trusted": True}})
+    first, second = ((tmp_path / name).as_uri() for name in ("a.py", "b.py"))
+    editor.open(first, "import os\nprint(missing)\n")
+    assert codes(shown(editor, uri=first)["diagnostics"]) == ["F821"]
+    config.write_text("not = [toml")
+    editor.open(second, "import os\n")
+    assert codes(shown(editor, uri=second)["diagnostics"]) == ["F401"]
+
+
+def test_one_error_is_enough_for_a_line_that_does_not_parse(editor):
+    editor.open(URI, "x = (1\ny = 2\n")
+    (ours,) = shown(editor)["diagnostics"]
+    theirs = {"range": ours["range"], "message": '"(" was not closed', "severity": 1, "source": "Pylance"}
+    quick_fixes(editor, 0, [theirs])
     assert shown(editor)["diagnostics"] == []
 
 
