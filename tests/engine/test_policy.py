@@ -59,11 +59,14 @@ ATOMS = (
     "é", "[[:alpha:]]", "[a", "\\", "x y", " ", "\\ ", "!", "#", "**/b", "-", "[^b]", "[\\]a]", "[c-a]", "[a-]", "A",
     "[[:none:]]", "[[:a]", "\\/", "[a-\\c]", "\t",
 )  # fmt: skip
+SEGMENTS = ("**", "**", "**", "a", "b", "*", "?", "*b", "a*b*", "[ab]")
 NAMES = ("a", "b", "ab", "ba", "c", "aab", "é", "x y", "a b", "#", "!a", "-", "]", "a ", "A", "abab", "a\n", "\\", "[a")
 
 
 def random_ignore_file(choose: random.Random) -> str:
     lines = ["".join(choose.choices(ATOMS, k=choose.randint(1, 5))) for _ in range(choose.randint(1, 4))]
+    lines += ["/".join(choose.choices(SEGMENTS, k=choose.randint(2, 6))) for _ in range(choose.randint(0, 2))]
+    choose.shuffle(lines)
     lines = [("!" if choose.random() < 0.25 else "") + line for line in lines]
     start = "\ufeff" if choose.random() < 0.1 else ""
     return start + choose.choice(["\n", "\n", "\r\n"]).join(lines) + choose.choice(["", "\n"])
@@ -77,12 +80,13 @@ def test_patterns_mean_what_git_says(root: Path, seed: int) -> None:
     for _ in range(60):
         content = random_ignore_file(choose)
         (root / ".gitignore").write_bytes(content.encode())
-        paths = sorted({"/".join(choose.choices(NAMES, k=choose.randint(1, 4))) for _ in range(40)})
-        asked = "\0".join(paths).encode() + b"\0"
+        paths = {"/".join(choose.choices(NAMES, k=choose.randint(1, 4))) for _ in range(40)}
+        paths |= {"/".join(choose.choices("ab", k=choose.randint(1, 6))) for _ in range(20)}
+        asked = "\0".join(sorted(paths)).encode() + b"\0"
         fields = git(root, "check-ignore", "--no-index", "-vnz", "--stdin", stdin=asked).split(b"\0")
         theirs = {fields[i + 3].decode(): fields[i + 1].decode() for i in range(0, len(fields) - 1, 4)}
         rules = ignore.parse(content.encode())
-        for path in paths:
+        for path in sorted(paths):
             parts = path.encode().split(b"/")
             line = ""
             for count in range(1, len(parts) + 1):
@@ -179,11 +183,12 @@ def test_a_reason_names_the_line(root: Path) -> None:
 
 def test_famulusignore_wins(root: Path) -> None:
     put(root / ".gitignore", "made/\n*.csv\n")
-    put(root / ".famulusignore", "!made/\n*.sql\n!schema.sql\nhidden.csv\n")
+    put(root / ".famulusignore", "!made/\n*.sql\n!schema.sql\nhidden.csv\nprivate/\n!private/x.py\n")
     policy = Policy([root])
     for name, allowed in {
         "made/x.py": True, "made/deep/x.py": True, "x.csv": False, "x.sql": False, "schema.sql": True,
         "hidden.csv": False, "made/x.sql": False, "made/x.csv": True,
+        "private/x.py": False,
     }.items():  # fmt: skip
         assert policy.check(put(root / name)).allowed == allowed, name
 

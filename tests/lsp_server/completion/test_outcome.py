@@ -169,6 +169,20 @@ def test_what_is_typed_to_the_end_was_right_but_not_accepted(tmp_path: Path, sty
 
 
 @every_style
+def test_the_text_behind_may_begin_alike(tmp_path: Path, style: str) -> None:
+    """Then nobody can see in the texts where the insertion was."""
+
+    async def story(desk: Desk) -> None:
+        desk.offer("compute(a) + compute(b) + ")
+        desk.type("com")
+        desk.insert("pute(a) + compute(b) + ")
+        await desk.clock.pass_by(31)
+
+    rows = told(tmp_path, story, "x = |compute(c)\n", style)
+    assert only(rows, "outcome", "how", "accepted", "kept_soon") == ("accepted", "all", 23, 23)
+
+
+@every_style
 def test_words_then_the_rest(tmp_path: Path, style: str) -> None:
     async def story(desk: Desk) -> None:
         desk.offer("compute(alpha, beta)\nreturn x")
