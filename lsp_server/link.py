@@ -37,8 +37,8 @@ STOP_SECONDS = 10.0
 class EngineLink:
     """The engine as the services see it. One per process; use it on one event loop."""
 
-    def __init__(self, home: Path | None = None) -> None:
-        self._home = home
+    def __init__(self, home: Path | None = None, *, watch_seconds: float = WATCH_SECONDS) -> None:
+        self._home, self._watch_seconds = home, watch_seconds
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -129,19 +129,20 @@ class EngineLink:
                 failures = 0
                 pause = self._judge(status)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), pause)
+                async with asyncio.timeout(pause):  # wait_for may lose a cancellation that comes with the timeout
+                    await self._look_now.wait()
 
     def _judge(self, status: dict[str, Any] | None) -> float:
         """Take over what the engine says about itself; returns when to look again, in seconds."""
         if status is None:
             self._become("asleep", "The engine has left after a time without use. It starts again when you type.")
-            return WATCH_SECONDS
+            return self._watch_seconds
         # From now on nobody but a user who types brings it back, or it would never be allowed to leave.
         self._may_start = False
         if status["state"] == "ready":
             self.model = status["model"] or {}
             self._become("ready", "")
-            return WATCH_SECONDS
+            return self._watch_seconds
         if status["state"] == "failed":
             self._become("failed", status["reason"])
             return RETRY_SECONDS[-1]

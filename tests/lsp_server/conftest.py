@@ -349,17 +349,44 @@ def stranded(tmp_path: Path) -> Path:
     return strand(tmp_path / "stranded")
 
 
-@pytest.fixture(scope="session")
-def stand_in() -> Iterator[Path]:
-    """The home of a quick engine that answers a prompt with itself in upper case."""
-    home = _short_folder()
-    command = [sys.executable, "-P", "-m", "famulus.engine", "--core", f"{STAND_IN}:Core"]
+def begin_stand_in(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a stand-in engine below ``home`` and wait until it answers."""
+    command = [sys.executable, "-P", "-m", "famulus.engine", "--core", f"{STAND_IN}:Core", *arguments]
     with open(home / "engine.log", "wb") as log:
         process = subprocess.Popen(command, stderr=log, env=environment(home))
     deadline = time.monotonic() + SECONDS
     while launch.find(home) is None:
         assert process.poll() is None and time.monotonic() < deadline, (home / "engine.log").read_text()
         time.sleep(0.02)
+    return process
+
+
+@pytest.fixture
+def engines() -> Iterator[Callable[..., tuple[Path, subprocess.Popen[bytes]]]]:
+    """Starts stand-in engines where no other can be started: ``engines("--idle-exit", "1")``; again with ``home=``."""
+    started: list[subprocess.Popen[bytes]] = []
+    homes: list[Path] = []
+
+    def start(*arguments: str, home: Path | None = None) -> tuple[Path, subprocess.Popen[bytes]]:
+        if home is None:
+            home = strand(_short_folder())
+            homes.append(home)
+        started.append(begin_stand_in(home, *arguments))
+        return home, started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+    for home in homes:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[Path]:
+    """The home of a quick engine that answers a prompt with itself in upper case."""
+    home = _short_folder()
+    process = begin_stand_in(home)
     yield home
     process.terminate()
     process.wait(SECONDS)
