@@ -12,6 +12,7 @@ from famulus.lsp_server.commands import bind as commands
 from famulus.lsp_server.completion import bind as completion
 from famulus.lsp_server.completion import outcome
 from famulus.lsp_server.completion.service import CompletionService
+from famulus.lsp_server.context import bind as context
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.prediction import bind as prediction
 from famulus.lsp_server.protocol import FamulusProtocol
@@ -23,6 +24,7 @@ PARTS = (
     permission.bind,
     status.bind,
     syntax.bind,
+    context.bind,
     outcome.bind,
     completion.bind,
     prediction.bind,

@@ -72,11 +72,18 @@ class Context:
         session.on_roots.append(self._called.clear)
 
     def pieces(self, snapshot: Snapshot, offset: int) -> list[Ranked]:
-        """Pieces for the place ``offset``, in the order in which they are to be sent. Reads no file."""
+        """Pieces for the place ``offset``, in the order in which they are to be sent. Reads no file.
+
+        For a text that the document does not have (yet), they are what was sent last: what is written ahead is to
+        find the engine as it left it.
+        """
         if len(snapshot.text) > HUGE:
             return []
-        place = self._place(snapshot, offset)
         last = self._last.get(snapshot.uri)
+        document = self._session.document(snapshot.uri)
+        if last is not None and (document is None or document.text is not snapshot.text):
+            return last[1]
+        place = self._place(snapshot, offset)
         if last is not None and last[0] == place:
             return last[1]
         before = last[1] if last is not None else []
@@ -173,8 +180,7 @@ class Context:
     ) -> Iterator[Ranked]:
         imported = {path for path, _ in links.imported}
         document = self._session.document(snapshot.uri)
-        same = document is not None and document.text is snapshot.text
-        tree = self._session.trees.tree(document) if document is not None and same else None
+        tree = self._session.trees.tree(document) if document is not None else None
         offered: set[tuple[str, str]] = set()
         for use in uses(tree, snapshot.text, offset):
             for path, definition, worth in self._meant(use, snapshot, imported):

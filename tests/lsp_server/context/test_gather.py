@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lsprotocol import types
 
 from famulus.engine.policy import Policy
 from famulus.lsp_server.context.gather import ABOVE, BELOW
+from famulus.lsp_server.documents import Text
 
 from .conftest import Project
 
@@ -102,6 +104,14 @@ async def test_a_definition_follows_its_file(project: Project) -> None:
     project.close(other)
     await project.session.context.index.settled()
     assert not any("depth: int" in r.piece.text for r in project.pieces(document, "circle.grow("))
+
+
+async def test_what_is_written_ahead_finds_the_same_pieces(project: Project) -> None:
+    project.write(pack__shapes_py=SHAPES)
+    document = await project.open("main.py", USER)
+    found = project.pieces(document, "circle.grow(")
+    ahead = replace(document.snapshot(), text=Text(USER + "2)\n\n\ndef other():\n    pass\n"))
+    assert project.session.context.pieces(ahead, len(ahead.text)) == found != []
 
 
 async def test_cells_before_go_along(project: Project) -> None:
