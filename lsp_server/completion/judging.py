@@ -14,7 +14,9 @@ from famulus.lsp_server.completion.filters import refine
 from famulus.lsp_server.completion.situation import Situation
 
 BOX_SECONDS = 0.4
-"""After this long a suggestion of several lines ends at the next line end, unless it was asked for."""
+"""After this long a suggestion of several lines ends at the next line end."""
+ASKED_BOX_SECONDS = 1.5
+"""The same for one that a person asked for, and waits for."""
 MORE_TOKENS = 8
 """A suggestion is given up when even so many certain tokens could not make it likely enough."""
 FEW = 3
@@ -88,17 +90,17 @@ def watcher(
 
     0 gives it up. ``several``: of more than one line.
     """
-    began = clock()
+    began, box = clock(), ASKED_BOX_SECONDS if invoked else BOX_SECONDS
 
     def keep(candidate: Candidate, start: int) -> int | None:
         lines = list(_lines(candidate.text, start))
-        if not lines or invoked:
+        if not lines:
             return None
         done = lines[:-1]
         first, last = lines[-1]
-        if measure.hopeless(candidate.part(first, last)):
+        if not invoked and measure.hopeless(candidate.part(first, last)):
             return done[-1][1] if done else 0
-        if several and done and clock() - began > BOX_SECONDS:
+        if several and done and clock() - began > box:
             return done[-1][1]
         return None
 

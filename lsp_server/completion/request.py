@@ -25,7 +25,7 @@ CLOSERS = frozenset(")]}>\"'`")
 MOST_CLOSERS = 3
 TEMPERATURE = 0.6
 """Of all candidates but the first, which is greedy."""
-DEADLINE_MS = 10_000
+DEADLINE_MS = 30_000
 
 
 class Engine(Protocol):
@@ -176,9 +176,8 @@ class Writing:
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(self._calls[0], 0))
-                for call in self._calls[1:]:
-                    group.create_task(self._read(call, 1))
+                for call, mine in zip(self._calls, (self.candidates[:1], self.candidates[1:]), strict=False):
+                    group.create_task(self._read(call, mine))
         except* FamulusError as errors:
             self.error = next(e for e in errors.exceptions if isinstance(e, FamulusError))
             self._engine.lost(self.error)
@@ -187,26 +186,29 @@ class Writing:
                 call.cancel()
             self.ended = time.monotonic()
 
-    async def _read(self, call: Call, first: int) -> None:
+    async def _read(self, call: Call, mine: Sequence[Candidate]) -> None:
+        """Take the events of ``call``, which writes the candidates ``mine``."""
+        greedy = mine[0] is self.candidates[0]
         async for event in call:
             if isinstance(event, Delta):
-                candidate = self.candidates[first + event.index]
-                candidate.take(event)
-                self.first_text = self.first_text or (time.monotonic() if candidate.text else 0.0)
-                if first == 0 and self._enough(candidate):
+                self._take(mine[event.index], event, greedy)
+                if self.diverged or all(candidate.reason for candidate in mine):
                     call.cancel()
             elif isinstance(event, Finish):
-                self.candidates[first + event.index].reason = event.reason
-            elif isinstance(event, Done) and first == 0:
+                mine[event.index].reason = mine[event.index].reason or event.reason
+            elif isinstance(event, Done) and greedy:
                 self.usage, self.timing = event.usage, event.timing
 
-    def _enough(self, candidate: Candidate) -> bool:
-        if not self._agrees(self.typed):
+    def _take(self, candidate: Candidate, delta: Delta, greedy: bool) -> None:
+        if candidate.reason:
+            return
+        candidate.take(delta)
+        self.first_text = self.first_text or (time.monotonic() if candidate.text else 0.0)
+        if greedy and not self._agrees(self.typed):
             self.diverged = True
-            return True
+            return
         end = self.order.keep(candidate, len(self.typed))
         if end == 0:
             candidate.give_up()
         elif end is not None:
             candidate.cut(end)
-        return end is not None

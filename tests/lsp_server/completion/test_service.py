@@ -262,30 +262,3 @@ def test_ghost_text_is_streamed_to_who_asked_for_it(at_desk: Scenes) -> None:
         assert await desk.shown(id) == ["width * height + 1"]
 
     at_desk(scene, options={"partialCompletions": True})
-
-
-def test_the_editors_own_list_is_a_door_for_clients_without_ghost_text(at_desk: Scenes) -> None:
-    async def scene(desk: Any) -> None:
-        desk.open(HEAD + "return wid")
-        where = {"textDocument": {"uri": "file:///nowhere/a.py"}, "position": desk.position(len(desk.text))}
-        listed = asyncio.ensure_future(desk.ask("textDocument/completion", where))
-        await desk.settle()
-        desk.engine.asked[0].say("th", " *", " height")
-        desk.engine.asked[0].end()
-        result = await listed
-        assert result["isIncomplete"] is True
-        (item,) = result["items"]
-        assert item["textEdit"]["newText"] == "width * height"
-        assert item["textEdit"]["range"]["start"] == desk.position(len(desk.text) - 3)
-        assert (item["filterText"], item["detail"], item["preselect"]) == ("wid", "Famulus", False)
-
-    at_desk(scene, ghost=False)
-
-
-def test_clients_with_ghost_text_are_not_offered_the_list(at_desk: Scenes) -> None:
-    async def scene(desk: Any) -> None:
-        (started,) = [m for m in desk.messages if "capabilities" in (m.get("result") or {})]
-        assert started["result"]["capabilities"]["inlineCompletionProvider"] == {}
-        assert "completionProvider" not in started["result"]["capabilities"]
-
-    at_desk(scene)
