@@ -39,6 +39,8 @@ class EngineLink:
 
     def __init__(self, home: Path | None = None, *, watch_seconds: float = WATCH_SECONDS) -> None:
         self._home, self._watch_seconds = home, watch_seconds
+        self.home = home
+        """The folder that takes the place of the user's own ones, if there is one."""
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from famulus.engine.folders import folders
 from famulus.lsp_server.completion.following import Piece, plain, slid, trimmed
 from famulus.lsp_server.completion.ledger import How, Ledger, Record, Source
 from famulus.lsp_server.documents import Change, Document, Text
@@ -312,7 +313,8 @@ class Outcomes:
 
 def bind(server: FamulusServer) -> None:
     """Put the outcomes into the session."""
-    server.session.outcomes = Outcomes(server.session, Ledger())
+    home = server.session.link.home
+    server.session.outcomes = Outcomes(server.session, Ledger(folders(home).data if home else None))
 
 
 def _source(words: str) -> Source:

@@ -63,6 +63,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.state, self.reason, self.model = "ready", "", {"id": "test"}
+        self.home: Path | None = None
         self.asked: list[Asked] = []
         self.errors: list[FamulusError] = []
         self._ids = count()

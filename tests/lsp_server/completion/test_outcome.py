@@ -418,6 +418,56 @@ def test_no_timer_outlives_the_session(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+# -- through the server
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_server_counts_what_its_client_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_desk: Callable[..., None], enabled: bool
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("FAMULUS_HOME", str(home))
+
+    async def scene(desk: Any) -> None:
+        desk.open("def area(width, height):\n    return ")
+        id = await desk.complete()
+        desk.engine.asked[0].say("width", " *", " height")
+        desk.engine.asked[0].end()
+        [shown] = await desk.shown(id)
+        desk.type(shown)
+        [item] = desk.answer(id)["result"]["items"]
+        await desk.command("famulus.completionAccepted", *item["command"]["arguments"])
+
+    at_desk(scene, settings={"statistics": {"enabled": enabled}})
+    if not enabled:
+        assert not home.exists()
+        return
+    database = sqlite3.connect(home / "data" / FOLDER / FILE)
+    found = database.execute("SELECT language, model, source, outcome, how, accepted FROM suggestion").fetchall()
+    database.close()
+    assert found == [("python", "test", "model", "accepted", "all", len("width * height"))]
+
+
+def test_the_server_completes_no_secrets(tmp_path: Path, at_desk: Callable[..., None]) -> None:
+    async def scene(desk: Any) -> None:
+        for name in (".env", "keys/id_rsa"):
+            uri = (tmp_path / name).as_uri()
+            desk.tell("textDocument/didOpen", {"textDocument": _opened(uri, "PASSWORD = ")})
+            asked = {
+                "textDocument": {"uri": uri},
+                "position": {"line": 0, "character": 11},
+                "context": {"triggerKind": 1},
+            }
+            assert not ((await desk.ask("textDocument/inlineCompletion", asked)) or {}).get("items")
+        assert desk.engine.asked == []
+
+    at_desk(scene)
+
+
+def _opened(uri: str, text: str) -> dict[str, Any]:
+    return {"uri": uri, "languageId": "python", "version": 1, "text": text}
+
+
 # -- the pure parts
 
 TEXT = st.text("ab(\n é", max_size=12)
