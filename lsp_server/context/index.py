@@ -32,6 +32,12 @@ MOST_BYTES = 512 << 10
 """Of a file that is read."""
 OPEN_BYTES = 512 << 10
 """Code points of an open document that is indexed."""
+IGNORE_FILES = (".gitignore", ".famulusignore")
+"""When one is saved, all is read anew."""
+PASSING = ("__init__.py", "index.ts", "index.tsx", "index.js", "mod.rs")
+"""Files that mostly pass on what others define."""
+MOST_PASSED = 10
+"""Of them, how many are looked into for one document."""
 QUIET = 0.3
 """Seconds without an edit before a file is read."""
 
@@ -72,9 +78,10 @@ class Index:
         self._last_edit = 0.0
         self._worker: asyncio.Task[None] | None = None
         session.on_open.append(self._wanted)
-        session.on_save.append(self._wanted)
+        session.on_save.append(self._saved)
         session.on_change.append(self._changed)
         session.on_close.append(self._closed)
+        session.on_roots.append(self._anew)
 
     def defined(self, name: str) -> dict[Path, list[Definition]]:
         """Where ``name`` is defined."""
@@ -113,6 +120,19 @@ class Index:
         if document.file is not None:
             self._documents[document.uri] = None
             self._work()
+
+    def _saved(self, document: Document) -> None:
+        if document.file is not None and document.file.name in IGNORE_FILES:
+            self._anew()
+        self._wanted(document)
+
+    def _anew(self) -> None:
+        """What may be read has changed: forget everything, and begin again with what is open."""
+        for path in list(self.files):
+            self._forget(path)
+        self.links.clear()
+        for document in self._session.documents:
+            self._wanted(document)
 
     def _changed(self, document: Document, before: Text, change: Change) -> None:
         self._last_edit = time.monotonic()
@@ -201,12 +221,32 @@ def _connected(
     whole = seen.kind == "document"
     indexed = _indexed(seen.path, stamp, seen.language, seen.text) if whole else Indexed(seen.path, stamp)
     text = "\n".join(s.text.value for s in (*cells, seen) if s.language == seen.language)
-    imported = []
-    for wanted in imports(seen.language, text, seen.path, roots):
-        place = next((path for path in wanted.paths if path.is_file()), None)
-        if place is not None and place != seen.path:
-            imported.append((Path(os.path.normpath(place)), wanted))
+    imported = _resolved(imports(seen.language, text, seen.path, roots), seen.path)
+    for path, wanted in [(p, w) for p, w in imported if p.name in PASSING and w.names][:MOST_PASSED]:
+        imported += _passed_on(path, wanted, seen.language, policy, roots)
     return indexed, Links(tuple(imported), tuple(around(seen.path, roots)))
+
+
+def _resolved(wanted: list[Import], path: Path) -> list[tuple[Path, Import]]:
+    """Imports with the files that are there."""
+    found = []
+    for one in wanted:
+        place = next((place for place in one.paths if place.is_file()), None)
+        if place is not None and place != path:
+            found.append((Path(os.path.normpath(place)), one))
+    return found
+
+
+def _passed_on(
+    path: Path, wanted: Import, language: str, policy: Policy, roots: list[Path]
+) -> list[tuple[Path, Import]]:
+    """Where a file has those names from that it only passes on."""
+    try:
+        text = policy.read(path, MOST_BYTES)
+    except PolicyRefused:
+        return []
+    inner = [one for one in imports(language, text, path, roots) if set(one.names) & set(wanted.names)]
+    return _resolved(inner, path)
 
 
 def _read(path: Path, policy: Policy, known: Stamp | None) -> Indexed | None:

@@ -60,6 +60,26 @@ async def test_definitions_of_what_is_used_near_the_cursor(project: Project) -> 
     ]
 
 
+async def test_names_that_a_package_passes_on(project: Project) -> None:
+    project.write(pack__deep__shapes_py=SHAPES)
+    (project.root / "pack" / "__init__.py").write_text("from .deep.shapes import (Circle,\n  area)\n")
+    document = await project.open("main.py", USER.replace("pack.shapes", "pack"))
+    found = [r for r in project.pieces(document, "circle.grow(") if r.source == "definitions"]
+    assert {r.piece.path for r in found} == {"pack/deep/shapes.py"} and len(found) == 3
+
+
+async def test_a_saved_ignore_file_holds_at_once(project: Project) -> None:
+    (project.root / ".git").mkdir()
+    project.write(pack__shapes_py=SHAPES)
+    document = await project.open("main.py", USER)
+    assert project.pieces(document, "circle.grow(") != []
+    (project.root / ".gitignore").write_text("pack/\n")
+    ignore = await project.open(".gitignore", "pack/\n", "ignore")
+    project.session.saved(ignore.uri)
+    await project.session.context.index.settled()
+    assert project.pieces(document, "circle.grow(") == []
+
+
 async def test_names_in_comments_and_of_files_that_are_not_imported_say_nothing(project: Project) -> None:
     project.write(shapes_py=SHAPES)
     document = await project.open("main.py", "def main():\n    # area of a Circle\n    x = area(1)\n    y.append(\n")
