@@ -127,7 +127,7 @@ async def ghost_text(before: str, after: str) -> tuple[str, float, float]:
 
     client, uri = LanguageClient("famulus tour", __version__), (FILES / FILE).as_uri()
 
-    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # type: ignore[untyped-decorator]
     def told(params: types.PublishDiagnosticsParams) -> None:
         """The tour shows completion only."""
 
