@@ -11,7 +11,7 @@ from famulus.lsp_server.completion.situation import Situation, margin, opens_blo
 
 ENOUGH = 50
 """Lines; a larger part is looked at only where there is no smaller one."""
-WHOLE = 300
+WHOLE = 200
 """Lines; a file up to this length is parsed as a whole where its parts do not stand for themselves."""
 
 _DECORATOR = re.compile(r"[ \t]*@")
@@ -42,15 +42,31 @@ class Part:
         """Whether it parses as it is."""
         self.only_here = False
         """Whether nothing but the statement at the cursor keeps it from parsing."""
-        for part in self._parts():
-            self._level, self._first, self._last = part
-            self.stood = self._stands()
-            self.only_here = not self.stood and self._stands_but_for_cursor()
-            if self.stood or self.only_here:
-                break
+        small = list(self._parts())
+        for part in small:
+            if self._judged(part) or (self.only_here and self._surely_code):
+                return
+        if self._lines.lines <= WHOLE and self._judged((0, 0, self._lines.lines)):
+            return
+        for part in small:
+            self._judged(part)
+            if self.only_here:
+                return
+
+    def _judged(self, part: tuple[int, int, int]) -> bool:
+        """Take a part; returns whether it parses."""
+        self._level, self._first, self._last = part
+        self.stood = self._stands()
+        self.only_here = not self.stood and self._stands_but_for_cursor()
+        return self.stood
+
+    @property
+    def _surely_code(self) -> bool:
+        """Whether the cursor does not stand in a string of several lines, whose text only looks like code."""
+        return self._situation.tree is not None and self._situation.inside == "code"
 
     def _parts(self) -> Iterator[tuple[int, int, int]]:
-        """Level and lines: a small part, a wider one, and the whole of a short file."""
+        """Level and lines: a small part, and a wider one."""
         levels = self._levels()
         for level in levels:
             found = self._bounds(level, ENOUGH)
@@ -60,13 +76,10 @@ class Part:
                 last = self._down(level, found[1], ENOUGH)
                 if first is not None and last is not None and (first, last) != found:
                     yield level, first, last
-                break
-        else:
-            found = self._bounds(levels[-1], 3 * ENOUGH)
-            if found is not None:
-                yield levels[-1], *found
-        if self._lines.lines <= WHOLE:
-            yield 0, 0, self._lines.lines
+                return
+        found = self._bounds(levels[-1], 3 * ENOUGH)
+        if found is not None:
+            yield levels[-1], *found
 
     def _levels(self) -> list[int]:
         """Indentations of the blocks around the cursor, outermost first, the last that of its own line."""
@@ -128,6 +141,8 @@ class Part:
             source = _MAGIC.sub(r"\1pass", source)
         if self._level and any(len(margin(line)) < self._level for line in source.split("\n")[:1] if line.strip()):
             return False
+        if source.endswith("\n"):
+            source += " " * self._level + "pass"  # a backslash at the end would take the next line in
         return parses("if True:\n" + source if self._level else source)
 
     @property

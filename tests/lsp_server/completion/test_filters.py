@@ -168,7 +168,7 @@ def test_a_tree_without_errors_stays_so(situation: Situation, candidate: str) ->
 def test_the_next_line_is_not_written_again(situation: Situation, candidate: str, data: st.DataObject) -> None:
     below = situation.line_below
     if data.draw(st.booleans()):
-        candidate += "\n" + below
+        candidate += "\n" + data.draw(st.sampled_from(["", "    "])) + below
     refined = refine(candidate, situation)
     if not situation.line_after.strip() and telling(below):
         assert below.strip() not in [line.strip() for line in refined.text.splitlines()[1:]]

@@ -128,7 +128,9 @@ def test_lines_end_as_in_the_document() -> None:
 
 
 CODE = st.text("ab(){}[]\"' \n;é😀", max_size=12)
-LONG = st.text("abc =\n(", max_size=2 * LOOK_BACK)
+FAR = "".join(f"line {n}\n" for n in range(LOOK_BACK))
+SHORT = st.text("abc =\n(", max_size=20)
+LONG = SHORT | SHORT.map(lambda text: FAR + text) | SHORT.map(lambda text: text + FAR)
 
 
 @given(before=LONG, offer=CODE.filter(bool), after=LONG, size=st.integers(0, 12), crlf=st.booleans())
@@ -152,7 +154,8 @@ def test_another_edit_near_the_cursor_ends_it(
     typed = offer[: min(size, len(offer) - 1)]
     shown = Shown()
     shown.remember(Text(before + after), len(before), [Suggestion("1", offer)])
-    near = len(before) - min(len(before), LOOK_BACK), len(before) + min(len(after), LOOK_BACK)
+    # In front of the oldest character that is compared, nothing changes for those that are.
+    near = max(0, len(before) - LOOK_BACK + 1), len(before) + min(len(after), LOOK_BACK)
     position = data.draw(st.integers(*near).filter(lambda p: p != len(before)))
     other = data.draw(st.sampled_from("xyz"))
     shift = position - len(before)
