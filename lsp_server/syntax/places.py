@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     import tree_sitter
 
 _QUOTES = frozenset(("string_start", '"', "'", "`", '"""', "'''", 'f"', "f'", "heredoc_start"))
+_WIDE = re.compile(r"\"\"\"|'''|`")
+_WIDEST = 50
+"""Quotes that may span lines, of which so many are looked at."""
 _OPENING = frozenset("{[(")
 _CLOSING = frozenset("}])")
 
@@ -53,37 +57,39 @@ def _open_string(tree: Tree, node: tree_sitter.Node) -> bool:
 def _after_open_quote(tree: Tree, offset: int) -> bool:
     """Whether a quote that nothing closes stands before the cursor, in its line unless it may span lines."""
     line = tree.text.starts[tree.text.place(offset)[0]]
-    for leaf in open_quotes(tree):
-        if leaf.end_byte > offset:
-            return False
-        wide = leaf.end_byte - leaf.start_byte >= 3 and leaf.type == "string_start"
-        if leaf.start_byte >= line or wide or leaf.type in ("`", '"""'):
-            return True
-    return False
+    if any(_opens(tree, leaf) for leaf in leaves(tree.root, line, offset) if leaf.end_byte <= offset):
+        return True
+    found = list(_WIDE.finditer(tree.text.value, 0, line))[-_WIDEST:]
+    leaf_at = tree.root.descendant_for_byte_range
+    return any((leaf := leaf_at(m.start(), m.end())) is not None and _opens(tree, leaf) for m in found)
 
 
 def open_quotes(tree: Tree) -> Iterator[tree_sitter.Node]:
     """Quotes without their pair, in order."""
-    for leaf in leaves(tree.root, broken_only=True):
-        if leaf.type in _QUOTES and leaf.parent is not None:
-            parent = leaf.parent
-            if parent.type in tree.grammar.strings and not parent.has_error:
-                continue
-            if parent.type in tree.grammar.strings and leaf.start_byte != parent.start_byte:
-                continue
-            if not leaf.is_missing:
-                yield leaf
+    return (leaf for leaf in leaves(tree.root, broken_only=True) if _opens(tree, leaf))
 
 
-def leaves(root: tree_sitter.Node, broken_only: bool = False) -> Iterator[tree_sitter.Node]:
-    """Tokens in order; ``broken_only``: not those of parts without an error."""
+def _opens(tree: Tree, leaf: tree_sitter.Node) -> bool:
+    """Whether a token is a quote that nothing closes."""
+    parent = leaf.parent
+    if leaf.type not in _QUOTES or leaf.is_missing or parent is None:
+        return False
+    return parent.type not in tree.grammar.strings or (parent.has_error and leaf.start_byte == parent.start_byte)
+
+
+def leaves(
+    root: tree_sitter.Node, start: int = 0, end: int | None = None, broken_only: bool = False
+) -> Iterator[tree_sitter.Node]:
+    """Tokens in order, of ``start`` to ``end``; ``broken_only``: not those of parts without an error."""
     cursor = root.walk()
     while True:
         node = cursor.node
         assert node is not None
-        if not (broken_only and not node.has_error and not _in_error(node)) and cursor.goto_first_child():
+        apart = node.end_byte < start or (end is not None and node.start_byte > end)
+        whole = broken_only and not node.has_error and not _in_error(node)
+        if not (apart or whole) and cursor.goto_first_child():
             continue
-        if not node.child_count:
+        if not node.child_count and not apart:
             yield node
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST = 5
 """Problems of one text; what follows the first ones mostly follows from them."""
-PYTHON_MOST = 60_000
+PYTHON_MOST = 120_000
 """Code points; a longer Python text is not shown to Python's own parser, which nothing else can interrupt."""
 
 _PAIRS = {"(": ")", "[": "]", "{": "}", "${": "}", "#{": "}", "$(": ")"}
@@ -35,7 +35,10 @@ def problems(tree: Tree) -> list[Problem]:
     if tree.language == "python" and len(tree.text) <= PYTHON_MOST:
         said = _python(tree)
         return [] if said is None else _with_others(tree, [said], _ENDLESS.search(said.message) is not None)
-    found = _quotes(tree) or _brackets(tree)
+    quotes, brackets = _quotes(tree), _brackets(tree)
+    line = tree.text.place
+    before = [b for b in brackets if not quotes or line(b.start)[0] < line(quotes[0].start)[0]]
+    found = before or quotes
     return _with_others(tree, found, bool(found))
 
 
