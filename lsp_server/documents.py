@@ -21,6 +21,8 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 from pygls.workspace import PositionCodec, TextDocument, Workspace
 
+from famulus.engine.errors import InvalidRequest
+
 HUGE = 2 << 20
 """Code points; a longer text is not parsed, and only the neighbourhood of the cursor is looked at."""
 
@@ -84,7 +86,8 @@ class Text:
 
     def edited(self, change: Change) -> Text:
         """The text after ``change``."""
-        new = Text(self.value[: change.start] + change.inserted + self.value[change.end :])
+        # One copy, not two: that is what a key in a file of megabytes costs.
+        new = Text("".join((self.value[: change.start], change.inserted, self.value[change.end :])))
         if "starts" in self.__dict__:
             # Lines beside the change keep their starts; one before and one behind it may join a "\r" with a "\n".
             first = max(0, bisect_right(self.starts, change.start) - 2)
@@ -250,13 +253,17 @@ class Mirror(Workspace):
     def update_text_document(
         self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
     ) -> None:
-        """Apply a change. Raises KeyError for a document that was never opened."""
-        document = self._text_documents[unquote(text_doc.uri)]
+        """Apply a change. Raises :class:`InvalidRequest` for a document that is not open."""
+        document = self.document(text_doc.uri)
+        if document is None:
+            raise InvalidRequest("A document was changed that is not open.")
         document.version = text_doc.version
         document.apply_change(change)
 
     def update_notebook_document(self, params: types.DidChangeNotebookDocumentParams) -> None:
-        """Apply a change of a notebook's cells. Raises KeyError for one that was never opened."""
+        """Apply a change of a notebook's cells. Raises :class:`InvalidRequest` for one that is not open."""
+        if self.get_notebook_document(notebook_uri=params.notebook_document.uri) is None:
+            raise InvalidRequest("A notebook was changed that is not open.")
         super().update_notebook_document(params)
         self._mark_cells(params.notebook_document.uri)
 

@@ -89,8 +89,13 @@ class FamulusProtocol(LanguageServerProtocol):
         if not isinstance(message, dict) or message.get("jsonrpc") != self.VERSION:
             self._refuse(_id_of(message), JsonRpcInvalidRequest())
             return
-        # Each message has a context of its own, where its id stands.
-        contextvars.copy_context().run(self._dispatch, message)
+        try:
+            # Each message has a context of its own, where its id stands.
+            contextvars.copy_context().run(self._dispatch, message)
+        except Exception:
+            log.exception("a message could not be taken")
+            if "method" in message and "id" in message:
+                self._refuse(_id_of(message), JsonRpcInternalError())
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         method, id = message.get("method"), _id_of(message)
@@ -257,7 +262,7 @@ class FamulusProtocol(LanguageServerProtocol):
                 future.set_exception(RequestFailed(f"The client's answer cannot be read ({type(error).__name__})."))
 
     def _handle_cancel_notification(self, msg_id: int | str) -> None:
-        future = self._running.get(msg_id)
+        future = self._running.get(msg_id) if isinstance(msg_id, int | str) else None
         if future is not None:
             future.cancel()
 
@@ -295,6 +300,19 @@ class FamulusProtocol(LanguageServerProtocol):
         if (handler := self.fm.features.get(types.SHUTDOWN)) is not None:
             yield handler, args, None
 
+    @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
+    def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Generator[Any, Any, Any]:
+        """Runs a command. Raises :class:`JsonRpcInvalidParams` where it or its arguments do not exist."""
+        params.arguments = params.arguments or []  # only then are they counted
+        return (yield from super().lsp_workspace__execute_command(params))
+
+    @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
+        """Cancels what the token stands for; it may have ended meanwhile."""
+        future = self.progress.tokens.get(params.token) if isinstance(params.token, int | str) else None
+        if future is not None:
+            future.cancel()
+
     @lsp_method(types.EXIT)
     def lsp_exit(self, *args: Any) -> None:  # type: ignore[override]
         """Ends this connection, not the process."""
@@ -305,7 +323,10 @@ class FamulusProtocol(LanguageServerProtocol):
 
 def _check(future: asyncio.Future[Any]) -> None:
     """Log what went wrong with a notification, to which nobody can be answered."""
-    if not future.cancelled() and (error := future.exception()) is not None:
+    error = None if future.cancelled() else future.exception()
+    if isinstance(error, FamulusError | JsonRpcException):
+        log.warning("a notification was left aside: %s", error)
+    elif error is not None:
         log.error("a notification failed", exc_info=error)
 
 

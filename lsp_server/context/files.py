@@ -90,7 +90,7 @@ def _kin(path: Path, other: Path) -> bool:
 def counterparts(path: Path, roots: Sequence[Path]) -> Iterator[Path]:
     """Where the test of an implementation may lie, and the implementation of a test."""
     stem, ending, folder = path.stem, path.suffix, path.parent
-    root = max((r for r in roots if path.is_relative_to(r)), key=lambda r: len(r.parts), default=folder)
+    root = max((r for r in roots if folder.is_relative_to(r)), key=lambda r: len(r.parts), default=folder)
     inner = folder.relative_to(root)
     match = _TEST.match(stem)
     if match is None:
