@@ -20,7 +20,7 @@ MOST_CUTS = 6
 
 
 class Judge:
-    """Asks the syntax tree, and for Python the interpreter's own parser, about the file with a text inserted."""
+    """Asks about the file with a text inserted: Python's own parser where it can tell, else the syntax tree."""
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
@@ -33,14 +33,19 @@ class Judge:
         """
         key = (text, whole)
         if key not in self._answers:
-            self._answers[key] = self._python_accepts(text, whole) and self._tree_accepts(text, whole)
+            if self._part is not None and self._part.judges:
+                self._answers[key] = self._part.accepts(text, overtaken(text, self._situation))
+            elif self._tree is not None:
+                self._answers[key] = self._tree_accepts(text, whole)
+            else:
+                self._answers[key] = not whole
         return self._answers[key]
 
     @cached_property
     def demands(self) -> bool:
         """Whether the file must parse afterwards: it did before, or only the statement at the cursor was open."""
-        if self._part is not None:
-            return self._part.stood or self._part.only_here
+        if self._part is not None and self._part.judges:
+            return True
         return self._tree is not None and not self._tree.root.has_error
 
     @property
@@ -52,23 +57,9 @@ class Judge:
         situation = self._situation
         return Part(situation) if situation.language == "python" and not situation.huge else None
 
-    def _python_accepts(self, text: str, whole: bool) -> bool:
-        if self._part is None:
-            return True
-        replaced = overtaken(text, self._situation)
-        if self._part.stood:
-            return self._part.with_text(text, replaced)
-        if self._part.only_here or whole:
-            return self._part.with_text(text, replaced, lenient=True)
-        return True
-
     def _tree_accepts(self, text: str, whole: bool) -> bool:
-        if self._tree is None:
-            return not whole or self._part is not None
-        if self._part is not None and (self._part.stood or self._part.only_here or whole):
-            return True  # Python's own parser has said yes: it knows more, and is faster where a file is long
         after = self.edited(text)
-        assert after is not None
+        assert after is not None and self._tree is not None
         if not after.root.has_error:
             return True
         if whole or not self._tree.root.has_error:

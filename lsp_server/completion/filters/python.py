@@ -44,14 +44,36 @@ class Part:
         """Whether nothing but the statement at the cursor keeps it from parsing."""
         small = list(self._parts())
         for part in small:
-            if self._judged(part) or (self.only_here and self._surely_code):
+            if self._judged(part) or (self.only_here and self._open_at_cursor):
                 return
         if self._lines.lines <= WHOLE and self._judged((0, 0, self._lines.lines)):
             return
         for part in small:
             self._judged(part)
             if self.only_here:
-                return
+                break
+        self.only_here = self.only_here and self._open_at_cursor is not False
+
+    @property
+    def judges(self) -> bool:
+        """Whether anything can be said here; if not, the file is broken in other places too."""
+        return self.stood or self.only_here
+
+    def accepts(self, text: str, replaced: int) -> bool:
+        """Whether the file parses with ``text`` in place of the next ``replaced`` characters.
+
+        Where the file did not parse because of the statement at the cursor, a block that the text opens may be empty.
+        """
+        return self._with_text(text, replaced, lenient=not self.stood)
+
+    @property
+    def _open_at_cursor(self) -> bool | None:
+        """Whether the tree too finds something to be missing; None without a tree.
+
+        Without an error the cursor stands at a string of several lines, whose text only looks like code.
+        """
+        tree = self._situation.tree
+        return None if tree is None else tree.root.has_error or self._situation.opens_block
 
     def _judged(self, part: tuple[int, int, int]) -> bool:
         """Take a part; returns whether it parses."""
@@ -59,11 +81,6 @@ class Part:
         self.stood = self._stands()
         self.only_here = not self.stood and self._stands_but_for_cursor()
         return self.stood
-
-    @property
-    def _surely_code(self) -> bool:
-        """Whether the cursor does not stand in a string of several lines, whose text only looks like code."""
-        return self._situation.tree is not None and self._situation.inside == "code"
 
     def _parts(self) -> Iterator[tuple[int, int, int]]:
         """Level and lines: a small part, and a wider one."""
@@ -154,11 +171,7 @@ class Part:
         end = self._lines.starts[self._last] if self._last < self._lines.lines else len(self._lines)
         return self._lines.value[self._situation.offset : end]
 
-    def with_text(self, text: str, replaced: int, lenient: bool = False) -> bool:
-        """Whether the part parses with ``text`` in place of the next ``replaced`` characters.
-
-        ``lenient``: a block that the text opens and that is empty counts as filled.
-        """
+    def _with_text(self, text: str, replaced: int, lenient: bool) -> bool:
         if self._level and _leaves(text, self._level):
             return False
         if self.stood and _TRIPLE.search(text) and self._lines.lines <= WHOLE:
