@@ -91,12 +91,12 @@ class PredictionService:
         watched = self._watched.get(params.text_document.uri)
         if watched is None:
             return []
-        if watched.foreign.learn(watched.document, params.context.diagnostics):
-            self._publish(watched, watched.document.snapshot(), watched.found)
-        shown = watched.published
-        if shown is None or shown.text is not watched.document.text:
+        news = watched.foreign.learn(watched.document, params.context.diagnostics)
+        if watched.published is None or watched.published.text is not watched.document.text:
             return []
-        return actions(self._session.server.client_capabilities, watched.document, shown, params.range)
+        if news:
+            self._publish(watched, watched.document.snapshot(), watched.found)
+        return actions(self._session.server.client_capabilities, watched.document, watched.published, params.range)
 
     def _later(self, document: Document, *, settled: bool = False) -> None:
         watched = self._watched.get(document.uri)

@@ -116,10 +116,10 @@ def _all(memory: Memory, source: Source) -> list[Finding]:
 async def _judge(asker: Asker, rule: Rule, source: Source, function: Function, seen: Snapshot) -> tuple[_Remark, ...]:
     name = seen.path.name if seen.path is not None else "untitled.py"
     evidence = await examine(asker, source, function, context(source, function, name))
-    first = choose(evidence, first_weight, rule.threshold)
-    if not first:
+    worth = [e for e in evidence if first_weight(e) >= rule.threshold]
+    if not worth:
         return ()
-    other = await contrast(asker, source, function, name, [hint.evidence for hint in first])
+    other = await contrast(asker, source, function, name, worth)
     gains = {alternative: found.gain(FOLLOWING) for alternative, found in other.items()}
     hints = choose(evidence, lambda e: weight(e, gains.get(e.alternative, -math.inf)), rule.threshold)
     valid = await asyncio.to_thread(lambda: [hint for hint in hints if _parses(hint, source)])
