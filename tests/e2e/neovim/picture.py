@@ -7,6 +7,7 @@ It needs tmux, and an engine that is ready or can be started.
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 ROOT = Path(__file__).parents[3]
-TYPED = "return math.pi * "
+THEME = TerminalTheme((20, 22, 27), (224, 226, 234), [(20, 22, 27)] * 8, [(224, 226, 234)] * 8)
+"""Neovim's own colours of the background and the text."""
 SOURCE = '''import math
 
 
@@ -47,14 +50,15 @@ def capture(folder: Path) -> str:
     size = ["-x", "72", "-y", "16"]
     subprocess.run([*tmux, "new-session", "-d", *size, "-c", str(folder), "sh", "-c", nvim], check=True)
     try:
-        screen = ""
+        before, screen = "", ""
         end = time.monotonic() + 60
         subprocess.run([*tmux, "send-keys", "A", "    return area"], check=True)
-        while not re.search(r"    return area\S*\(", screen):
+        while not re.search(r"return.*area.*_of_\w+\(", screen) or screen != before:
             assert time.monotonic() < end, screen
-            time.sleep(0.2)
-            screen = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
-        return subprocess.run([*tmux, "capture-pane", "-p", "-e"], capture_output=True, text=True, check=True).stdout
+            time.sleep(1)
+            before = screen
+            screen = subprocess.run([*tmux, "capture-pane", "-p", "-e"], capture_output=True, text=True).stdout
+        return screen
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
 
@@ -63,9 +67,9 @@ def main() -> None:
     """Draw it."""
     with tempfile.TemporaryDirectory() as folder:
         screen = capture(Path(folder))
-    console = Console(record=True, width=72, file=open("/dev/null", "w"), force_terminal=True, color_system="truecolor")
+    console = Console(record=True, width=72, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text.from_ansi(screen.rstrip("\n")))
-    picture = console.export_svg(title="nvim shapes.py")
+    picture = console.export_svg(title="nvim shapes.py", theme=THEME)
     picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
     (ROOT / "docs/img/neovim.svg").write_text(picture)
 

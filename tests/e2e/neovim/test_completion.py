@@ -63,6 +63,18 @@ def test_the_commands_of_the_real_server_show_documents(editor: Any) -> None:
     editor.nvim.command("edit! why.py")
 
 
+def test_a_rewrite_is_shown_and_applied_after_a_yes(editor: Any) -> None:
+    editor.open("rename.py", SOURCE.replace("    \n", "    return math.pi * radius**2\n"))
+    for answer, first in (("2", "def area_of_circle(radius):"), ("1", "def area_of_circle(r):")):
+        editor.nvim.command("4,5Famulus rewrite rename radius to r")
+        editor.until(lambda: editor.nvim.api.get_mode()["mode"] == "c", "asked")
+        editor.type(f"{answer}<CR>")
+        editor.until(lambda: editor.nvim.api.get_mode()["mode"] == "n", "answered")
+        editor.until(lambda first=first: editor.nvim.current.buffer[3] == first, f"answered {answer}")
+    editor.nvim.command("undo")
+    assert editor.nvim.current.buffer[3] == "def area_of_circle(radius):"
+
+
 def test_health_is_clean(editor: Any) -> None:
     editor.open("health.py", SOURCE)
     editor.nvim.command("checkhealth famulus")

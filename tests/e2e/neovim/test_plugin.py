@@ -96,6 +96,16 @@ def test_a_diagnostic_is_handed_to_the_server_in_its_own_form(editor: Any) -> No
     assert sent["arguments"][2] == "make it shorter"
 
 
+def test_a_folder_is_trusted_when_the_user_says_so(editor: Any) -> None:
+    editor.begin({}, "x = 1\n", "G")
+    for command, trusted in (("trust", True), ("distrust", False)):
+        (editor.folder / "heard.jsonl").write_text("")
+        editor.nvim.command(f"Famulus {command}")
+        assert editor.wait_heard("initialize")["initializationOptions"]["famulus"]["trusted"] is trusted
+        editor.wait_heard("textDocument/didOpen")
+    assert not list(editor.folder.rglob("trusted"))[0].read_text().strip()
+
+
 def test_a_server_that_crashes_is_started_again_while_one_types(editor: Any) -> None:
     editor.begin({"after ": ["all"]}, "x = 1\n", "Go")
     editor.type("crash now")

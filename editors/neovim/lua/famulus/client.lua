@@ -11,6 +11,8 @@ M.install = "run `make tour` in a checkout of Famulus, then put its .venv/bin on
 
 ---@type table<integer, table> what each server last said of itself
 local states = {}
+---@type table<integer, boolean> servers that were stopped to be started again
+local restarting = {}
 ---@type integer[] when servers ended by themselves, in seconds
 local ends = {}
 
@@ -63,11 +65,16 @@ function M.view(options)
   return native
 end
 
---- The server of a buffer.
+--- The server of a buffer, which may be on its way.
 ---@param bufnr integer|nil
 ---@return vim.lsp.Client|nil
 function M.of(bufnr)
-  return vim.lsp.get_clients({ name = "famulus", bufnr = bufnr or api.nvim_get_current_buf() })[1]
+  for _, client in ipairs(vim.lsp.get_clients({ name = "famulus", bufnr = bufnr or api.nvim_get_current_buf() })) do
+    if not client:is_stopped() then
+      return client
+    end
+  end
+  return nil
 end
 
 --- What the buffer's server last said of itself: kind, busy, message.
@@ -102,10 +109,6 @@ end
 ---@return vim.lsp.ClientConfig
 local function configuration(options, command, root)
   local view = M.view(options)
-  local trusted = options.trusted
-  if type(trusted) == "function" then
-    trusted = trusted(root) == true
-  end
   local start = function(dispatchers, settings)
     local rpc = vim.lsp.rpc.start(command, dispatchers, { cwd = settings and settings.cmd_cwd })
     return view == native and native.transport(rpc) or rpc
@@ -117,7 +120,7 @@ local function configuration(options, command, root)
     capabilities = { textDocument = { inlineCompletion = { dynamicRegistration = false } } },
     init_options = {
       famulus = {
-        trusted = trusted,
+        trusted = require("famulus.trust").is(options, root),
         partialCompletions = view == own and options.streaming,
         status = true,
         documents = true,
@@ -157,7 +160,10 @@ local function configuration(options, command, root)
     on_exit = vim.schedule_wrap(function(code, signal, id)
       local begun = states[id] ~= nil
       states[id] = nil
-      if vim.v.exiting == vim.NIL and not (begun and code == 0 and signal == 0) then
+      if restarting[id] then
+        restarting[id] = nil
+        M.attach_all(options)
+      elseif vim.v.exiting == vim.NIL and not (begun and code == 0 and signal == 0) then
         M.ended(options, code, signal)
       end
     end),
@@ -210,6 +216,13 @@ function M.ended(options, code, signal)
   vim.defer_fn(log.guarded(function()
     M.attach_all(options)
   end), 500 * #ends)
+end
+
+--- Stop a server; the buffers get a new one.
+---@param client vim.lsp.Client
+function M.restart(client)
+  restarting[client.id] = true
+  client:stop()
 end
 
 --- Start servers for all buffers again, after the user has asked for it.

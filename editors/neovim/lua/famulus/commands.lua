@@ -17,15 +17,14 @@ local function options()
 end
 
 --- The server of the current buffer; says why there is none.
+---@param any boolean|nil a server of another buffer will do
 ---@return vim.lsp.Client|nil
-local function server()
-  local found = client.of()
+local function server(any)
+  local found = client.of() or (any and vim.lsp.get_clients({ name = "famulus" })[1]) or nil
   if not found then
     local reason = client.unwanted(options(), api.nvim_get_current_buf())
     say(
-      ("no language server works for this buffer%s. See :checkhealth famulus."):format(
-        reason and " (" .. reason .. ")" or ""
-      ),
+      ("no language server here%s; see :checkhealth famulus"):format(reason and " (" .. reason .. ")" or ""),
       vim.log.levels.WARN
     )
   end
@@ -158,7 +157,7 @@ end
 
 --- Restart the engine; a server that is not there is started.
 local function restart()
-  local found = client.of()
+  local found = vim.lsp.get_clients({ name = "famulus" })[1]
   if found then
     execute("famulus.restartEngine", {}, found)
   else
@@ -171,6 +170,23 @@ local function cancel()
   local found = server()
   for token in pairs(found and found.progress.pending or {}) do
     found:notify("window/workDoneProgress/cancel", { token = token })
+  end
+end
+
+--- Trust the root of the current buffer, or no longer.
+---@param trusted boolean
+local function trust(trusted)
+  return function()
+    local found = server()
+    if not found then
+      return
+    elseif not found.root_dir then
+      say("this file belongs to no project; option `root_markers` says what makes one.", vim.log.levels.WARN)
+    else
+      require("famulus.trust").set(found.root_dir, trusted)
+      client.restart(found)
+      say(("%s is %s."):format(vim.fn.fnamemodify(found.root_dir, ":~"), trusted and "trusted" or "not trusted"))
+    end
   end
 end
 
@@ -200,7 +216,7 @@ M.list = {
   rewrite = { run = rewrite, about = "rewrite the lines as you say" },
   commit = {
     run = function()
-      local found = server()
+      local found = server(true)
       if found then
         execute("famulus.commitMessage", { found.root_dir and vim.uri_from_fname(found.root_dir) or nil }, found)
       end
@@ -210,6 +226,8 @@ M.list = {
   restart = { run = restart, about = "restart the engine" },
   cancel = { run = cancel, about = "stop what a command has started" },
   status = { run = status, about = "how the engine is" },
+  trust = { run = trust(true), about = "let the project's own tools be run" },
+  distrust = { run = trust(false), about = "no longer let them be run" },
   toggle = {
     run = function()
       require("famulus").toggle()

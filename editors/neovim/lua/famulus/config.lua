@@ -7,8 +7,8 @@ M.defaults = {
   enabled = true,
   -- The command: a path, or a list with arguments of its own. nil: `famulus` on the PATH.
   cmd = nil, ---@type string|string[]|nil
-  -- true: the workspace may run its own tools. A function gets the root and answers.
-  trusted = false, ---@type boolean|fun(root: string|nil): boolean
+  -- May the workspace's own tools be run? nil: in folders that `:Famulus trust` was said of. A function gets the root.
+  trusted = nil, ---@type boolean|nil|fun(root: string|nil): boolean
   -- File types: true for all, or a list, or a map such as { markdown = false }.
   filetypes = true, ---@type boolean|table
   -- What makes a folder the root of a project.

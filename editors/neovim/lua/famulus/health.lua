@@ -58,7 +58,8 @@ local function servers(options)
     local buffers = vim.tbl_count(found.attached_buffers)
     local where = found.root_dir or "no root"
     if found.initialized then
-      health.ok(("attached to %d buffer(s), root: %s"):format(buffers, where))
+      local trusted = found.config.init_options.famulus.trusted and "trusted" or "not trusted"
+      health.ok(("attached to %d buffer(s), root: %s (%s)"):format(buffers, where, trusted))
     else
       health.info(("starting, root: %s"):format(where))
     end

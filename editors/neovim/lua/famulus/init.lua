@@ -43,7 +43,7 @@ function M.setup(options)
     callback = log.guarded(function(event)
       local gone = vim.lsp.get_client_by_id(event.data.client_id)
       if gone and gone.name == "famulus" then
-        client.view(merged).detach(event.buf)
+        client.view(merged).detach(event.buf, gone.id)
       end
     end),
   })

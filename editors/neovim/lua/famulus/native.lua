@@ -158,6 +158,7 @@ local function switch(bufnr)
   vim.lsp.inline_completion.enable(on, { bufnr = bufnr })
 end
 
+--- Begin to watch a buffer.
 ---@param client vim.lsp.Client
 ---@param bufnr integer
 ---@param options famulus.Options
@@ -183,9 +184,12 @@ function M.attach(client, bufnr, options)
   })
 end
 
+--- End that.
 ---@param bufnr integer
-function M.detach(bufnr)
-  if buffers[bufnr] then
+---@param client_id integer|nil only if it is with this server
+function M.detach(bufnr, client_id)
+  local state = buffers[bufnr]
+  if state and (not client_id or state.client.id == client_id) then
     release(bufnr)
     buffers[bufnr] = nil
     pcall(api.nvim_del_augroup_by_name, "famulus.native." .. bufnr)

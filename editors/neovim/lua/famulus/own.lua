@@ -229,10 +229,12 @@ function M.attach(client, bufnr, options)
   end
 end
 
+--- End that.
 ---@param bufnr integer
-function M.detach(bufnr)
+---@param client_id integer|nil only if it is with this server
+function M.detach(bufnr, client_id)
   local own = buffers[bufnr]
-  if own then
+  if own and (not client_id or own.client.id == client_id) then
     buffers[bufnr] = nil
     pcall(api.nvim_del_augroup_by_name, "famulus.own." .. bufnr)
     own:cancel()
