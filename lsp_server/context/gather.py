@@ -12,7 +12,7 @@ from famulus.lsp_server.context.edits import Edits
 from famulus.lsp_server.context.files import most_alike
 from famulus.lsp_server.context.index import Index, Links
 from famulus.lsp_server.context.nearby import Use, uses
-from famulus.lsp_server.context.ranking import Limits, Ranked, choose
+from famulus.lsp_server.context.ranking import FRUGAL, RICH, Limits, Ranked, choose
 from famulus.lsp_server.context.symbols import Definition
 from famulus.lsp_server.context.words import WORD, words
 from famulus.lsp_server.documents import HUGE, Document, Snapshot, Text
@@ -24,6 +24,8 @@ ABOVE, BELOW = 60, 20
 """Lines around the cursor that go along anyway: nothing of them is sent twice."""
 ALIKE_ABOVE, ALIKE_BELOW = 20, 10
 """Lines around the cursor's own with which other files are compared."""
+COMMENTS = "suffix as comment"
+"""How the engine calls the infilling of a model without fill marks."""
 COMPARED = 12
 """Files whose windows are compared."""
 STEP = 5
@@ -62,7 +64,7 @@ class Context:
 
     def __init__(self, session: Session, limits: Limits | None = None) -> None:
         self._session = session
-        self._limits = limits or Limits()
+        self._limits = limits
         self.index = Index(session)
         self.edits = Edits(session)
         self._last: dict[str, tuple[Place, list[Ranked]]] = {}
@@ -70,6 +72,13 @@ class Context:
         self._called: dict[Path, str] = {}
         session.on_close.append(self._closed)
         session.on_roots.append(self._called.clear)
+
+    @property
+    def limits(self) -> Limits:
+        """What the model that answers now can make use of."""
+        if self._limits is not None:
+            return self._limits
+        return FRUGAL if self._session.link.model.get("infill") == COMMENTS else RICH
 
     def pieces(self, snapshot: Snapshot, offset: int) -> list[Ranked]:
         """Pieces for the place ``offset``, in the order in which they are to be sent. Reads no file.
@@ -89,7 +98,7 @@ class Context:
         before = last[1] if last is not None else []
         offered = list(self._offered(snapshot, offset, place, before))
         near = words(_lines(snapshot.text, place.line - ABOVE, place.line + BELOW))
-        chosen = choose(offered, before, near, self._limits)
+        chosen = choose(offered, before, near, self.limits)
         self._last[snapshot.uri] = (place, chosen)
         return chosen
 
@@ -106,7 +115,7 @@ class Context:
             line,
             _lines(text, line - ALIKE_ABOVE, line - 1),
             _lines(text, line + 1, line + ALIKE_BELOW),
-            tuple(dict.fromkeys(name for name in typed if self.index.defined(name))),
+            tuple(dict.fromkeys(name for name in typed if self.limits.mid_line and self.index.defined(name))),
             self.index.version,
             self._wanted(snapshot),
         )

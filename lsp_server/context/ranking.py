@@ -41,15 +41,23 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pieces of each source, and how much altogether."""
+    """How many pieces of each source, and how much altogether. ``mid_line``: what is typed in a line may change them
+    within that line; else they change only where a line begins."""
 
     most: tuple[tuple[str, int], ...] = (("cells", 3), ("files", 2), ("imports", 2), ("edits", 3), ("definitions", 5))
     pieces: int = MOST
     characters: int = MOST_CHARACTERS
+    mid_line: bool = True
 
     def of(self, source: str) -> int:
         """How many pieces of a source."""
         return dict(self.most).get(source, 0)
+
+
+RICH = Limits()
+FRUGAL = Limits(most=(("cells", 2), ("edits", 1), ("definitions", 3)), characters=1_500, mid_line=False)
+"""For models without fill marks, which see pieces as comments in a quarter of a small budget: whatever changes there is
+dear, and code that is only alike does not help (measured)."""
 
 
 def choose(

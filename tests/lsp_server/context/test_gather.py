@@ -134,6 +134,24 @@ async def test_what_is_written_ahead_finds_the_same_pieces(project: Project) -> 
     assert project.session.context.pieces(ahead, len(ahead.text)) == found != []
 
 
+async def test_a_model_without_fill_marks_is_given_little_and_seldom(project: Project) -> None:
+    project.write(pack__shapes_py=SHAPES)
+    project.session.link.model = {"infill": "suffix as comment"}
+    document = await project.open("main.py", USER.replace("    circle = Circle(2)\n", ""))
+    first = project.pieces(document, "circle.grow(")
+    assert {r.source for r in first} == {"definitions"}
+    end = len(document.text)
+    for character in "    Circle(1, ":
+        project.replace(document, end, end, character)
+        end += 1
+        found = project.pieces(document)
+        if character != " ":
+            assert found is project.pieces(document)
+    assert not any('class Circle:\n    """' in r.piece.text for r in found)
+    project.replace(document, end, end, "\n    ")
+    assert any("A round shape" in r.piece.text for r in project.pieces(document))
+
+
 async def test_cells_before_go_along(project: Project) -> None:
     cells = ["import math\nradius = 3\n", "# Words", "area = math.pi * radius\n"]
     kinds = [types.NotebookCellKind.Code, types.NotebookCellKind.Markup, types.NotebookCellKind.Code]
