@@ -31,8 +31,11 @@ MODULES = (
 """None of the replay's own."""
 KEYS = 10
 """Keys of each function at which is asked."""
-ROUNDS = 4000
-"""Of gradient descent."""
+ROUNDS = 25
+"""Of Newton's method."""
+RIDGE = 0.1
+LOGPROBS = (1, 2, 4)
+"""Which of the features are log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,27 @@ def _parts(sample: Sample) -> tuple[float, ...]:
 
 
 def fit(samples: Sequence[Sample]) -> list[float]:
-    """Weights of the logistic curve: bias first, then as in :func:`features`."""
+    """Weights of the logistic curve: bias first, then as in :func:`features`. Newton's method with a small ridge.
+
+    No weight of a log-probability may be negative: a feature that would get one is left out.
+    """
     import numpy as np
 
     x = np.array([_parts(s) for s in samples])
     y = np.array([float(s.right) for s in samples])
-    scale = np.maximum(np.abs(x).max(0), 1e-9)
-    weights = np.zeros(x.shape[1])
-    for _ in range(ROUNDS):
-        p = 1 / (1 + np.exp(-(x / scale) @ weights))
-        weights -= 4.0 * ((x / scale).T @ (p - y) / len(y) + 1e-4 * weights)
-    return [float(w) for w in weights / scale]
+    used = list(range(x.shape[1]))
+    while True:
+        weights = np.zeros(len(used))
+        for _ in range(ROUNDS):
+            p = 1 / (1 + np.exp(-x[:, used] @ weights))
+            slope = x[:, used].T @ (p - y) + RIDGE * weights
+            bend = (x[:, used] * (p * (1 - p))[:, None]).T @ x[:, used] + RIDGE * np.eye(len(used))
+            weights -= np.linalg.solve(bend, slope)
+        wrong = [i for i, w in zip(used, weights, strict=True) if i in LOGPROBS and w < 0]
+        if not wrong:
+            found = dict(zip(used, weights, strict=True))
+            return [float(found.get(i, 0.0)) for i in range(x.shape[1])]
+        used.remove(wrong[0])
 
 
 def judge(samples: Sequence[Sample], used: Curve) -> str:

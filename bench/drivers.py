@@ -93,6 +93,9 @@ class LlamaCpp:
         import llama_cpp
 
         self._lib = llama_cpp
+        # It tells its standard error hundreds of lines about the model; kept here because the library does not.
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._silence, None)
         loaded = llama_cpp.llama_model_load_from_file(model.encode(), llama_cpp.llama_model_default_params())
         wanted = llama_cpp.llama_context_default_params()
         wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = 4096, 512, 512, 8

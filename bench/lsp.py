@@ -97,13 +97,13 @@ def _pair(seconds: Sequence[float]) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms"
+    return f"{1000 * seconds:.0f} ms" if seconds == seconds else "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="famulus bench lsp", description=__doc__)
-    parser.add_argument("--functions", type=int, default=9, help="two thirds of them by a person")
+    parser.add_argument("--functions", type=int, default=9, help="of these three in five at human pace")
     parser.add_argument("--pace", choices=["human", "burst", "both"], default="both")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer", choices=["llama.cpp"], help="ask the peer the same in turns")
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     named = f" --functions {options.functions} --pace {options.pace} --seed {options.seed}"
     print(heading("famulus bench lsp" + named + (f" --peer {options.peer}" if options.peer else "")), flush=True)
     chosen = functions(options.functions, options.seed)
-    human = len(chosen) * 2 // 3 if options.pace == "both" else len(chosen)
+    human = len(chosen) * 3 // 5 if options.pace == "both" else len(chosen)
     parts = {"human": (chosen[:human], PAUSE), "burst": (chosen[human:] if options.pace == "both" else chosen, BURST)}
     columns = {}
     for pace, (part, pause) in parts.items():

@@ -13,8 +13,6 @@ from typing import Any
 from famulus.bench.editor import Editor, Reply
 from famulus.bench.typist import Function, keys
 
-LATE = 0.05
-"""Seconds after which an overtaken request must not be answered with text any more."""
 PATIENCE = 10.0
 """Seconds after the last key in which every request must have been answered."""
 SHORTEST = 3
@@ -65,15 +63,13 @@ class Replay:
 
     @property
     def stale(self) -> int:
-        """Suggestions for a text that was long gone, or at another place than the cursor."""
-        late = sum(
-            1
-            for asked in self.asked
-            if asked.reply is not None
-            and asked.overtaken is not None
-            and items(asked.reply)
-            and asked.reply.at > asked.overtaken + LATE
-        )
+        """Suggestions for a text of which the server knew that it is gone, as it had answered a newer request already;
+        and those at another place than the cursor."""
+        late, newest = 0, float("inf")
+        for asked in reversed(self.asked):
+            if asked.reply is not None:
+                late += bool(items(asked.reply)) and asked.reply.at > newest
+                newest = min(newest, asked.reply.at)
         return late + self.misplaced
 
 
