@@ -25,13 +25,13 @@ THEME = TerminalTheme((20, 22, 27), (224, 226, 234), [(20, 22, 27)] * 8, [(224, 
 SOURCE = '''import math
 
 
+def circumference(radius):
+    """The length of a circle's edge."""
+    return 2 * math.pi * radius
+
+
 def area_of_circle(radius):
     """The area of a circle."""
-    return math.pi * radius**2
-
-
-def area_of_ring(outer, inner):
-    """The area between two circles."""
 
 '''
 
@@ -52,8 +52,8 @@ def capture(folder: Path) -> str:
     try:
         before, screen = "", ""
         end = time.monotonic() + 60
-        subprocess.run([*tmux, "send-keys", "A", "    return area"], check=True)
-        while not re.search(r"return.*area.*_of_\w+\(", screen) or screen != before:
+        subprocess.run([*tmux, "send-keys", "A", "    return math."], check=True)
+        while not re.search(r"return.*math\..*pi \* r", screen) or screen != before:
             assert time.monotonic() < end, screen
             time.sleep(1)
             before = screen

@@ -103,7 +103,8 @@ def test_a_folder_is_trusted_when_the_user_says_so(editor: Any) -> None:
         editor.nvim.command(f"Famulus {command}")
         assert editor.wait_heard("initialize")["initializationOptions"]["famulus"]["trusted"] is trusted
         editor.wait_heard("textDocument/didOpen")
-    assert not list(editor.folder.rglob("trusted"))[0].read_text().strip()
+    [remembered] = editor.folder.rglob("famulus/trusted")
+    assert not remembered.read_text().strip()
 
 
 def test_a_server_that_crashes_is_started_again_while_one_types(editor: Any) -> None:
