@@ -81,8 +81,6 @@ class Lexical:
     """What closes the string or comment in which the text ends; "" if it ends in code."""
     quote_start: int = -1
     """Where that string or comment starts; -1 if it was open at the start of the text."""
-    broken_quotes: list[int] = field(default_factory=list)
-    """Strings that their line ends."""
     first_code: int = 0
     """Where the string or comment ends in which the text begins; the text's end if it does not end."""
     comments: list[tuple[int, int]] = field(default_factory=list)
@@ -120,11 +118,8 @@ def _take(match: re.Match[str], text: str, found: Lexical) -> int:
         found.quote, found.quote_start = _WIDE[mark], start
         return _close(text, match.end(), _WIDE[mark], found)
     elif mark[0] in "\"'":
-        if len(mark) < 2 or mark[-1] != mark[0] or _escaped_end(mark):
-            if match.end() < len(text):
-                found.broken_quotes.append(start)
-            else:
-                found.quote, found.quote_start = mark[0], start
+        if (len(mark) < 2 or mark[-1] != mark[0] or _escaped_end(mark)) and match.end() == len(text):
+            found.quote, found.quote_start = mark[0], start
         found.lines += [Line(start + m.end(), len(found.open), True) for m in re.finditer("\n", mark)]
     else:
         found.comments.append((start, match.end()))
@@ -144,7 +139,6 @@ def _close(text: str, position: int, quote: str, found: Lexical) -> int:
     if len(quote) == 1 and quote in "\"'":  # only a string that was open at the start gets here
         line_end = text.find("\n", position)
         if line_end >= 0 and not 0 <= end < line_end:
-            found.broken_quotes.append(position)
             found.quote = ""
             return line_end
     stop = len(text) if end < 0 else end
