@@ -18,9 +18,10 @@ from pathlib import Path
 
 from famulus.bench.report import heading, table
 from famulus.bench.typist import Function, functions, keys
+from famulus.engine.client import connect as connect_client
 from famulus.engine.protocol import Delta, Infill
 from famulus.engine.stream import Stream, connect
-from famulus.lsp_server.completion.candidates import Candidate
+from famulus.lsp_server.completion.candidates import Candidate, Scored
 from famulus.lsp_server.completion.confidence import UNKNOWN, Curve, curve, features
 
 MODULES = (
@@ -34,8 +35,6 @@ KEYS = 10
 ROUNDS = 25
 """Of Newton's method."""
 RIDGE = 0.1
-LOGPROBS = (1, 2, 4)
-"""Which of the features are log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,19 @@ async def collect(count: int, seed: int, kept: Path | None) -> tuple[str, list[S
     return model, samples
 
 
+def read(file: Path) -> list[Sample]:
+    """Suggestions that were kept."""
+    kept = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [Sample(s["function"], s["text"], tuple(s["logprobs"]), s["right"]) for s in kept]
+
+
+def served_model() -> str:
+    """The model that the engine serves."""
+    with connect_client() as client:
+        client.tokenize("x")
+        return str(client.status()["model"]["id"])
+
+
 def _append(samples: Sequence[Sample], file: Path | None) -> None:
     if file is not None:
         with open(file, "a", encoding="utf-8") as out:
@@ -92,41 +104,29 @@ async def _ask(stream: Stream, function: Function, typed: str, dice: random.Rand
     return model, found
 
 
-def _parts(sample: Sample) -> tuple[float, ...]:
-    from famulus.lsp_server.completion.candidates import Scored
-
-    return (1.0, *features(Scored(sample.text, sample.logprobs)))
+def _scored(sample: Sample) -> Scored:
+    return Scored(sample.text, sample.logprobs)
 
 
-def fit(samples: Sequence[Sample]) -> list[float]:
-    """Weights of the logistic curve: bias first, then as in :func:`features`. Newton's method with a small ridge.
-
-    No weight of a log-probability may be negative: a feature that would get one is left out.
-    """
+def fit(samples: Sequence[Sample]) -> Curve:
+    """The logistic curve, by Newton's method with a small ridge."""
     import numpy as np
 
-    x = np.array([_parts(s) for s in samples])
+    x = np.array([(1.0, *(-value for value in features(_scored(s)))) for s in samples])
     y = np.array([float(s.right) for s in samples])
-    used = list(range(x.shape[1]))
-    while True:
-        weights = np.zeros(len(used))
-        for _ in range(ROUNDS):
-            p = 1 / (1 + np.exp(-x[:, used] @ weights))
-            slope = x[:, used].T @ (p - y) + RIDGE * weights
-            bend = (x[:, used] * (p * (1 - p))[:, None]).T @ x[:, used] + RIDGE * np.eye(len(used))
-            weights -= np.linalg.solve(bend, slope)
-        wrong = [i for i, w in zip(used, weights, strict=True) if i in LOGPROBS and w < 0]
-        if not wrong:
-            found = dict(zip(used, weights, strict=True))
-            return [float(found.get(i, 0.0)) for i in range(x.shape[1])]
-        used.remove(wrong[0])
+    weights = np.zeros(x.shape[1])
+    for _ in range(ROUNDS):
+        p = 1 / (1 + np.exp(-x @ weights))
+        slope = x.T @ (p - y) + RIDGE * weights
+        bend = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(x.shape[1])
+        weights -= np.linalg.solve(bend, slope)
+    bias, first, rest = (round(float(weight), 2) for weight in weights)
+    return Curve(bias, first, rest, threshold=0.0)
 
 
 def judge(samples: Sequence[Sample], used: Curve) -> str:
     """What each threshold would do."""
-    from famulus.lsp_server.completion.candidates import Scored
-
-    rated = [(used.probability(Scored(s.text, s.logprobs)), s) for s in samples]
+    rated = [(used.probability(_scored(s)), s) for s in samples]
     everything = sum(len(s.text) for _, s in rated if s.right)
     rows: list[list[object]] = []
     for threshold in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6):
@@ -147,9 +147,7 @@ def judge(samples: Sequence[Sample], used: Curve) -> str:
 
 def calibration(samples: Sequence[Sample], used: Curve) -> str:
     """Promised and kept, by tenth of confidence; and the log loss."""
-    from famulus.lsp_server.completion.candidates import Scored
-
-    rated = [(used.probability(Scored(s.text, s.logprobs)), s.right) for s in samples]
+    rated = [(used.probability(_scored(s)), s.right) for s in samples]
     rows: list[list[object]] = []
     for tenth in range(10):
         inside = [(p, right) for p, right in rated if int(min(p, 0.999) * 10) == tenth]
@@ -165,18 +163,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="famulus bench confidence", description=__doc__)
     parser.add_argument("--functions", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=Path, help="append the suggestions to this file, one JSON object a line")
+    parser.add_argument(
+        "--samples", type=Path, help="keep the suggestions in this file; take them from it if it exists"
+    )
     options = parser.parse_args(arguments)
     print(heading(f"famulus bench confidence --functions {options.functions} --seed {options.seed}"))
-    model, samples = asyncio.run(collect(options.functions, options.seed, options.samples))
+    if options.samples is not None and options.samples.exists():
+        model, samples = served_model(), read(options.samples)
+    else:
+        model, samples = asyncio.run(collect(options.functions, options.seed, options.samples))
     names = sorted({s.function for s in samples})
     held = set(names[::3])
     learn, test = [s for s in samples if s.function not in held], [s for s in samples if s.function in held]
-    weights = fit(learn)
-    fitted = Curve(weights[0], weights[1], weights[2], weights[3], weights[4], threshold=0.0)
+    fitted = fit(learn)
     shipped = curve(model)
-    rounded = [round(weight, 3) for weight in weights]
-    print(f"{model}: {len(learn)} suggestions to fit on, {len(test)} to judge by. Fitted: {rounded}")
+    print(f"{model}: {len(learn)} suggestions to fit on, {len(test)} to judge by.")
+    print(f"Fitted: {fitted}; on all: {fit(samples)}")
     print(f"Shipped: {shipped}{' (the default)' if shipped is UNKNOWN else ''}\n")
     print(judge(test, fitted) + "\n")
     print(calibration(test, fitted) + "\n")

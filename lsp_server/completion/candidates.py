@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from famulus.engine.protocol import Delta, TokenLogprob
@@ -91,11 +91,6 @@ def ranked(parts: Iterable[Scored]) -> list[int]:
     return [index for index, _ in sorted(known.values(), key=lambda entry: -entry[1].mean)]
 
 
-def worst(logprobs: Sequence[float]) -> float:
-    """The least likely token; 0 for none."""
-    return min(logprobs, default=0.0)
-
-
 def _finite(token: TokenLogprob) -> float:
     value = token.logprob
-    return value if value is not None and math.isfinite(value) else -20.0
+    return min(value, 0.0) if value is not None and math.isfinite(value) else -20.0

@@ -17,8 +17,6 @@ BOX_SECONDS = 0.4
 """After this long a suggestion of several lines ends at the next line end."""
 ASKED_BOX_SECONDS = 1.5
 """The same for one that a person asked for, and waits for."""
-MORE_TOKENS = 8
-"""A suggestion is given up when even so many certain tokens could not make it likely enough."""
 FEW = 3
 """Tokens before which nothing is given up."""
 UNLIKELY = "it is not likely enough"
@@ -49,8 +47,8 @@ class Measure:
         return end, confidence
 
     def hopeless(self, part: Scored) -> bool:
-        """Whether this line will not become likely enough any more."""
-        return len(part.logprobs) >= FEW and self.curve.bound(part, MORE_TOKENS) < self.threshold
+        """Whether this line will not be likely enough: it only becomes less likely."""
+        return len(part.logprobs) >= FEW and self.curve.probability(part) < self.threshold
 
 
 @dataclass(frozen=True)
