@@ -1,5 +1,6 @@
 # Two commands: `make tour` shows what Famulus does, `make test` checks it. Each sets up what is missing first.
 #   make venv    only create .venv (to put a torch of your own into it before the rest)
+#   make vscode  build the extension for VS Code (needs Node.js 20 or newer)
 #   make lint    the checks of make test that run no code of ours
 #   make clean   remove everything that make created
 PYTHON ?= python3
@@ -10,12 +11,12 @@ MAKEFLAGS += --no-print-directory
 # Two makes at once: the second waits for the set-up of the first. Without flock (macOS) they are not kept apart.
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
 
-.PHONY: help tour test lint clean venv ready checks
+.PHONY: help tour test lint clean venv ready checks vscode
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help:
-	@sed -n 's/^# *//;1,4p;5q' Makefile
+	@sed -n 's/^# *//;1,5p;6q' Makefile
 
 tour: ready
 	@$(BIN)/famulus tour
@@ -30,6 +31,11 @@ checks: ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+vscode: ready
+	@command -v npm >/dev/null || { echo "make vscode needs npm: install Node.js 20 or newer." >&2; exit 1; }
+	@cd editors/vscode && npm ci --ignore-scripts --no-audit --no-fund && npm run package
+	@echo "Now: code --install-extension editors/vscode/famulus.vsix"
 
 venv ready:
 	@$(ONE_AT_A_TIME) $(MAKE) .make-$@
@@ -72,5 +78,5 @@ $(MODEL): engine/catalog.toml | .venv/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv build dist famulus.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .e2e build dist famulus.egg-info editors/vscode/node_modules editors/vscode/out editors/vscode/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
