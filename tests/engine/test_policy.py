@@ -425,7 +425,7 @@ def test_addresses_of_open_documents(root: Path) -> None:
     for uri in (f"{base}/x.py", f"{base}/x.log", f"{base}/a%20b.py", "untitled:Untitled-1", "file:///elsewhere/x.py",
                 f"vscode-notebook-cell:{root}/n.ipynb#W1", "git:/elsewhere/x.py?ref=HEAD"):  # fmt: skip
         assert policy.check_uri(uri), uri
-    for uri in (f"{base}/.env", f"{base}/%2Eenv", f"{base}/a/../.ENV", "untitled:.env", "untitled:/home/x/.npmrc",
+    for uri in (f"{base}/.env", f"{base}/%2Eenv", f"{base}/a/../.ENV", "untitled:.env", "untitled:/users/x/.npmrc",
                 f"git:{root}/.env?ref=HEAD", f"vscode-notebook-cell:{root}/.env#W1", "file:///elsewhere/id_rsa",
                 "file://server/share/secrets.yaml", "http://[bad"):  # fmt: skip
         assert not policy.check_uri(uri), uri
