@@ -52,8 +52,8 @@ def capture(folder: Path) -> str:
     try:
         before, screen = "", ""
         end = time.monotonic() + 60
-        subprocess.run([*tmux, "send-keys", "A", "    return math."], check=True)
-        while not re.search(r"return.*math\..*pi \* r", screen) or screen != before:
+        subprocess.run([*tmux, "send-keys", "A", "    return math.pi * "], check=True)
+        while not re.search(r"11 .*pi .*radius", screen) or screen != before:
             assert time.monotonic() < end, screen
             time.sleep(1)
             before = screen
