@@ -21,6 +21,10 @@ SECONDS = 110
 """The longest that a command may take: the first one packs the model, on a machine with other work."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="make the pictures of docs/img anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast logic first, then what runs processes, then what takes long; within that the written order."""
 

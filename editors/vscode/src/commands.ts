@@ -1,7 +1,13 @@
 /** The commands: each finds out what it is about, asks the server, and shows the answer. */
 
 import { commands, type Disposable, languages, type SourceControl, type TextEditor, window } from 'vscode';
-import { ExecuteCommandRequest, type LanguageClient } from 'vscode-languageclient/node';
+import {
+  ErrorCodes,
+  ExecuteCommandRequest,
+  type LanguageClient,
+  LSPErrorCodes,
+  ResponseError,
+} from 'vscode-languageclient/node';
 
 import { propose, repository } from './git';
 import type { Pages } from './pages';
@@ -20,6 +26,13 @@ const MEANT: Record<string, Ask> = {
   'famulus.fix': problem,
   'famulus.rewrite': rewrite,
 };
+
+/** Codes of requests that the user ended, or that ended with the server, of which the status bar tells. */
+const ENDED: ReadonlySet<number> = new Set<number>([
+  LSPErrorCodes.RequestCancelled,
+  ErrorCodes.PendingResponseRejected,
+  ErrorCodes.ConnectionInactive,
+]);
 
 /** The server's commands that we register. */
 export const OWNED: ReadonlySet<string> = new Set([
@@ -82,7 +95,9 @@ class Forward {
     try {
       return await client.sendRequest(ExecuteCommandRequest.type, { command, arguments: parameters as never[] });
     } catch (error) {
-      void window.showErrorMessage(`Famulus: ${(error as Error).message}`);
+      if (!(error instanceof ResponseError && ENDED.has(error.code))) {
+        void window.showErrorMessage(`Famulus: ${(error as Error).message}`);
+      }
       return undefined;
     }
   }

@@ -14,7 +14,7 @@ export function activate(context: ExtensionContext): void {
   const output = window.createOutputChannel('Famulus', { log: true });
   const status = new Status();
   const pages = new Pages();
-  const here = new Server(status, output, OWNED);
+  const here = new Server(status, output, pages, OWNED);
   server = here;
   context.subscriptions.push(
     output,

@@ -18,9 +18,9 @@ export async function showMenu(status: Status): Promise<void> {
   if (language) {
     const state = isOn(language) ? 'Turn off' : 'Turn on';
     entries.push(
-      { label: `${state} for ${language}`, run: () => toggleLanguage() },
       { label: 'Why is nothing shown?', run: () => run('famulus.whyNothing') },
       { label: 'Show the prompt', run: () => run('famulus.showPrompt') },
+      { label: `${state} for ${language}`, run: () => toggleLanguage() },
     );
   }
   entries.push(

@@ -25,9 +25,8 @@ export class Pages implements TextDocumentContentProvider, Disposable {
     return this.texts.get(uri.path) ?? '';
   }
 
-  /** Shows a page beside the editor; one with the same title is replaced. */
-  async show(title: string, text: string): Promise<void> {
-    const path = `/${title.replace(/[\\/:?#]+/g, ' ').trim()}.md`;
+  /** A document with this text; one with the same path is replaced. */
+  keep(path: string, text: string): Uri {
     this.texts.delete(path);
     this.texts.set(path, text);
     for (const old of [...this.texts.keys()].slice(0, -KEPT)) {
@@ -35,6 +34,12 @@ export class Pages implements TextDocumentContentProvider, Disposable {
     }
     const uri = Uri.from({ scheme: SCHEME, path });
     this.changed.fire(uri);
+    return uri;
+  }
+
+  /** Shows a page beside the editor. */
+  async show(title: string, text: string): Promise<void> {
+    const uri = this.keep(`/${title.replace(/[\\/:?#]+/g, ' ').trim()}.md`, text);
     const document = await languages.setTextDocumentLanguage(await workspace.openTextDocument(uri), 'markdown');
     await window.showTextDocument(document, { viewColumn: ViewColumn.Beside, preview: true });
   }

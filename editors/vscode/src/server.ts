@@ -14,6 +14,8 @@ import {
 } from 'vscode-languageclient/node';
 
 import { find, type Found } from './find';
+import type { Pages } from './pages';
+import { askFirst } from './proposals';
 import { reportShown } from './shown';
 import type { Report, Status } from './status';
 
@@ -24,14 +26,18 @@ export class Server implements Disposable {
   private client: LanguageClient | undefined;
   private command: string | undefined;
   private said = '';
+  private readonly proposals: ReturnType<typeof askFirst>;
   private turn: Promise<void> = Promise.resolve();
 
   /** `owned`: the commands that the extension registers itself and only forwards. */
   constructor(
     private readonly status: Status,
     private readonly output: LogOutputChannel,
+    pages: Pages,
     private readonly owned: ReadonlySet<string>,
-  ) {}
+  ) {
+    this.proposals = askFirst(() => this.client, pages);
+  }
 
   /** The client while it runs. */
   get running(): LanguageClient | undefined {
@@ -129,13 +135,7 @@ export class Server implements Disposable {
       errorHandler: this.errorHandler(client),
       middleware: {
         provideInlineCompletionItems: reportShown(client),
-        workspace: {
-          // The server needs no path of a program, and knows no such setting.
-          configuration: async (params, token, next) => {
-            const answers = await next(params, token);
-            return Array.isArray(answers) ? answers.map(withoutCommand) : answers;
-          },
-        },
+        workspace: { handleApplyEdit: this.proposals },
       },
     };
   }
@@ -215,12 +215,4 @@ async function askToInstall(message: string): Promise<void> {
   } else if (answer) {
     await commands.executeCommand('workbench.action.openSettings', 'famulus.command');
   }
-}
-
-function withoutCommand(answer: unknown): unknown {
-  if (typeof answer !== 'object' || answer === null) {
-    return answer;
-  }
-  const { command: _, ...rest } = answer as Record<string, unknown>;
-  return rest;
 }

@@ -11,7 +11,7 @@ export interface Report {
 }
 
 /** A spinner that turns at every key is a distraction: only work that takes longer shows. */
-const BUSY_AFTER_MS = 700;
+const BUSY_AFTER_MS = 500;
 
 export class Status implements Disposable {
   private readonly item = window.createStatusBarItem('famulus.status', StatusBarAlignment.Right, 100);

@@ -1,0 +1,443 @@
+"""The extension in a real VS Code (code-server) in a real browser (Chromium), with the embedded model.
+
+What is needed beside node 20, npm and Chromium is installed from npm into ``.e2e`` when it is first used. The pictures
+of docs/img are made anew by ``pytest tests/e2e/test_vscode.py --screenshots``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+EXTENSION = ROOT / "editors/vscode"
+RECIPE = Path(__file__).parent / "vscode"
+PARTS = ROOT / ".e2e"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+SECONDS = 30
+"""The longest that anything on the page may take."""
+
+READY = "Famulus: Ready."
+STATUS = "[id='famulus.famulus.famulus.status']"
+EDITOR = ".editor-group-container.active .monaco-editor"
+GHOST = f"{EDITOR} [class*=ghost-text]"
+PALETTE = ".quick-input-widget input"
+
+SETTINGS: dict[str, Any] = {
+    "breadcrumbs.enabled": False,
+    "editor.minimap.enabled": False,
+    "editor.wordBasedSuggestions": "off",
+    "extensions.autoCheckUpdates": False,
+    "extensions.autoUpdate": False,
+    "famulus.completion.minimumConfidence": 0,  # The embedded model is small, and often not sure enough by itself.
+    "files.autoSave": "off",
+    "window.commandCenter": False,
+    "workbench.colorTheme": "Default Dark Modern",
+    "workbench.enableExperiments": False,
+    "workbench.layoutControl.enabled": False,
+    "workbench.startupEditor": "none",
+    "workbench.tips.enabled": False,
+}
+AREA = "import math\n\n\ndef area_of_circle(radius):\n    "
+PROJECT = {
+    "geometry.py": AREA,
+    "circles.py": AREA,
+    "shapes.py": AREA,
+    "areas.py": AREA,
+    "rounds.py": AREA,
+    "sums.py": "def total(values):\n    result = 0\n    for one in values:\n        result += one\n    return result\n",
+    "averages.py": "def mean(values):\n    return sum(valves) / len(values)\n",
+}
+
+
+# -- the parts
+
+
+def need(*names: str) -> str:
+    """The path of the first of some programs; without any the tests are skipped."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"{names[0]} is not installed")
+
+
+def npm(*arguments: str, folder: Path) -> None:
+    environment = dict(os.environ)
+    if "npm_config_nodedir" not in environment and Path("/usr/include/node/node.h").exists():
+        environment["npm_config_nodedir"] = "/usr"  # Debian's headers; else node-gyp fetches some.
+    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(
+        [need("npm"), *arguments, *quiet], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"npm {' '.join(arguments)} in {folder}:\n{done.stdout}{done.stderr}"
+
+
+@contextlib.contextmanager
+def once(folder: Path, *sources: Path) -> Iterator[bool]:
+    """Whether to make ``folder`` anew: it was not made from these sources, or not to its end."""
+    known = hashlib.sha256()
+    for source in sources:
+        known.update(source.name.encode() + b"\0" + source.read_bytes())
+    stamp = folder.with_name(f"{folder.name}.made")
+    if stamp.exists() and folder.exists() and stamp.read_text() == known.hexdigest():
+        yield False
+        return
+    stamp.unlink(missing_ok=True)
+    yield True
+    stamp.write_text(known.hexdigest())
+
+
+def install_code_server() -> Path:
+    """VS Code for the browser, and Playwright, as the lock file names them."""
+    version = subprocess.run([need("node"), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if not version.startswith("v20."):
+        pytest.skip(f"code-server 4.100 needs node 20, and node is {version}")
+    folder = PARTS / "vscode"
+    with once(folder, RECIPE / "package.json", RECIPE / "package-lock.json") as wanted:
+        if wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(RECIPE / name, folder)
+            npm("ci", "--ignore-scripts", folder=folder)
+            server = folder / "node_modules/code-server/lib/vscode"
+            for part in (server, server / "extensions"):
+                npm("install", "--omit=dev", "--ignore-scripts", folder=part)
+            npm("rebuild", "argon2", folder=folder)
+    return folder
+
+
+def package_extension() -> Path:
+    """The extension as a .vsix, type-checked and built from the checkout, beside it and not in it."""
+    folder = PARTS / "extension"
+    made_there = shutil.ignore_patterns("node_modules", "dist", "*.vsix")
+    lock = EXTENSION / "package-lock.json"
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=EXTENSION, capture_output=True, text=True, check=True
+    )
+    sources = [EXTENSION / name for name in sorted(filter(None, listed.stdout.split("\0")))]
+    with once(folder, *sources) as wanted:
+        if wanted:
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in set(folder.iterdir()) - set(folder.glob("node_modules*")):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            shutil.copytree(EXTENSION, folder, ignore=made_there, dirs_exist_ok=True)
+            with once(folder / "node_modules", lock) as changed:
+                if changed:
+                    npm("ci", "--ignore-scripts", folder=folder)
+            npm("run", "package", folder=folder)
+    return folder / "famulus.vsix"
+
+
+# -- the editor
+
+
+@dataclass
+class Page:
+    """A browser page. Every call waits until it is done, or fails after half a minute."""
+
+    driver: subprocess.Popen[str]
+
+    def __call__(self, on: str, method: str, *arguments: Any) -> Any:
+        assert self.driver.stdin is not None and self.driver.stdout is not None
+        self.driver.stdin.write(json.dumps({"on": on, "method": method, "args": arguments}) + "\n")
+        self.driver.stdin.flush()
+        answer = json.loads(self.driver.stdout.readline() or '{"error": "the browser has gone"}')
+        assert "error" not in answer, f"{method} on {on}: {answer['error']}"
+        return answer["value"]
+
+    def keys(self, *names: str) -> None:
+        for name in names:
+            self("keyboard", "press", name)
+
+    def type(self, text: str) -> None:
+        """At the pace of a person in a hurry."""
+        self("keyboard", "type", text, {"delay": 30})
+
+    def wait(self, selector: str, state: str = "visible") -> None:
+        self(selector, "waitFor", {"state": state})
+
+    def until(self, what: str, holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, f"{what}: not within {SECONDS} seconds"
+            self("page", "waitForTimeout", 100)
+
+
+@dataclass
+class VSCode:
+    """One window with one folder open."""
+
+    page: Page
+    process: psutil.Process
+    project: Path
+    machine: Path
+    pictures: Path | None
+    opened: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return str(self.page(STATUS, "getAttribute", "aria-label"))
+
+    def ready(self) -> None:
+        self.page.until("the status bar says ready", lambda: self.status == READY)
+
+    def open(self, name: str) -> None:
+        """Opens a file of the project, the cursor at its end."""
+        self.page(f".explorer-folders-view [aria-label^='{name}']", "dblclick")
+        self.page.wait(f".tab.active[data-resource-name='{name}']")
+        self.page(f"{EDITOR} .view-lines", "click")
+        self.page.keys("Control+End")
+
+    def run(self, title: str) -> None:
+        """Runs a command from the palette."""
+        self.page.keys("F1")
+        self.page.wait(PALETTE)
+        self.page(PALETTE, "fill", f">{title}")
+        self.page.wait(f".quick-input-list .monaco-list-row.focused[aria-label^='{title}']")
+        self.page.keys("Enter")
+
+    def ghost(self) -> str:
+        """The first line of the grey text."""
+        try:
+            self.page.wait(GHOST)
+        except AssertionError as error:
+            self.run("Famulus: Why Is Nothing Shown?")
+            self.page.wait(".tab.active[data-resource-name$='.md']")
+            raise AssertionError(f"No grey text. {self.text()}") from error
+        return self.joined(f"{GHOST}.ghost-text-decoration", "")
+
+    def text(self) -> str:
+        """The lines in sight of the document in the active editor."""
+        return self.joined(f"{EDITOR} .view-line", "\n")
+
+    def joined(self, selector: str, between: str) -> str:
+        """The texts of all elements, from the top to the bottom and from the left to the right."""
+        place = "e => e.getBoundingClientRect()"
+        order = f"(a, b) => (({place})(a).top - ({place})(b).top) || (({place})(a).left - ({place})(b).left)"
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        text = f"{found}.sort({order}).map(e => e.textContent).join({json.dumps(between)})"
+        return str(self.page("page", "evaluate", text)).replace("\u00a0", " ")
+
+    def saved(self, name: str) -> str:
+        """Saves the file and reads it."""
+        path = self.project / name
+        before = path.stat().st_mtime_ns
+        self.page.keys("Control+s")
+        self.page.until(f"{name} is saved", lambda: path.stat().st_mtime_ns != before)
+        return path.read_text(encoding="utf-8")
+
+    def servers(self) -> list[psutil.Process]:
+        """The language servers that run for the window."""
+        found = []
+        for process in self.process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.cmdline()[-2:] == ["lsp", "--stdio"]:
+                    found.append(process)
+        return found
+
+    def picture(self, name: str) -> None:
+        if self.pictures is not None:
+            self.page("page", "screenshot", {"path": str(self.pictures / f"vscode-{name}.png")})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[VSCode]:
+    """VS Code with the extension installed from its .vsix, and the engine of the session."""
+    browser = need(*BROWSERS)
+    need("node")
+    PARTS.mkdir(exist_ok=True)
+    with open(PARTS / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        parts, vsix = install_code_server(), package_extension()
+
+    home = tmp_path_factory.mktemp("vscode")
+    project, data = home / "project", home / "data"
+    project.mkdir()
+    for name, text in PROJECT.items():
+        (project / name).write_text(text)
+    (data / "User").mkdir(parents=True)
+    (data / "User/settings.json").write_text(json.dumps(SETTINGS))
+    # VS Code takes the PATH from a login shell, in whose profile users put it, too.
+    (home / ".profile").write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
+    port = free_port()
+    (home / "config.yaml").write_text(f"bind-addr: 127.0.0.1:{port}\nauth: none\ncert: false\n")
+    command = [need("node"), str(parts / "node_modules/code-server/out/node/entry.js")]
+    command += ["--config", str(home / "config.yaml"), "--user-data-dir", str(data)]
+    command += ["--extensions-dir", str(home / "extensions"), "--disable-telemetry", "--disable-update-check"]
+    command += ["--disable-workspace-trust"]
+    environment = served.env(HOME=str(home), SHELL="/bin/bash", XDG_RUNTIME_DIR=str(home))
+
+    subprocess.run([*command, "--install-extension", vsix], env=environment, check=True, capture_output=True)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(home / "server.log", "wb"))
+        server = subprocess.Popen(
+            [*command, str(project)], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        stack.callback(end, server)
+        driver = subprocess.Popen(
+            [need("node"), RECIPE / "drive.mjs", parts, browser],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(end, driver)
+        page = Page(driver)
+        page.until("code-server listens", lambda: answers(port))
+        page("page", "goto", f"http://127.0.0.1:{port}/?folder={quote(str(project))}")
+        page.wait(STATUS)
+        pictures = ROOT / "docs/img" if request.config.getoption("--screenshots") else None
+        yield VSCode(page, psutil.Process(server.pid), project, data / "Machine/settings.json", pictures)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Ends a process and all that it started."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    if process.stdin is not None:
+        process.stdin.close()
+    else:
+        process.terminate()
+    for left in psutil.wait_procs(family, timeout=10)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
+    process.wait(10)
+
+
+# -- what a user sees
+
+
+def test_the_status_bar_says_ready(vscode: VSCode) -> None:
+    vscode.ready()
+    assert len(vscode.servers()) == 1
+
+
+def test_grey_text_appears_and_tab_takes_it(vscode: VSCode) -> None:
+    vscode.ready()
+    vscode.open("geometry.py")
+    vscode.page.type("return ")
+    ghost = vscode.ghost()
+    assert "radius" in ghost
+    vscode.picture("completion")
+    vscode.page.keys("Tab")
+    text = vscode.saved("geometry.py")
+    assert text.startswith(f"{AREA}return {ghost}".rstrip()), (text, ghost)
+
+
+def test_a_key_takes_a_word(vscode: VSCode) -> None:
+    vscode.ready()
+    vscode.open("circles.py")
+    vscode.page.type("return ")
+    ghost = vscode.ghost()
+    vscode.page.keys("Alt+ArrowRight")
+    vscode.page.keys("Escape")
+    word = vscode.saved("circles.py").removeprefix(f"{AREA}return ")
+    assert word.strip()
+    assert ghost.startswith(word) and len(word) < len(ghost), (word, ghost)
+
+
+def test_problems_are_shown(vscode: VSCode) -> None:
+    vscode.open("averages.py")
+    vscode.page.wait(f"{EDITOR} .squiggly-error, {EDITOR} .squiggly-warning")
+    vscode.run("Problems: Focus on Problems View")
+    problem = ".markers-panel .monaco-list-row [class*=marker-message]"
+    vscode.page.wait(problem)
+    vscode.page.until("ruff names the name", lambda: "valves" in vscode.page(problem, "textContent"))
+    vscode.picture("problems")
+    vscode.run("View: Toggle Panel Visibility")
+
+
+def test_the_prompt_is_shown(vscode: VSCode) -> None:
+    vscode.ready()
+    vscode.open("rounds.py")
+    vscode.page.type("return ")
+    vscode.ghost()
+    vscode.run("Famulus: Show the Prompt")
+    vscode.page.wait(".tab.active[data-resource-name$='.md']")
+    vscode.page.keys("Control+End")
+    vscode.page.until("the prompt has the code", lambda: "def area_of_circle(radius):" in vscode.text())
+    vscode.picture("prompt")
+    vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
+
+
+def test_a_proposed_edit_is_shown_and_applied_on_request(vscode: VSCode) -> None:
+    vscode.ready()
+    vscode.open("sums.py")
+    vscode.page.keys("Control+a")
+    vscode.run("Famulus: Rewrite Selection...")
+    vscode.page.wait(".quick-input-title >> text=Rewrite Selection")
+    vscode.page.type("rename values to numbers")
+    vscode.page.keys("Enter")
+    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=numbers")
+    vscode.picture("rewrite")
+    assert (vscode.project / "sums.py").read_text() == PROJECT["sums.py"]
+    vscode.page(".notification-toast .monaco-text-button >> text=Apply", "click")
+    vscode.page.wait(".tab.active[data-resource-name='sums.py'][aria-label*='sums.py']")
+    vscode.page.until("the edit is there", lambda: "def total(numbers):" in vscode.text())
+    assert vscode.saved("sums.py") == PROJECT["sums.py"].replace("values", "numbers")
+
+
+def test_completion_is_turned_off_for_a_language(vscode: VSCode) -> None:
+    vscode.ready()
+    vscode.open("areas.py")
+    title = "Famulus: Turn Completion On or Off for This Language"
+    vscode.run(title)
+    vscode.page.until(
+        "the status bar says so", lambda: vscode.status == "Famulus: Completion is turned off for python."
+    )
+    vscode.run(title)
+    vscode.ready()
+    vscode.page.type("return ")
+    assert vscode.ghost()
+
+
+def test_a_server_that_ends_is_started_again(vscode: VSCode) -> None:
+    vscode.ready()
+    [first] = vscode.servers()
+    first.kill()
+    first.wait(10)
+    vscode.page.until("another one runs", lambda: [p for p in vscode.servers() if p != first])
+    vscode.ready()
+    vscode.open("shapes.py")
+    vscode.page.type("return ")
+    assert "radius" in vscode.ghost()
+
+
+def test_a_command_that_does_not_exist_is_named(vscode: VSCode) -> None:
+    vscode.machine.parent.mkdir(exist_ok=True)
+    vscode.machine.write_text(json.dumps({"famulus.command": "/nowhere/famulus"}))
+    vscode.page.until("the status bar names it", lambda: "/nowhere/famulus" in vscode.status)
+    assert vscode.servers() == []
+    vscode.machine.write_text("{}")
+    vscode.ready()
+    assert len(vscode.servers()) == 1
