@@ -17,6 +17,8 @@ BOX_SECONDS = 0.4
 """After this long a suggestion of several lines ends at the next line end."""
 ASKED_BOX_SECONDS = 1.5
 """The same for one that a person asked for, and waits for."""
+HOPELESS = 0.2
+"""Of the threshold: below it a line is given up."""
 FEW = 3
 """Tokens before which nothing is given up."""
 UNLIKELY = "it is not likely enough"
@@ -47,8 +49,13 @@ class Measure:
         return end, confidence
 
     def hopeless(self, part: Scored) -> bool:
-        """Whether this line will not be likely enough: it only becomes less likely."""
-        return len(part.logprobs) >= FEW and self.curve.probability(part) < self.threshold
+        """Whether this line will not be likely enough even when a good part of it was typed."""
+        return len(part.logprobs) >= FEW and self.curve.probability(part) < self.threshold * HOPELESS
+
+    def doubtful(self, candidate: Candidate, start: int) -> bool:
+        """Whether the first line of ``text[start:]`` is not likely enough already: it only becomes less likely."""
+        first, last = next(_lines(candidate.text, start), (start, start))
+        return first < last and self.curve.probability(candidate.part(first, last)) < self.threshold
 
 
 @dataclass(frozen=True)

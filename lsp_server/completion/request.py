@@ -74,7 +74,8 @@ class Order:
     """How to ask. ``others``: candidates beside the greedy one.
 
     ``keep(candidate, typed)`` is asked whenever text has come, of which ``typed`` characters stand in the document by
-    now: None to go on, else the length at which the candidate is to end (0: give it up).
+    now: None to go on, else the length at which the candidate is to end (0: give it up). ``doubt(candidate, typed)``:
+    whether it is not worth waiting for, although it may become so when more of it was typed.
     """
 
     prompt: Infill
@@ -82,6 +83,7 @@ class Order:
     others: int = 0
     max_tokens: int = 64
     keep: Callable[[Candidate, int], int | None] = lambda candidate, typed: None
+    doubt: Callable[[Candidate, int], bool] = lambda candidate, typed: False
 
 
 class Writing:
@@ -101,6 +103,7 @@ class Writing:
         self._engine = engine
         self._calls: list[Call] = []
         self._task: asyncio.Task[None] | None = None
+        self._news: asyncio.Future[None] | None = None
 
     def start(self, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]) -> None:
         """Send the order. Returns at once."""
@@ -138,15 +141,22 @@ class Writing:
         first = 1000 * (self.first_text - self.started) if self.first_text else 0.0
         return first, 1000 * (self.ended - self.started) if self.ended else 0.0
 
-    async def wait(self, unless: asyncio.Event) -> bool:
-        """Until nothing more will come, or ``unless`` is set; whether it is over. The writing goes on by itself."""
+    @property
+    def doubtful(self) -> bool:
+        """Whether what comes is not worth waiting for; it is written on, as the next key may agree with it."""
+        return not self.over and self.order.doubt(self.candidates[0], len(self.typed))
+
+    async def wait(self, unless: asyncio.Event) -> None:
+        """Until nothing more will come, or it is not worth waiting for, or ``unless`` is set."""
         assert self._task is not None, "it was started"
         stop = asyncio.ensure_future(unless.wait())
         try:
-            await asyncio.wait({self._task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            while not (self.over or self.doubtful or unless.is_set()):
+                self._news = asyncio.get_running_loop().create_future()
+                signs: set[asyncio.Future[Any]] = {self._task, stop, self._news}
+                await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-        return self.over and not unless.is_set()
 
     def cancel(self) -> None:
         """Nobody wants it any more: the engine is told at once."""
@@ -212,3 +222,5 @@ class Writing:
             candidate.give_up()
         elif end is not None:
             candidate.cut(end)
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

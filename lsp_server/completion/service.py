@@ -16,7 +16,7 @@ from famulus.lsp_server.completion import confidence, popup
 from famulus.lsp_server.completion.candidates import Candidate, ranked
 from famulus.lsp_server.completion.explanation import Explanation, Explanations
 from famulus.lsp_server.completion.gate import Decision, decide
-from famulus.lsp_server.completion.judging import Measure, Verdict, judge, watcher
+from famulus.lsp_server.completion.judging import UNLIKELY, Measure, Verdict, judge, watcher
 from famulus.lsp_server.completion.offers import Offer, Offers
 from famulus.lsp_server.completion.partial import Partial
 from famulus.lsp_server.completion.request import Order, Place, Writing
@@ -165,13 +165,17 @@ class CompletionService:
                     break
                 story.source = "the engine"
                 writing = track.writing = self._begun(request, track, situation, decision, story)
-            if not await writing.wait(unless=request.superseded):
+            await writing.wait(unless=request.superseded)
+            if request.superseded.is_set():
                 break
             track.story = story
             story.timing, story.usage = writing.timing, writing.usage
             story.first_text, story.engine = writing.latency
             if writing.error is not None:
                 story.outcome = f"the engine did not answer: {writing.error}"
+                return None
+            if writing.doubtful:
+                story.outcome = f"nothing is shown: {UNLIKELY} so far"
                 return None
             if not writing.diverged:
                 return writing
@@ -206,7 +210,7 @@ class CompletionService:
                 partial.heard(candidate, typed)
             return watch(candidate, typed)
 
-        order = replace(order, max_tokens=min(MOST_TOKENS, LINE_TOKENS * lines), keep=keep)
+        order = replace(order, max_tokens=min(MOST_TOKENS, LINE_TOKENS * lines), keep=keep, doubt=measure.doubtful)
         place = Place(situation.snapshot.text, situation.offset)
         writing = Writing(self._session.link, place, order, f"c{next(self._numbers)}")
         writing.start(self._session.spawn)

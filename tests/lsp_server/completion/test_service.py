@@ -177,7 +177,7 @@ def test_nothing_is_asked_where_nothing_is_wanted_and_the_reason_is_told(at_desk
     at_desk(scene)
 
 
-def test_an_unlikely_suggestion_is_hidden_given_up_early_and_explained(at_desk: Scenes) -> None:
+def test_a_hopeless_suggestion_is_given_up_at_once_and_explained(at_desk: Scenes) -> None:
     async def scene(desk: Any) -> None:
         desk.open(HEAD + "return ")
         id = await desk.complete()
@@ -187,6 +187,23 @@ def test_an_unlikely_suggestion_is_hidden_given_up_early_and_explained(at_desk: 
         assert asked.cancelled
         told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
         assert "not likely enough" in told["text"]
+
+    at_desk(scene)
+
+
+def test_an_unlikely_suggestion_is_not_waited_for_and_shown_once_the_user_agrees(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("width", " *", logprob=-0.9)
+        asked.say(" height", logprob=-0.01)
+        assert await desk.shown(id) == []
+        assert not asked.cancelled
+        asked.end()
+        desk.type("width *")
+        assert await desk.shown(await desk.complete()) == [" height"]
+        assert len(desk.engine.asked) == 1
 
     at_desk(scene)
 
