@@ -13,6 +13,7 @@ from famulus.lsp_server.commands.asking import ask
 from famulus.lsp_server.commands.explain import sentences_about
 from famulus.lsp_server.documents import Snapshot, Text
 from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.syntax.python import module_of
 
 CANDIDATES = 5
 TOKENS = 48
@@ -46,8 +47,8 @@ def place_for(text: Text, offset: int) -> Place:
     there is none, it has one already, or the text does not parse."""
     line = text.place(offset)[0] + 1
     try:
-        tree = ast.parse(text.value)
-    except (SyntaxError, ValueError, RecursionError) as error:
+        tree = module_of(text.value)
+    except SyntaxError as error:
         raise InvalidRequest(
             "The file does not parse, so its definitions are not known.", fix="Mend it first."
         ) from error
@@ -118,8 +119,8 @@ def grounds(sentence: str, code: str) -> int:
 def same_but_docstring(before: str, after: str, name: str) -> bool:
     """Whether ``after`` is ``before`` with one docstring more, at a definition called ``name``."""
     try:
-        old, new = ast.parse(before), ast.parse(after)
-    except (SyntaxError, ValueError, RecursionError):
+        old, new = module_of(before), module_of(after)
+    except SyntaxError:
         return False
     extra = [
         node

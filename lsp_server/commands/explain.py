@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from famulus.lsp_server.commands.asking import ask, talk
+from famulus.lsp_server.commands.asking import ask, indented, talk
 from famulus.lsp_server.documents import Snapshot
 from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.syntax.python import module_of
 
 MOST = 6000
 """Code points of a selection that are sent."""
@@ -62,8 +63,8 @@ async def explain(
 def facts(code: str) -> list[str]:
     """What the syntax tree of a piece of Python says: definitions, calls, what is raised and returned."""
     try:
-        tree = ast.parse(_dedented(code))
-    except (SyntaxError, ValueError, RecursionError):
+        tree = module_of(indented(code, ""))
+    except SyntaxError:
         return []
     found: list[str] = []
     for node in tree.body:
@@ -105,12 +106,6 @@ def sentences_about(answer: str, source: str) -> Checked:
         elif sentence.endswith(".") and len(kept) < SENTENCES:
             kept[sentence] = None
     return Checked(list(kept), left_out)
-
-
-def _dedented(code: str) -> str:
-    lines = code.split("\n")
-    own = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return "\n".join(line[own:] for line in lines)
 
 
 def _raised(node: ast.Raise) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from famulus.lsp_server.commands.asking import ask, code_in, indented, talk
 from famulus.lsp_server.documents import Change, Snapshot
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.syntax import parse
+from famulus.lsp_server.syntax.python import parses
 
 MOST = 4000
 """Code points of a selection that may be rewritten at once."""
@@ -90,8 +90,8 @@ def holds(seen: Snapshot, change: Change) -> bool:
     after = seen.text.edited(change)
     if not change.inserted.strip():
         return False
-    if seen.language == "python" and _parses(seen.text.value):
-        return _parses(after.value)
+    if seen.language == "python" and parses(seen.text.value):
+        return parses(after.value)
     before_tree, after_tree = parse(seen.language, seen.text), parse(seen.language, after)
     if before_tree is None or after_tree is None:
         return True  # no grammar: the preview is all the check there is
@@ -114,11 +114,3 @@ def kin(old: str, new: str, instruction: str) -> bool:
         or re.search(r"recurs", instruction, re.IGNORECASE)
         for name in set(_DEFINED.findall(new))
     )
-
-
-def _parses(code: str) -> bool:
-    try:
-        ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    return True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.syntax.places import leaves, open_quotes
+from famulus.lsp_server.syntax.python import module_of
 from famulus.lsp_server.syntax.tree import Problem, Tree
 
 if TYPE_CHECKING:
@@ -67,9 +66,7 @@ def _python(tree: Tree) -> Problem | None:
     """The error that Python itself reports; None if it reports none."""
     text = tree.text
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text.value)
+        module_of(text.value)
     except SyntaxError as error:
         line = min(max(error.lineno or 1, 1), text.lines) - 1
         start = text.offset(line, max(0, (error.offset or 1) - 1))
@@ -78,8 +75,6 @@ def _python(tree: Tree) -> Problem | None:
             end = min(text.offset(error.end_lineno - 1, error.end_offset - 1), text.line_end(line))
         message = _DETECTED.sub("", error.msg or "invalid syntax")
         return _visible(tree, start, end, message)
-    except (ValueError, RecursionError, MemoryError):
-        return _visible(tree, 0, 0, "Python cannot parse this text")
     return None
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from collections.abc import Iterator
 
 from famulus.lsp_server.completion.situation import Situation, margin, opens_block
+from famulus.lsp_server.syntax.python import parses
 
 ENOUGH = 50
 """Lines; a larger part is looked at only where there is no smaller one."""
@@ -18,17 +17,6 @@ _DECORATOR = re.compile(r"[ \t]*@")
 _MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)
 _TRIPLE = re.compile(r"\"\"\"|'''")
 _STEP = 2_000
-
-
-def parses(code: str) -> bool:
-    """Whether ``code`` is a module."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
 
 
 class Part:
