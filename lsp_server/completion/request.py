@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CLOSERS = frozenset(")]}>\"'`")
 """What editors put behind the cursor by themselves when its counterpart is typed."""
 MOST_CLOSERS = 3
+NEAR = 1 << 16
+"""Code points on each side of the cursor that must be the same; beyond, the length has to do."""
 TEMPERATURE = 0.6
 """Of all candidates but the first, which is greedy."""
 DEADLINE_MS = 30_000
@@ -55,7 +57,10 @@ class Place:
             return None
         if not CLOSERS.issuperset(after[later.offset : later.offset + added]):
             return None
-        if not after.startswith(before[: self.offset]) or not after.endswith(before[self.offset :]):
+        start, behind = max(0, self.offset - NEAR), later.offset + added
+        if after[start : self.offset] != before[start : self.offset]:
+            return None
+        if after[behind : behind + NEAR] != before[self.offset : self.offset + NEAR]:
             return None
         return after[self.offset : later.offset].replace("\r\n", "\n")
 

@@ -118,7 +118,7 @@ class CompletionService:
             story.confidence = known[0].suggestion.confidence
             story.like(track.story)
             return [self._known(request, situation, match) for match in known][: request.limit]
-        if self._session.link.state == "away":
+        if self._session.link.state in ("away", "failed"):
             story.outcome = self._session.link.reason
             return []
         writing = await self._written(request, track, situation, decision, story)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from famulus.lsp_server.completion.request import Place
 from famulus.lsp_server.completion.speculation import PAUSE_SECONDS, on_the_way
 from famulus.lsp_server.documents import Text
@@ -87,3 +89,20 @@ def test_a_document_is_on_the_way_while_it_holds_a_beginning_of_what_is_expected
                           ("a = fx\nb = 2", False), ("a = fooo\nb = 2", False), ("a =\nb = 2", False),
                           ("a = fo\nb = 3", False)):  # fmt: skip
         assert on_the_way(origin, "foo", Text(now)) is expected, now
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "typed"),
+    [
+        ("a = foo\r\nb = 2", 7, "oo"),
+        ("a = f(x)\r\nb = 2", 7, "(x"),
+        ("a = f\r\n\r\nb = 2", 7, "\n"),
+        ("a = f\r\nb = 2", 5, ""),
+        ("a = \r\nb = 2", 4, None),
+        ("a = foo\r\nb = 3", 7, None),
+        ("z = foo\r\nb = 2", 7, None),
+        ("a = f(xy\r\nb = 2", 7, None),
+    ],
+)
+def test_what_was_typed_is_known_if_nothing_else_changed(now: str, at: int, typed: str | None) -> None:
+    assert Place(Text("a = f\r\nb = 2"), 5).typed(Place(Text(now), at)) == typed
