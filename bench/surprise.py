@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
+import itertools
 import json
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +83,16 @@ class Sample:
         return changed, next(f for f in changed.functions if f.start == self.function.start)
 
 
-class CachedAsker:
-    """Remembers the model's answers in a file, one JSON line each."""
+class OutOfTime(Exception):
+    """The time for asking the model is over."""
 
-    def __init__(self, asker: Asker, model: str, path: Path | None) -> None:
+
+class CachedAsker:
+    """Remembers the model's answers in a file, one JSON line each. Asks for ``minutes`` at most."""
+
+    def __init__(self, asker: Asker, model: str, path: Path | None, minutes: float) -> None:
         self._asker, self._model, self._path = asker, model, path
+        self._end = time.monotonic() + 60 * minutes
         self._known: dict[str, list[Weighed]] = {}
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -95,6 +103,7 @@ class CachedAsker:
         """As the model's."""
         key = self._key("score", prompt, continuation)
         if key not in self._known:
+            self._in_time()
             self._keep(key, await self._asker.score(prompt, continuation))
         return self._known[key]
 
@@ -102,8 +111,13 @@ class CachedAsker:
         """As the model's."""
         key = self._key("next", prompt)
         if key not in self._known:
+            self._in_time()
             self._keep(key, await self._asker.next(prompt))
         return self._known[key]
+
+    def _in_time(self) -> None:
+        if time.monotonic() > self._end:
+            raise OutOfTime
 
     def _key(self, *parts: str) -> str:
         return hashlib.sha256("\0".join([self._model, *parts]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -162,20 +176,19 @@ def _lines(source: Source, function: Function) -> int:
     return source.text.place(function.end)[0] - source.text.place(function.start)[0] + 1
 
 
-async def cases(asker: Asker, found: Sequence[Sample]) -> list[Case]:
-    """Every sample as it is, and mutated."""
+async def cases(asker: Asker, sample: Sample) -> list[Case]:
+    """A sample as it is, and mutated. Raises :class:`OutOfTime`."""
     done: list[Case] = []
-    for sample in found:
-        name = f"{sample.package}/{sample.path.name}:{sample.function.name}"
-        before = context(sample.source, sample.function, sample.path.name)
-        original = sample.source.text.value
-        for mutation in (None, sample.mutation):
-            source, function = sample.mutated() if mutation else (sample.source, sample.function)
-            evidence = await examine(asker, source, function, before)
-            worth = [e for e in evidence if e.gain(FOLLOWING) >= LEAST]
-            other = await contrast(asker, source, function, sample.path.name, worth) if worth else {}
-            gains = {alternative: e.gain(FOLLOWING) for alternative, e in other.items()}
-            done.append(Case(name, sample.lines, mutation, source.text.value, original, evidence, gains))
+    name = f"{sample.package}/{sample.path.name}:{sample.function.name}"
+    before = context(sample.source, sample.function, sample.path.name)
+    original = sample.source.text.value
+    for mutation in (None, sample.mutation):
+        source, function = sample.mutated() if mutation else (sample.source, sample.function)
+        evidence = await examine(asker, source, function, before)
+        worth = [e for e in evidence if e.gain(FOLLOWING) >= LEAST]
+        other = await contrast(asker, source, function, sample.path.name, worth) if worth else {}
+        gains = {alternative: e.gain(FOLLOWING) for alternative, e in other.items()}
+        done.append(Case(name, sample.lines, mutation, source.text.value, original, evidence, gains))
     return done
 
 
@@ -185,13 +198,17 @@ async def measure(home: Path | None, options: Any) -> str:
         client.tokenize("x")
         model = client.status()["model"]["id"]
     link = EngineLink(home)
-    asker = CachedAsker(LinkAsker(link), model, options.cache)
+    asker = CachedAsker(LinkAsker(link), model, options.cache, options.minutes)
+    sides: tuple[list[Case], list[Case]] = ([], [])
+    chosen = [samples(packages, options.lines, options.seed) for packages in (TUNED_ON, HELD_OUT)]
     try:
-        tuned = await cases(asker, samples(TUNED_ON, options.lines, options.seed))
-        held_out = await cases(asker, samples(HELD_OUT, options.lines, options.seed))
+        for pair in itertools.zip_longest(*chosen):
+            for sample, side in zip(pair, sides, strict=True):
+                with contextlib.suppress(OutOfTime):
+                    side += await cases(asker, sample) if sample is not None else []
     finally:
         await link.close()
-    return report(model, tuned, held_out)
+    return report(model, *sides)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -200,6 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lines", type=int, default=2000, help="clean lines, about, on either side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="keep the model's answers in this file")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="then functions that were not asked about are left out"
+    )
     options = parser.parse_args(arguments)
     print(heading(f"famulus bench surprise --lines {options.lines} --seed {options.seed}"))
     print(asyncio.run(measure(None, options)))

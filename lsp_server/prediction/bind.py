@@ -20,3 +20,4 @@ def bind(server: FamulusServer) -> None:
     session.on_close.append(service.closed)
     session.settings.on_change.append(service.again)
     session.code_actions.append(service.actions)
+    session.at_end.append(session.link.listen(service.engine_changed))

@@ -54,6 +54,7 @@ class PredictionService:
         self._asker = LinkAsker(session.link)
         self._watched: dict[str, _Watched] = {}
         self._said: set[str] = set()
+        self._ready = session.link.state == "ready"
 
     def opened(self, document: Document) -> None:
         """Look at a document that was opened."""
@@ -81,8 +82,17 @@ class PredictionService:
         if watched.published is not None and watched.published.diagnostics:
             self._send(document.uri, None, [])
 
+    def engine_changed(self) -> None:
+        """The model could not be asked while the engine was away: ask now about what was changed meanwhile."""
+        ready = self._session.link.state == "ready"
+        if ready and not self._ready:
+            for watched in list(self._watched.values()):
+                if watched.edited is not None:
+                    self._later(watched.document)
+        self._ready = ready
+
     def again(self) -> None:
-        """Look at all documents once more: settings changed, or the engine came back."""
+        """Look at all documents once more: settings changed."""
         for watched in list(self._watched.values()):
             self._later(watched.document, settled=True)
 

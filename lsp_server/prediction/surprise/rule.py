@@ -115,7 +115,7 @@ def _all(memory: Memory, source: Source) -> list[Finding]:
 
 async def _judge(asker: Asker, rule: Rule, source: Source, function: Function, seen: Snapshot) -> tuple[_Remark, ...]:
     name = seen.path.name if seen.path is not None else "untitled.py"
-    evidence = await examine(asker, source, function, context(source, function, name))
+    evidence = await examine(asker, source, function, context(source, function, name), kinds=rule.kinds)
     worth = [e for e in evidence if first_weight(e) >= rule.threshold]
     if not worth:
         return ()

@@ -8,14 +8,14 @@ nothing of what follows a token, so the lines after it are asked themselves. All
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
 from famulus.engine.protocol import Delta, Text
 from famulus.lsp_server.link import EngineLink
-from famulus.lsp_server.prediction.surprise.candidates import Alternative, alternatives
+from famulus.lsp_server.prediction.surprise.candidates import KINDS, Alternative, Kind, alternatives
 from famulus.lsp_server.prediction.surprise.plausible import Plausible
 from famulus.lsp_server.prediction.surprise.source import Function, Source
 
@@ -130,9 +130,17 @@ async def contrast(
 
 
 async def examine(
-    asker: Asker, source: Source, function: Function, before: str, found: Sequence[Alternative] | None = None
+    asker: Asker,
+    source: Source,
+    function: Function,
+    before: str,
+    found: Sequence[Alternative] | None = None,
+    kinds: Collection[Kind] = KINDS,
 ) -> list[Evidence]:
-    """The evidence for each alternative worth asking about; ``before`` as of :func:`context`."""
+    """The evidence for each alternative worth asking about; ``before`` as of :func:`context`.
+
+    The worst places are those of all kinds; at those of other ``kinds`` nothing is asked.
+    """
     if found is None:
         plausible = Plausible(source, function)
         found = [a for a in alternatives(source, function) if plausible(a)]
@@ -146,7 +154,11 @@ async def examine(
     weighed = [(_surprisal(tokens, start, end), group) for (start, end), group in places]
     worst = sorted((w for w in weighed if w[0] >= LOWEST), key=lambda w: -w[0])[:PLACES]
     answers = await asyncio.gather(
-        *(_place(asker, source, function, before, tokens, surprisal, usual, group) for surprisal, group in worst)
+        *(
+            _place(asker, source, function, before, tokens, surprisal, usual, group)
+            for surprisal, group in worst
+            if group[0].kind in kinds
+        )
     )
     return [evidence for answer in answers for evidence in answer]
 
