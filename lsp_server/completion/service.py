@@ -165,7 +165,8 @@ class CompletionService:
                     break
                 story.source = "the engine"
                 writing = track.writing = self._begun(request, track, situation, decision, story)
-            await writing.wait(unless=request.superseded)
+            with self._session.status.busy():
+                await writing.wait(unless=request.superseded)
             if request.superseded.is_set():
                 break
             track.story = story
