@@ -1,7 +1,7 @@
-"""The extension in a real VS Code (code-server) in a real browser (Chromium), with the embedded model.
+"""VS Code (code-server) in Chromium with the extension, for the tests beside this file.
 
 What is needed beside node 20, npm and Chromium is installed from npm into ``.e2e`` when it is first used. The pictures
-of docs/img are made anew by ``pytest tests/e2e/test_vscode.py --screenshots``.
+of docs/img are made anew by ``pytest tests/e2e/vscode --screenshots``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,11 +25,9 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXTENSION = ROOT / "editors/vscode"
-RECIPE = Path(__file__).parent / "vscode"
+RECIPE = Path(__file__).parent
 PARTS = ROOT / ".e2e"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 SECONDS = 30
@@ -59,7 +57,9 @@ SETTINGS: dict[str, Any] = {
 AREA = "import math\n\n\ndef area_of_circle(radius):\n    "
 PROJECT = {
     "geometry.py": AREA,
-    "circles.py": AREA,
+    "words.py": AREA,
+    "lines.py": AREA,
+    "wholes.py": AREA,
     "shapes.py": AREA,
     "areas.py": AREA,
     "rounds.py": AREA,
@@ -130,10 +130,8 @@ def package_extension() -> Path:
     folder = PARTS / "extension"
     made_there = shutil.ignore_patterns("node_modules", "dist", "*.vsix")
     lock = EXTENSION / "package-lock.json"
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=EXTENSION, capture_output=True, text=True, check=True
-    )
-    sources = [EXTENSION / name for name in sorted(filter(None, listed.stdout.split("\0")))]
+    parts = [path for path in sorted(EXTENSION.iterdir()) if not made_there("", [path.name])]
+    sources = [file for part in parts for file in [part, *sorted(part.rglob("*"))] if file.is_file()]
     with once(folder, *sources) as wanted:
         if wanted:
             folder.mkdir(parents=True, exist_ok=True)
@@ -175,6 +173,14 @@ class Page:
     def wait(self, selector: str, state: str = "visible") -> None:
         self(selector, "waitFor", {"state": state})
 
+    def joined(self, selector: str, between: str) -> str:
+        """The texts of all elements, from the top to the bottom and from the left to the right."""
+        place = "e => e.getBoundingClientRect()"
+        order = f"(a, b) => (({place})(a).top - ({place})(b).top) || (({place})(a).left - ({place})(b).left)"
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        text = f"{found}.sort({order}).map(e => e.textContent).join({json.dumps(between)})"
+        return str(self("page", "evaluate", text)).replace("\u00a0", " ")
+
     def until(self, what: str, holds: Callable[[], object]) -> None:
         deadline = time.monotonic() + SECONDS
         while not holds():
@@ -191,7 +197,6 @@ class VSCode:
     project: Path
     machine: Path
     pictures: Path | None
-    opened: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -200,12 +205,13 @@ class VSCode:
     def ready(self) -> None:
         self.page.until("the status bar says ready", lambda: self.status == READY)
 
-    def open(self, name: str) -> None:
-        """Opens a file of the project, the cursor at its end."""
+    def open(self, name: str) -> str:
+        """Opens a file of the project, the cursor at its end. Returns its text."""
         self.page(f".explorer-folders-view [aria-label^='{name}']", "dblclick")
         self.page.wait(f".tab.active[data-resource-name='{name}']")
         self.page(f"{EDITOR} .view-lines", "click")
         self.page.keys("Control+End")
+        return (self.project / name).read_text(encoding="utf-8")
 
     def run(self, title: str) -> None:
         """Runs a command from the palette."""
@@ -223,19 +229,11 @@ class VSCode:
             self.run("Famulus: Why Is Nothing Shown?")
             self.page.wait(".tab.active[data-resource-name$='.md']")
             raise AssertionError(f"No grey text. {self.text()}") from error
-        return self.joined(f"{GHOST}.ghost-text-decoration", "")
+        return self.page.joined(f"{GHOST}.ghost-text-decoration", "")
 
     def text(self) -> str:
         """The lines in sight of the document in the active editor."""
-        return self.joined(f"{EDITOR} .view-line", "\n")
-
-    def joined(self, selector: str, between: str) -> str:
-        """The texts of all elements, from the top to the bottom and from the left to the right."""
-        place = "e => e.getBoundingClientRect()"
-        order = f"(a, b) => (({place})(a).top - ({place})(b).top) || (({place})(a).left - ({place})(b).left)"
-        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
-        text = f"{found}.sort({order}).map(e => e.textContent).join({json.dumps(between)})"
-        return str(self.page("page", "evaluate", text)).replace("\u00a0", " ")
+        return self.page.joined(f"{EDITOR} .view-line", "\n")
 
     def saved(self, name: str) -> str:
         """Saves the file and reads it."""
@@ -265,6 +263,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def git(*arguments: str, folder: Path) -> None:
+    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@localhost", "-c", "commit.gpgsign=false"]
+    subprocess.run([need("git"), *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
 def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
@@ -286,6 +289,9 @@ def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytes
     project.mkdir()
     for name, text in PROJECT.items():
         (project / name).write_text(text)
+    git("init", "--quiet", folder=project)
+    git("add", ".", folder=project)
+    git("commit", "--quiet", "--message", "Begin", folder=project)
     (data / "User").mkdir(parents=True)
     (data / "User/settings.json").write_text(json.dumps(SETTINGS))
     # VS Code takes the PATH from a login shell, in whose profile users put it, too.
@@ -328,116 +334,7 @@ def end(process: subprocess.Popen[Any]) -> None:
         process.stdin.close()
     else:
         process.terminate()
-    for left in psutil.wait_procs(family, timeout=10)[1]:
+    for left in psutil.wait_procs(family, timeout=3)[1]:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
     process.wait(10)
-
-
-# -- what a user sees
-
-
-def test_the_status_bar_says_ready(vscode: VSCode) -> None:
-    vscode.ready()
-    assert len(vscode.servers()) == 1
-
-
-def test_grey_text_appears_and_tab_takes_it(vscode: VSCode) -> None:
-    vscode.ready()
-    vscode.open("geometry.py")
-    vscode.page.type("return ")
-    ghost = vscode.ghost()
-    assert "radius" in ghost
-    vscode.picture("completion")
-    vscode.page.keys("Tab")
-    text = vscode.saved("geometry.py")
-    assert text.startswith(f"{AREA}return {ghost}".rstrip()), (text, ghost)
-
-
-def test_a_key_takes_a_word(vscode: VSCode) -> None:
-    vscode.ready()
-    vscode.open("circles.py")
-    vscode.page.type("return ")
-    ghost = vscode.ghost()
-    vscode.page.keys("Alt+ArrowRight")
-    vscode.page.keys("Escape")
-    word = vscode.saved("circles.py").removeprefix(f"{AREA}return ")
-    assert word.strip()
-    assert ghost.startswith(word) and len(word) < len(ghost), (word, ghost)
-
-
-def test_problems_are_shown(vscode: VSCode) -> None:
-    vscode.open("averages.py")
-    vscode.page.wait(f"{EDITOR} .squiggly-error, {EDITOR} .squiggly-warning")
-    vscode.run("Problems: Focus on Problems View")
-    problem = ".markers-panel .monaco-list-row [class*=marker-message]"
-    vscode.page.wait(problem)
-    vscode.page.until("ruff names the name", lambda: "valves" in vscode.page(problem, "textContent"))
-    vscode.picture("problems")
-    vscode.run("View: Toggle Panel Visibility")
-
-
-def test_the_prompt_is_shown(vscode: VSCode) -> None:
-    vscode.ready()
-    vscode.open("rounds.py")
-    vscode.page.type("return ")
-    vscode.ghost()
-    vscode.run("Famulus: Show the Prompt")
-    vscode.page.wait(".tab.active[data-resource-name$='.md']")
-    vscode.page.keys("Control+End")
-    vscode.page.until("the prompt has the code", lambda: "def area_of_circle(radius):" in vscode.text())
-    vscode.picture("prompt")
-    vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
-
-
-def test_a_proposed_edit_is_shown_and_applied_on_request(vscode: VSCode) -> None:
-    vscode.ready()
-    vscode.open("sums.py")
-    vscode.page.keys("Control+a")
-    vscode.run("Famulus: Rewrite Selection...")
-    vscode.page.wait(".quick-input-title >> text=Rewrite Selection")
-    vscode.page.type("rename values to numbers")
-    vscode.page.keys("Enter")
-    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=numbers")
-    vscode.picture("rewrite")
-    assert (vscode.project / "sums.py").read_text() == PROJECT["sums.py"]
-    vscode.page(".notification-toast .monaco-text-button >> text=Apply", "click")
-    vscode.page.wait(".tab.active[data-resource-name='sums.py'][aria-label*='sums.py']")
-    vscode.page.until("the edit is there", lambda: "def total(numbers):" in vscode.text())
-    assert vscode.saved("sums.py") == PROJECT["sums.py"].replace("values", "numbers")
-
-
-def test_completion_is_turned_off_for_a_language(vscode: VSCode) -> None:
-    vscode.ready()
-    vscode.open("areas.py")
-    title = "Famulus: Turn Completion On or Off for This Language"
-    vscode.run(title)
-    vscode.page.until(
-        "the status bar says so", lambda: vscode.status == "Famulus: Completion is turned off for python."
-    )
-    vscode.run(title)
-    vscode.ready()
-    vscode.page.type("return ")
-    assert vscode.ghost()
-
-
-def test_a_server_that_ends_is_started_again(vscode: VSCode) -> None:
-    vscode.ready()
-    [first] = vscode.servers()
-    first.kill()
-    first.wait(10)
-    vscode.page.until("another one runs", lambda: [p for p in vscode.servers() if p != first])
-    vscode.ready()
-    vscode.open("shapes.py")
-    vscode.page.type("return ")
-    assert "radius" in vscode.ghost()
-
-
-def test_a_command_that_does_not_exist_is_named(vscode: VSCode) -> None:
-    vscode.machine.parent.mkdir(exist_ok=True)
-    vscode.machine.write_text(json.dumps({"famulus.command": "/nowhere/famulus"}))
-    vscode.page.until("the status bar names it", lambda: "/nowhere/famulus" in vscode.status)
-    assert vscode.servers() == []
-    vscode.machine.write_text("{}")
-    vscode.ready()
-    assert len(vscode.servers()) == 1

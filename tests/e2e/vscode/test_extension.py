@@ -1,0 +1,154 @@
+"""The extension in a real VS Code in a real browser, with the embedded model: what a user sees and gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from famulus.lsp_server import settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+
+EXTENSION = Path(__file__).parents[3] / "editors/vscode"
+EDITOR = ".editor-group-container.active .monaco-editor"
+
+
+def test_the_settings_are_those_of_the_server() -> None:
+    groups = json.loads((EXTENSION / "package.json").read_text())["contributes"]["configuration"]
+    offered = {name: entry for group in groups for name, entry in group["properties"].items()}
+    command = offered.pop("famulus.command")
+    assert command["scope"] == "machine", "a workspace must not choose the program"
+    assert {name: json.dumps(entry["default"]) for name, entry in offered.items()} == {
+        name: default for name, _, default in settings.table()
+    }
+    assert all(entry.get("description") or entry.get("markdownDescription") for entry in offered.values())
+
+
+def test_the_status_bar_says_ready(vscode: Any) -> None:
+    vscode.ready()
+    assert len(vscode.servers()) == 1
+
+
+def test_grey_text_appears_and_tab_takes_it(vscode: Any) -> None:
+    vscode.ready()
+    before = vscode.open("geometry.py")
+    vscode.page.type("return ")
+    ghost = vscode.ghost()
+    assert "radius" in ghost
+    vscode.picture("completion")
+    vscode.page.keys("Tab")
+    line, _, below = vscode.saved("geometry.py").removeprefix(before).partition("\n")
+    assert line.rstrip() == f"return {ghost}".rstrip()
+    assert "return" not in below, "more than the grey text was inserted"
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "part"),
+    [("Alt+ArrowRight", "words.py", "word"), ("Alt+End", "lines.py", "line"), ("Alt+Enter", "wholes.py", "all")],
+)
+def test_a_key_takes_a_part(key: str, name: str, part: str, vscode: Any) -> None:
+    vscode.ready()
+    before = vscode.open(name)
+    vscode.page.type("return ")
+    ghost = vscode.ghost()
+    vscode.page.keys(key)
+    vscode.page.keys("Escape")
+    taken = vscode.saved(name).removeprefix(f"{before}return ")
+    assert taken.strip()
+    if part == "all":
+        assert taken.startswith(ghost.rstrip()), (taken, ghost)
+    elif part == "line":
+        assert taken.rstrip() == ghost.rstrip()
+    else:
+        assert ghost.startswith(taken) and len(taken) < len(ghost), (taken, ghost)
+
+
+def test_problems_are_shown(vscode: Any) -> None:
+    vscode.open("averages.py")
+    vscode.page.wait(f"{EDITOR} .squiggly-error, {EDITOR} .squiggly-warning")
+    vscode.run("Problems: Focus on Problems View")
+    problem = ".markers-panel .monaco-list-row [class*=marker-message]"
+    vscode.page.wait(problem)
+    vscode.page.until("ruff names the name", lambda: "valves" in vscode.page(problem, "textContent"))
+    vscode.picture("problems")
+    vscode.run("View: Toggle Panel Visibility")
+
+
+def test_the_prompt_is_shown(vscode: Any) -> None:
+    vscode.ready()
+    vscode.open("rounds.py")
+    vscode.page.type("return ")
+    vscode.ghost()
+    vscode.run("Famulus: Show the Prompt")
+    vscode.page.wait(".tab.active[data-resource-name$='.md']")
+    vscode.page.keys("Control+End")
+    vscode.page.until("the prompt has the code", lambda: "def area_of_circle(radius):" in vscode.text())
+    vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
+
+
+def test_a_proposed_edit_is_shown_and_applied_on_request(vscode: Any) -> None:
+    vscode.ready()
+    before = vscode.open("sums.py")
+    vscode.page.keys("Control+a")
+    vscode.run("Famulus: Rewrite Selection...")
+    vscode.page.wait(".quick-input-title >> text=Rewrite Selection")
+    vscode.page.type("rename values to numbers")
+    vscode.page.keys("Enter")
+    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=numbers")
+    button = ".notification-toast .monaco-text-button >> text=Apply"
+    vscode.page(button, "hover")
+    vscode.picture("rewrite")
+    assert (vscode.project / "sums.py").read_text() == before
+    vscode.page(button, "click")
+    vscode.page.wait(".tab.active[data-resource-name='sums.py'][aria-label*='sums.py']")
+    vscode.page.until("the edit is there", lambda: "def total(numbers):" in vscode.text())
+    assert vscode.saved("sums.py") == before.replace("values", "numbers")
+
+
+def test_a_commit_message_is_put_into_its_box(vscode: Any) -> None:
+    vscode.ready()
+    (vscode.project / "medians.py").write_text("def median(values):\n    return sorted(values)[len(values) // 2]\n")
+    subprocess.run(["git", "add", "medians.py"], cwd=vscode.project, check=True)
+    vscode.run("Famulus: Write the Commit Message")
+    box = ".scm-view .scm-editor .view-line"
+    vscode.page.until("a message about the file", lambda: "median" in vscode.page.joined(box, " "))
+    vscode.page.keys("Control+Shift+e")
+
+
+def test_completion_is_turned_off_for_a_language(vscode: Any) -> None:
+    vscode.ready()
+    vscode.open("areas.py")
+    title = "Famulus: Turn Completion On or Off for This Language"
+    vscode.run(title)
+    off = "Famulus: Completion is turned off for python."
+    vscode.page.until("the status bar says so", lambda: vscode.status == off)
+    vscode.run(title)
+    vscode.ready()
+    vscode.page.type("return ")
+    assert vscode.ghost()
+
+
+def test_a_server_that_ends_is_started_again(vscode: Any) -> None:
+    vscode.ready()
+    [first] = vscode.servers()
+    first.kill()
+    first.wait(10)
+    vscode.page.until("another one runs", lambda: [p for p in vscode.servers() if p != first])
+    vscode.ready()
+    vscode.open("shapes.py")
+    vscode.page.type("return ")
+    assert "radius" in vscode.ghost()
+
+
+def test_a_command_that_does_not_exist_is_named(vscode: Any) -> None:
+    vscode.machine.parent.mkdir(exist_ok=True)
+    vscode.machine.write_text(json.dumps({"famulus.command": "/nowhere/famulus"}))
+    vscode.page.until("the status bar names it", lambda: "/nowhere/famulus" in vscode.status)
+    assert vscode.servers() == []
+    vscode.machine.write_text("{}")
+    vscode.ready()
+    assert len(vscode.servers()) == 1
