@@ -109,10 +109,10 @@ def show_keystroke(walk: Walk) -> None:
 
 
 def show_ghost_text(walk: Walk) -> None:
-    """The same cursor through the real language server, as an editor has it: ghost text, and one key typed into it."""
+    """The same line through the real language server, as an editor has it: ghost text, and one key typed into it."""
     import asyncio
 
-    before, after, _ = _around_the_cursor()
+    before, after, _ = _around_the_cursor(typed=len("line"))
     shown, first, typed = asyncio.run(ghost_text(before, after))
     walk.console.print(before[before.rindex("\n\n") + 2 :], end="", style="dim")
     walk.console.print(shown, style="italic green")
