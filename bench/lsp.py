@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer", choices=["llama.cpp"], help="ask the peer the same in turns")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has llama-cpp-python")
-    parser.add_argument("--peer-keys", type=int, default=60, help="keys at which both are asked")
+    parser.add_argument("--peer-keys", type=int, default=48, help="keys at which both are asked")
     parser.add_argument("--threads", type=int, default=cores())
     options = parser.parse_args(arguments)
     named = f" --functions {options.functions} --pace {options.pace} --seed {options.seed}"

@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from pygls.workspace import PositionCodec
+
 from famulus.engine.errors import EngineRestarted
+from famulus.lsp_server.completion.track import Request, Track
+from famulus.lsp_server.documents import Document, Snapshot, Text
 
 Scenes = Callable[..., None]
 HEAD = "import os\n\n\ndef area(width, height):\n    "
@@ -279,3 +284,32 @@ def test_ghost_text_is_streamed_to_who_asked_for_it(at_desk: Scenes) -> None:
         assert await desk.shown(id) == ["width * height + 1"]
 
     at_desk(scene, options={"partialCompletions": True})
+
+
+@pytest.mark.parametrize(("gap", "waits"), [(0.03, True), (0.2, False)])
+def test_only_in_a_burst_of_keys_the_engine_is_not_asked_at_once(gap: float, waits: bool) -> None:
+    document = Document("file:///a.py", "", 1, "python", PositionCodec())
+    track = Track()
+    for key in range(8):
+        track.arrived(Request(document, Snapshot("file:///a.py", key, "python", Text()), 0, began=key * gap))
+    assert (track.delay > 0) is waits
+    assert track.delay < 0.15
+    track.arrived(Request(document, Snapshot("file:///a.py", 9, "python", Text()), 0, began=60.0))
+    assert track.delay == 0
+
+
+def test_who_sets_a_delay_waits_so_long_and_a_newer_key_ends_the_wait(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        first = await desk.complete()
+        assert desk.engine.asked == []
+        desk.type("w")
+        second = await desk.complete()
+        assert await desk.shown(first) == []
+        await asyncio.sleep(0.15)
+        (asked,) = desk.engine.asked
+        asked.say("idth")
+        asked.end()
+        assert await desk.shown(second) == ["idth"]
+
+    at_desk(scene, settings={"completion": {"delay": 100}, "statistics": {"enabled": False}})
