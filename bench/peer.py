@@ -52,7 +52,8 @@ def beside(chosen: list[Function], seed: int, python: str, threads: int, count: 
     computed = f"{sum(rounds.computed) / max(1, len(rounds.computed)):.1f} of them computed"
     below = (
         f"\n{len(rounds.ours)} keys, {threads} threads. The peer reads the same tokens ({computed} a key, the rest "
-        f"from its cache) and writes greedily to the end of the line, {LIMIT} tokens at the most."
+        f"from its cache) and writes greedily to the end of the line, {LIMIT} tokens at the most. Ours answers from "
+        "what it wrote for an earlier key where that still holds, and stops where a suggestion becomes unlikely."
     )
     columns = ["one after the other", "Famulus p50", "p95", f"llama.cpp ({version}) p50", "p95", "ratio"]
     return table(columns, rows) + "\n" + below
