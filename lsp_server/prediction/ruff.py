@@ -94,8 +94,10 @@ async def _run(text: str, snapshot: Snapshot, trusted: bool) -> list[dict[str, A
     except TimeoutError:
         raise RuffFailed(f"Ruff did not answer within {SECONDS:.0f} s.") from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     try:
         found = json.loads(out or b"[]")
     except ValueError as error:

@@ -6,7 +6,6 @@ judged once is not judged again, wherever it moves.
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import math
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from famulus.lsp_server.prediction.finding import Finding, Fix
 from famulus.lsp_server.prediction.surprise.decide import Hint, Rule, choose, first_weight, weight
 from famulus.lsp_server.prediction.surprise.scoring import FOLLOWING, Asker, context, contrast, examine
 from famulus.lsp_server.prediction.surprise.source import Function, Source
+from famulus.lsp_server.syntax.python import parses
 
 LINES = 80
 """A longer function is not looked at."""
@@ -75,7 +75,7 @@ def parsed(text: Text) -> Source | None:
     try:
         source = Source(text)
         _ = source.functions
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except SyntaxError:
         return None
     return source
 
@@ -122,16 +122,10 @@ async def _judge(asker: Asker, rule: Rule, source: Source, function: Function, s
     other = await contrast(asker, source, function, name, worth)
     gains = {alternative: found.gain(FOLLOWING) for alternative, found in other.items()}
     hints = choose(evidence, lambda e: weight(e, gains.get(e.alternative, -math.inf)), rule.threshold)
-    valid = await asyncio.to_thread(lambda: [hint for hint in hints if _parses(hint, source)])
+    valid = await asyncio.to_thread(
+        lambda: [hint for hint in hints if parses(hint.evidence.alternative.applied(source.text.value))]
+    )
     return tuple(_remark(hint, rule, function.start) for hint in valid)
-
-
-def _parses(hint: Hint, source: Source) -> bool:
-    try:
-        ast.parse(hint.evidence.alternative.applied(source.text.value))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _remark(hint: Hint, rule: Rule, start: int) -> _Remark:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 from famulus.lsp_server.documents import Text
+from famulus.lsp_server.syntax.python import module_of
 
 Node = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -25,14 +25,11 @@ class Function:
 
 
 class Source:
-    """A text and its syntax tree. Raises SyntaxError (and ValueError, RecursionError, MemoryError) as the parser
-    does."""
+    """A text and its syntax tree. Raises SyntaxError."""
 
     def __init__(self, text: Text) -> None:
         self.text = text
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the user's own invalid escapes and the like
-            self.module = ast.parse(_plain_ends(text.value))
+        self.module = module_of(_plain_ends(text.value))
         self._ascii = text.value.isascii()
 
     def offset(self, line: int, column: int) -> int:
