@@ -28,7 +28,7 @@ class Proposal:
 
 
 async def offer(session: Session, proposal: Proposal) -> str:
-    """Show ``proposal`` and apply it if the user says yes. Returns a sentence on what happened."""
+    """Show ``proposal`` and apply it if the user says yes. Returns a sentence where that could not be, else ""."""
     document = session.document(proposal.uri)
     if document is None or document.version != proposal.version:
         return "The text changed while this was written, so nothing was applied. Ask again."
@@ -40,11 +40,13 @@ async def offer(session: Session, proposal: Proposal) -> str:
     elif await _agreed(session, proposal):
         wanted = types.WorkspaceEdit(changes={document.uri: [edit]})
     else:
-        return "Discarded."
+        return ""
     if document.version != proposal.version:
         return "The text changed meanwhile, so nothing was applied. Ask again."
     result = await session.server.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(wanted, proposal.title))
-    return "Applied." if result.applied else "Discarded."
+    return (
+        "" if result.applied or not result.failure_reason else f"The editor did not apply it: {result.failure_reason}"
+    )
 
 
 def _annotated(document: Document, edit: types.TextEdit, proposal: Proposal) -> types.WorkspaceEdit:

@@ -138,9 +138,9 @@ class Commands:
         return {"title": title, "text": text}
 
     async def _offer(self, proposal: Proposal) -> None:
-        said = await offer(self._session, proposal)
-        if said != "Applied.":
-            self._say(said)
+        problem = await offer(self._session, proposal)
+        if problem:
+            self._say(problem)
 
     async def _shown(
         self, title: str, work: Callable[[Report], Coroutine[Any, Any, T | None]], nothing: str = ""
