@@ -40,13 +40,14 @@ UNKNOWN = Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.4)
 """For models that nobody has calibrated: the shape of the smallest one, with a careful threshold, for better models are
 surer of themselves and more often right."""
 
-CURVES: dict[str, Curve] = {
-    "smollm2-135m-instruct": Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.1),
-}
-"""By model id. From 0.1 on half of what is shown is right to the last character, and nine tenths of the characters that
-the model gets right are shown."""
+EMBEDDED = Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.12)
+"""For the model that comes with Famulus. From 0.12 on half of what is shown is right to the last character, and nine in
+ten of the right characters are shown."""
+
+CURVES: dict[str, Curve] = {"smollm2-135m-instruct": EMBEDDED}
+"""By model id."""
 
 
 def curve(model: str) -> Curve:
-    """The curve of a model, or the careful one for unknown models."""
-    return CURVES.get(model, UNKNOWN)
+    """The curve of a model, the careful one for unknown models; "" (the engine has not said) is the embedded one."""
+    return CURVES.get(model, UNKNOWN) if model else EMBEDDED

@@ -144,8 +144,9 @@ class CompletionService:
         story.candidates = [verdict.story for verdict in verdicts]
         story.confidence = max((v.confidence for v in verdicts), default=None)
         good = [v for v in verdicts if v.text]
-        order = ranked(v.scored for v in good)[: request.limit]
-        offers = [Offer(good[i].id, request.document, situation, good[i].text, good[i].confidence) for i in order]
+        best = [good[i] for i in ranked(v.scored for v in good)]
+        different = list({v.text: v for v in reversed(best)}.values())[::-1]  # the filters may have made them equal
+        offers = [Offer(v.id, request.document, situation, v.text, v.confidence) for v in different[: request.limit]]
         story.filters = _ms(began)
         story.outcome = "shown" if offers else _why_not(verdicts)
         suggestions = [Suggestion(o.id, o.text, o.over, o.confidence) for o in offers]
@@ -169,7 +170,9 @@ class CompletionService:
                 await writing.wait(unless=request.superseded)
             if request.superseded.is_set():
                 break
-            track.story = story
+            if story.source == "an earlier key's":
+                story.like(track.story)
+            story.prompt, track.story = writing.order.prompt, story
             story.timing, story.usage = writing.timing, writing.usage
             story.first_text, story.engine = writing.latency
             if writing.error is not None:
@@ -177,6 +180,7 @@ class CompletionService:
                 return None
             if writing.doubtful:
                 story.outcome = f"nothing is shown: {UNLIKELY} so far"
+                story.confidence = self._measure(situation).certain(writing.candidates[0], len(writing.typed))[1]
                 return None
             if not writing.diverged:
                 return writing
