@@ -87,7 +87,7 @@ def test_text_that_changed_meanwhile_is_left_alone(inside: Callable[..., Any]) -
         ("famulus.docstring", [URI, {"line": 0, "character": 0}], "no function or class"),
         ("famulus.docstring", ["file:///p/.env", {"line": 0, "character": 0}], "does not read this file"),
         ("famulus.commitMessage", [], "not trusted"),
-        ("famulus.explain", [URI, span(0, 0, 0, 3)], "is not a folder"),
+        ("famulus.explain", [URI, span(0, 0, 0, 3)], "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
