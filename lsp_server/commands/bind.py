@@ -42,7 +42,7 @@ def bind(server: FamulusServer) -> None:
 
     @server.command("famulus.commitMessage")
     async def commit_message(*root: str) -> Page | None:
-        return await commands.commit_message(*root)
+        return await commands.commit_message(next(iter(root), None))
 
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
         return offered(server.session, params)

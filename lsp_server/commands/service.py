@@ -11,6 +11,7 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from famulus.engine.errors import InvalidRequest
+from famulus.engine.policy import Policy
 from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite
 from famulus.lsp_server.commands.apply import Proposal, offer
 from famulus.lsp_server.commands.progress import Report, shown
@@ -114,10 +115,7 @@ class Commands:
         if folder is None or not folder.is_dir():
             raise InvalidRequest("No folder is open.", fix="Open the folder of the repository.")
 
-        def allowed(path: str) -> bool:
-            return self._session.policy.check_name(path).allowed
-
-        changes = await staged(folder, allowed)
+        changes = await staged(folder, within(self._session.policy))
         link = self._session.link
         subject = None
         if link.state == "ready":
@@ -168,8 +166,22 @@ class Commands:
             raise InvalidRequest("The document is not open.", fix="Open it first.")
         verdict = self._session.policy.check_uri(uri)
         if not verdict.allowed:
-            raise InvalidRequest(f"Famulus does not read this file: {verdict.reason}.")
+            raise InvalidRequest(f"Famulus does not read this file: {verdict.reason.rstrip('.')}.")
         return document, document.snapshot()
+
+
+def within(policy: Policy) -> Callable[[Path], bool]:
+    """Whether the lines of a file of a repository may be used. A repository may reach beyond the folders that are open;
+    of these the innermost judges."""
+
+    def allowed(path: Path) -> bool:
+        holding = [root for root in policy.roots if path.is_relative_to(root)]
+        if not holding:
+            return False
+        root = max(holding, key=lambda root: len(root.parts))
+        return policy.check_name(str(path.relative_to(root)), root).allowed
+
+    return allowed
 
 
 async def problems_of(seen: Snapshot, *, trusted: bool) -> list[str]:

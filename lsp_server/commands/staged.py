@@ -20,6 +20,15 @@ SAFE = (
 )  # fmt: skip
 """A repository's configuration can name programs; none of them runs."""
 
+DIFF = (
+    "diff", "--cached", "--no-ext-diff", "--no-textconv", "--no-color", "--find-renames", "--unified=3",
+    "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short",
+)  # fmt: skip
+"""In one form, whatever the user has configured: paths are read from it, and are judged."""
+
+UNREADABLE = "/"
+"""In place of a path that git had to quote; nothing allows it."""
+
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@ ?(.*)$")
 _DEFINED = re.compile(r"^[ \t]*(?:async\s+def|def|class|function|func|fn|interface|struct|type)\s+([A-Za-z_]\w*)")
 
@@ -27,7 +36,7 @@ _DEFINED = re.compile(r"^[ \t]*(?:async\s+def|def|class|function|func|fn|interfa
 @dataclass
 class FileChange:
     """One file of the index: ``kind`` is added, deleted, renamed or changed; names are those of definitions around
-    the changed lines."""
+    the changed lines. Paths are relative to the top of the repository; ``old`` is the one before a renaming."""
 
     path: str
     kind: str
@@ -35,20 +44,21 @@ class FileChange:
     removed: int
     names: list[str]
     lines: list[str]
+    old: str = ""
 
 
-async def staged(root: Path, allowed: Callable[[str], bool]) -> list[FileChange]:
-    """The staged changes of the repository at ``root``; those that ``allowed`` refuses come without names and lines.
+async def staged(folder: Path, allowed: Callable[[Path], bool]) -> list[FileChange]:
+    """The staged changes of the repository that holds ``folder``; those of which ``allowed`` refuses a path, the new or
+    the old one, come without names and lines.
 
     Raises :class:`InvalidRequest` where there is no git, no repository, or nothing staged.
     """
-    await git(root, "rev-parse", "--git-dir")  # outside a repository git diff compares files and knows no index
-    arguments = ("diff", "--cached", "--no-ext-diff", "--no-textconv", "--no-color", "-M", "--unified=3")
-    changes = parse_diff(await git(root, *arguments))
+    top = Path((await git(folder, "rev-parse", "--show-toplevel")).rstrip("\r\n"))
+    changes = parse_diff(await git(folder, *DIFF))
     if not changes:
         raise InvalidRequest("Nothing is staged.", fix="Stage the changes of the commit first: git add.")
     for change in changes:
-        if not allowed(change.path):
+        if not all(allowed(top / path) for path in (change.path, change.old) if path):
             change.names, change.lines = [], []
     return changes
 
@@ -101,7 +111,7 @@ def parse_diff(diff: str) -> list[FileChange]:
 def _file(lines: list[str]) -> FileChange:
     # "diff --git a/X b/X": for a path that both sides share the halves are equal, whatever blanks it holds.
     names = lines[0].removeprefix("diff --git ")
-    path = names[(len(names) + 1) // 2 + 2 :]
+    path, old = names[(len(names) + 1) // 2 + 2 :], ""
     kind, start = "changed", len(lines)
     for number, line in enumerate(lines):
         if line.startswith("@@"):
@@ -111,11 +121,13 @@ def _file(lines: list[str]) -> FileChange:
             kind = "added"
         elif line.startswith("deleted file"):
             kind = "deleted"
+        elif line.startswith("rename from "):
+            old = line.removeprefix("rename from ")
         elif line.startswith("rename to "):
             kind, path = "renamed", line.removeprefix("rename to ")
-        elif line.startswith("+++ b/"):
-            path = line.removeprefix("+++ b/").rstrip("\t")
-    change = FileChange(path, kind, 0, 0, [], [])
+    if '"' in names or names != f"a/{old or path} b/{path}":
+        path = UNREADABLE
+    change = FileChange(path, kind, 0, 0, [], [], old)
     around = ""
     for line in lines[start:]:
         hunk = _HUNK.match(line)

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from famulus.engine.errors import InvalidRequest
+from famulus.engine.policy import Policy
 from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite, staged
 from famulus.lsp_server.commands.asking import code_in, indented
 from famulus.lsp_server.commands.names import Candidate, missing_import, misspelt
 from famulus.lsp_server.commands.rename import renamed
+from famulus.lsp_server.commands.service import within
 from famulus.lsp_server.documents import Change, Snapshot, Text
 
 CODE = '''"""A module."""
@@ -261,13 +263,61 @@ async def test_the_index_is_read_without_its_secrets(tmp_path: Path) -> None:
     (root / ".env").write_text("KEY=secret\n")
     (root / "ü.txt").write_text("new\n")
     git(root, "add", "-A")
-    changes = {c.path: c for c in await staged.staged(root, lambda path: path != ".env")}
+    changes = {c.path: c for c in await staged.staged(root, lambda path: path.name != ".env")}
     assert set(changes) == {"a b.py", ".env", "ü.txt"}
     assert (changes["a b.py"].kind, changes["a b.py"].names) == ("changed", ["load"])
     assert (changes["a b.py"].added, changes["a b.py"].removed) == (1, 1)
     assert changes["ü.txt"].kind == "added"
     assert changes[".env"].lines == []
     assert "secret" not in repr(changes)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("setting", ["diff.noprefix", "diff.mnemonicPrefix", "diff.relative"])
+async def test_paths_are_those_of_the_repository_however_git_is_set(tmp_path: Path, setting: str) -> None:
+    root = repository(tmp_path)
+    git(root, "config", setting, "true")
+    (root / "sub").mkdir()
+    (root / "sub" / "private.py").write_text("x = 1\n")
+    (root / ".env").write_text("KEY=secret\n")
+    (root / 'odd"name.py').write_text("y = 2\n")
+    git(root, "add", "-A")
+    judged: list[Path] = []
+
+    def allowed(path: Path) -> bool:
+        judged.append(path)
+        return path.name == "private.py"
+
+    changes = await staged.staged(root / "sub", allowed)
+    assert {path.relative_to(root) for path in judged if path != Path(staged.UNREADABLE)} == {
+        Path(".env"),
+        Path("sub/private.py"),
+    }
+    assert [c.path for c in changes if c.lines] == ["sub/private.py"]
+
+
+def test_only_the_open_folders_are_read_and_each_by_its_own_rules(tmp_path: Path) -> None:
+    for name in ("one", "two", "two/inner", "closed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "two" / ".famulusignore").write_text("a.py\n")
+    allowed = within(Policy([tmp_path / "one", tmp_path / "two", tmp_path / "two/inner"], trusted=True))
+    judged = {name: allowed(tmp_path / name) for name in ("one/a.py", "two/a.py", "two/b.py", "closed/a.py")}
+    assert judged == {"one/a.py": True, "two/a.py": False, "two/b.py": True, "closed/a.py": False}
+    assert not allowed(tmp_path / "one/.env")
+    assert not allowed(Path(staged.UNREADABLE))
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_got_another_name_stays_one(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    (root / ".env").write_text("KEY=1\n" * 20)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "y")
+    git(root, "mv", ".env", "settings.txt")
+    (root / "settings.txt").write_text("KEY=1\n" * 20 + "NEW=secret\n")
+    git(root, "add", "-A")
+    (found,) = await staged.staged(root, lambda path: path.name != ".env")
+    assert (found.kind, found.path, found.old, found.lines) == ("renamed", "settings.txt", ".env", [])
 
 
 @pytest.mark.asyncio
