@@ -240,8 +240,7 @@ class FamulusProtocol(LanguageServerProtocol):
             self._refuse(id, JsonRpcInternalError())
 
     def _refuse(self, id: int | str | None, error: JsonRpcException) -> None:
-        said = types.ResponseError(error.code, error.message)
-        self._send_data(types.ResponseErrorMessage(id=id, error=said))
+        self._send_data(_error(id, error))
 
     def _take_answer(self, id: int | str | None, message: dict[str, Any]) -> None:
         """The client answers a request of ours."""
@@ -276,7 +275,7 @@ class FamulusProtocol(LanguageServerProtocol):
             id = getattr(data, "id", None)
             if id is None or hasattr(data, "method"):
                 return
-            body = json.dumps(_internal_error(id)).encode()
+            body = json.dumps(_error(id, JsonRpcInternalError())).encode()
         self.outlet.send(body)
 
     def lose(self) -> None:
@@ -352,6 +351,6 @@ def _clamp(value: Any) -> bool:
     return found
 
 
-def _internal_error(id: int | str) -> dict[str, Any]:
-    error = {"code": JsonRpcInternalError.CODE, "message": JsonRpcInternalError.MESSAGE}
-    return {"jsonrpc": "2.0", "id": id, "error": error}
+def _error(id: int | str | None, error: JsonRpcException) -> dict[str, Any]:
+    """An answer as plain JSON: lsprotocol would leave out an id that is null, which the specification asks for."""
+    return {"jsonrpc": "2.0", "id": id, "error": {"code": error.code, "message": error.message}}

@@ -92,6 +92,8 @@ def test_wrong_messages_are_answered_and_it_goes_on(editor):
         editor.raw(frame(body))
         said = editor.wait(lambda m: "error" in m, 2, name)
         assert said["error"]["code"] == code, name
+        # Without an "id" it would be no JSON-RPC, even where nobody can be named.
+        assert said["id"] == (1 if name in ("another version", "no method", "a method that is no text") else None), name
     still_serves(editor)
 
 
