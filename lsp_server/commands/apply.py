@@ -10,6 +10,7 @@ from famulus.lsp_server.documents import Document
 from famulus.lsp_server.session import Session
 
 PREVIEW_LINES = 14
+"""Of a message with a question. Nobody can say yes to lines that are not shown, so nothing longer is offered there."""
 ANNOTATION = "famulus"
 APPLY, DISCARD = "Apply", "Discard"
 
@@ -37,6 +38,8 @@ async def offer(session: Session, proposal: Proposal) -> str:
     edits = workspace.workspace_edit if workspace is not None else None
     if edits is not None and edits.change_annotation_support is not None and edits.document_changes:
         wanted = _annotated(document, edit, proposal)
+    elif (lines := len(proposal.text.splitlines())) > PREVIEW_LINES:
+        return f"The proposal has {lines} lines, more than this editor can show before a yes."
     elif await _agreed(session, proposal):
         wanted = types.WorkspaceEdit(changes={document.uri: [edit]})
     else:
@@ -62,14 +65,10 @@ def _annotated(document: Document, edit: types.TextEdit, proposal: Proposal) -> 
 
 
 async def _agreed(session: Session, proposal: Proposal) -> bool:
-    lines = proposal.text.splitlines()
-    shown = "\n".join(lines[:PREVIEW_LINES])
-    if len(lines) > PREVIEW_LINES:
-        shown += f"\n… and {len(lines) - PREVIEW_LINES} lines more"
     answer = await session.server.window_show_message_request_async(
         types.ShowMessageRequestParams(
             types.MessageType.Info,
-            f"{proposal.title} ({proposal.note})\n\n{shown}",
+            f"{proposal.title} ({proposal.note})\n\n{proposal.text}",
             [types.MessageActionItem(APPLY), types.MessageActionItem(DISCARD)],
         )
     )

@@ -63,6 +63,22 @@ def test_a_rename_asks_before_it_is_applied(inside: Callable[..., Any]) -> None:
     assert applied(editor)["edit"]["changes"][URI][0]["newText"] == "def f(source):\n    return source"
 
 
+def test_more_than_can_be_shown_is_not_asked_about(inside: Callable[..., Any]) -> None:
+    def rename(**capabilities: Any) -> Any:
+        editor = inside(**capabilities)
+        body = "".join(f"    file.write({line})\n" for line in range(20))
+        editor.answers["window/showMessageRequest"] = lambda params: {"title": "Apply"}
+        editor.open(URI, f"def f(file):\n{body}")
+        run(editor, "famulus.rewrite", URI, span(0, 0, 20, 18), "rename file to source")
+        return editor
+
+    editor = rename()
+    assert "The proposal has 21 lines, more than this editor can show" in editor.told("window/showMessage")["message"]
+    refused = {"window/showMessageRequest", "workspace/applyEdit"}
+    assert not [m for m in editor.messages if m.get("method") in refused]
+    assert applied(rename(capabilities=PREVIEW))["edit"]["changeAnnotations"]
+
+
 def test_text_that_changed_meanwhile_is_left_alone(inside: Callable[..., Any]) -> None:
     editor = inside()
     editor.open(URI, "def f(file):\n    return file\n")
