@@ -145,7 +145,7 @@ def prompt_markdown(explanation: Explanation, tokens: dict[str, int]) -> str:
         return f"No prompt was sent here: {explanation.outcome}."
     lines = [
         "The engine fits these parts to its budget: the farthest lines and the lowest ranked pieces go first.",
-        f"It read {explanation.usage.prompt} tokens, {explanation.usage.cached} of them from its cache.",
+        _read(explanation.usage),
     ]
     parts = [(f"context {n + 1}: {piece.path}", piece.text) for n, piece in enumerate(prompt.pieces)]
     parts += [("before the cursor", prompt.prefix), ("after the cursor", prompt.suffix)]
@@ -153,6 +153,12 @@ def prompt_markdown(explanation: Explanation, tokens: dict[str, int]) -> str:
         count = f", {tokens[name]} tokens" if name in tokens else ""
         lines += ["", f"### {name} ({len(text)} characters{count})", "", *_fenced(text)]
     return "\n".join(lines)
+
+
+def _read(usage: Usage) -> str:
+    if not usage.prompt:
+        return "How many tokens it read is not known: the stream was ended early, before the engine told."
+    return f"It read {usage.prompt} tokens, {usage.cached} of them from its cache."
 
 
 def part_texts(prompt: Infill) -> dict[str, str]:
