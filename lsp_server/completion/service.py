@@ -266,7 +266,8 @@ class CompletionService:
         seconds = track.delay if chosen is None else chosen / 1000
         if seconds and not request.invoked:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(request.superseded.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await request.superseded.wait()
             story.delay = _ms(request.began)
         return not request.superseded.is_set()
 
@@ -280,7 +281,7 @@ class CompletionService:
             settings=self._session.settings.for_document(seen),
             invoked=request.invoked,
             popup=request.popup,
-            recently_deleted=track.deleted,
+            recently_deleted=track.deleted == seen.text.place(request.offset)[0],
             permission=policy.check_uri(seen.uri) if policy is not None else None,
         )
 
@@ -293,7 +294,7 @@ class CompletionService:
     def _changed(self, document: Document, before: Text, change: Change) -> None:
         track = self._tracks.get(document.uri)
         if track is not None:
-            track.changed(document.text, change)
+            track.changed(before, document.text, change)
 
     def _closed(self, document: Document) -> None:
         track = self._tracks.pop(document.uri, None)

@@ -51,8 +51,8 @@ class Situation:
     """Where completion is asked for.
 
     ``tree`` belongs to the snapshot's text (None: no grammar, or not ready). ``permission`` is the policy's word on the
-    file. ``recently_deleted``: the last change took text away. ``accepted`` is the situation that this one continues
-    as if its popup's selection had been accepted (:meth:`after_popup`).
+    file. ``recently_deleted``: text of the cursor's line was taken away and nothing written since. ``accepted`` is the
+    situation that this one continues as if its popup's selection had been accepted (:meth:`after_popup`).
     """
 
     snapshot: Snapshot

@@ -47,8 +47,8 @@ class Track:
     ahead: Ahead | None = None
     story: Explanation | None = None
     """Of the last answer for which the engine was asked."""
-    deleted: bool = False
-    """Whether the last change only took text away."""
+    deleted: int | None = None
+    """The line of which something that can be seen was taken away, with nothing inserted since; None for no such."""
     gap: float = 0.2
     """Seconds between keys, lately."""
 
@@ -94,9 +94,13 @@ class Track:
                 writing.cancel()
         self.writing = self.ahead = None
 
-    def changed(self, text: Text, change: Change) -> None:
-        """The user edited: what that edit contradicts is cancelled at once."""
-        self.deleted = not change.inserted and change.end > change.start
+    def changed(self, before: Text, text: Text, change: Change) -> None:
+        """The user edited ``before`` into ``text``: what that edit contradicts is cancelled at once."""
+        if change.inserted:
+            self.deleted = None
+        elif before.value[change.start : change.end].strip():
+            # Editors take white space away by themselves, on lines that are left: that says nothing of what is wanted.
+            self.deleted = text.place(change.start)[0]
         writing, ahead = self.writing, self.ahead
         if writing is not None and not writing.over and not writing.follow_any(writing.place.added(text)):
             writing.cancel()

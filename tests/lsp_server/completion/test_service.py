@@ -110,6 +110,77 @@ def test_a_stream_that_takes_another_way_than_the_user_is_cancelled_and_asked_an
     at_desk(scene)
 
 
+def test_the_engine_is_told_of_a_superseding_request_before_the_loop_turns(at_desk: Scenes) -> None:
+    """The promise is 50 ms; what is done in the same turn of the loop takes none of them."""
+
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say("width")
+        await desk.settle()
+        assert not asked.cancelled
+        position = desk.position(len(HEAD) - 4)
+        desk.tell(
+            "textDocument/didChange",
+            {
+                "textDocument": {"uri": "file:///nowhere/a.py", "version": 2},
+                "contentChanges": [{"range": {"start": position, "end": position}, "text": "x"}],
+            },
+        )
+        assert asked.cancelled
+
+    at_desk(scene)
+
+
+def test_the_engine_is_told_when_a_request_at_another_place_supersedes(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open("x = \ny = \n")
+        first = await desk.complete(4)
+        (asked,) = desk.engine.asked
+        await desk.complete(9)  # some turns of the loop, no time
+        assert asked.cancelled
+        assert not desk.engine.asked[1].cancelled
+        assert await desk.shown(first) == []
+
+    at_desk(scene)
+
+
+EMPTIED = "x = 1\n\n\ndef area(width, height):\n    y = 1\n    z"
+"""A document of whose last line one character is left."""
+
+
+@pytest.mark.parametrize(
+    ("name", "edits", "wanted"),
+    [
+        ("the line's last character goes", [("", None, 1)], False),
+        ("and then a step of its indentation", [("", None, 1), ("", None, 4)], False),
+        ("a dedent", [("\n    ", None, 0), ("", None, 4)], True),
+        ("a second Enter, and the editor trims the first line", [("\n    ", None, 0), ("\n    |", None, 0)], True),
+        ("something is deleted on another line", [("\n    ", None, 0), ("", 5, 1)], True),
+        ("a letter comes and goes between", [("", None, 1), ("\n    ", None, 0)], True),
+    ],
+)
+def test_only_a_line_that_the_user_emptied_shows_nothing(
+    at_desk: Scenes, name: str, edits: list[tuple[str, int | None, int]], wanted: bool
+) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(EMPTIED)
+        await desk.complete()
+        for text, at, delete in edits:
+            if text.endswith("|"):
+                blanks = len(desk.text) - 4
+                desk.type(text[:-1], at)
+                desk.type("", blanks + 4, delete=4)
+            else:
+                desk.type(text, at, delete=delete)
+        await desk.complete()
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert ("just emptied" not in told["text"]) is wanted, name
+
+    at_desk(scene)
+
+
 def test_an_edit_that_contradicts_cancels_at_once_without_a_new_request(at_desk: Scenes) -> None:
     async def scene(desk: Any) -> None:
         desk.open(HEAD + "return ")
@@ -265,6 +336,19 @@ def test_the_prompt_can_be_looked_at_with_tokens_of_each_part(at_desk: Scenes) -
         assert "def area(width, height):" in told["text"]
         assert f"{len((HEAD + 'return ').split())} tokens" in told["text"]
         assert "100 tokens, 99 of them from its cache" in told["text"]
+
+    at_desk(scene)
+
+
+def test_tokens_of_a_prompt_that_the_engine_never_told_are_not_said_to_be_none(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        await desk.complete()
+        desk.engine.asked[0].say("foo", " bar", " baz", " qux", logprob=-6.0)  # given up before its end
+        await desk.settle()
+        told = await desk.command("famulus.showPrompt", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert "not known" in told["text"]
+        assert "It read" not in told["text"]
 
     at_desk(scene)
 
