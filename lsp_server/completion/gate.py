@@ -36,6 +36,13 @@ _HEAD = 2_000
 _CLOSING_MARKS = re.compile(r"[\s)\]}>\"'`;,:.]*")
 _CLOSING_HEAD = re.compile(r"\s*\)\s*(\{\}?|:|=>\s*\{\}?)[;,\s]*")
 _WORD = re.compile(r"\w")
+_HEADS = {
+    "go": re.compile(r"^\s*(\}\s*else\s+)?(if|for|switch)\b[^{]*$"),
+    "shellscript": re.compile(
+        r"(^|[;&|(){}]|\b(then|do|else|time)\b)\s*(if|elif|while|until|for|select)\b(?!.*[;\s](fi|done)\b)"
+    ),
+}
+"""Languages in which a semicolon stands in heads without a bracket around them."""
 _LEAVES = re.compile(r"(return|raise|break|continue|throw|exit|panic!)\b")
 
 
@@ -152,7 +159,7 @@ def _finished(situation: Situation) -> str:
     before = situation.line_before
     if situation.inside != "code" or situation.language in SENTENCE_LANGUAGES:
         return ""
-    if before.rstrip().endswith(";") and before.strip() and not _in_head(before):
+    if before.rstrip().endswith(";") and not _in_head(situation):
         return "The statement before the cursor is complete."
     above = situation.line_above
     leaves = situation.language == "python" and _LEAVES.match(above.strip()) and not lexical.scan(above, "python").open
@@ -161,9 +168,16 @@ def _finished(situation: Situation) -> str:
     return ""
 
 
-def _in_head(before: str) -> bool:
-    """Whether a semicolon stands between brackets, as in ``for (;;)``."""
-    return bool(lexical.scan(before, "c").open)
+def _in_head(situation: Situation) -> bool:
+    """Whether a semicolon at the cursor stands in the head of a statement, as in ``for (;;)`` or shell's ``if …;``."""
+    before, language = situation.line_before, situation.language
+    if lexical.scan(before, language).open:
+        return True
+    around = situation.before.open
+    if around and situation.text[situation.before_start + around[-1]] in "([":
+        return True
+    head = _HEADS.get(language)
+    return head is not None and head.search(before) is not None
 
 
 def _closes_only(rest: str) -> bool:
