@@ -15,10 +15,15 @@ from famulus.lsp_server.server import FamulusServer, create
 
 log = logging.getLogger("famulus.lsp")
 
-HEADER_SECONDS = 0.9
-"""Between the bytes of a header: whoever begins one ends it, so a longer silence means that the place is lost."""
+SILENT_SECONDS = 0.8
+"""Without a byte in the middle of a message: whoever begins one ends it, so a longer silence means that the place is
+lost. (An editor that is stopped in the middle of a write loses its server too; the time of a suspended machine does not
+count.)"""
 BODY_SECONDS = 10.0
-"""Between the bytes of a body."""
+"""The same once :data:`LARGE` bytes of a body have come: the pipe was full, and the editor writes on when it can."""
+LARGE = 16 << 10
+GRACE_SECONDS = 0.05
+"""After a deadline: where this process was held up itself, what lies ready still counts."""
 FRAME_SECONDS = 10.0
 """For a whole message on a socket, where anybody may knock."""
 DRAIN_SECONDS = 1.0
@@ -120,17 +125,11 @@ class Streamed:
         loop = asyncio.get_running_loop()
         began: float | None = None
         while True:
-            deadline = None
             if self.frames.begun:
                 began = loop.time() if began is None else began
-                deadline = loop.time() + (HEADER_SECONDS if self.frames.in_header else BODY_SECONDS)
-                if self._whole is not None:
-                    deadline = began + self._whole
-            try:
-                async with asyncio.timeout_at(deadline):
-                    data = await self._read()
-            except TimeoutError:
-                raise BrokenFraming("A message was begun and not ended.") from None
+                data = await self._soon(self._patience(loop.time() - began))
+            else:
+                data = await self._read()
             if not data:
                 if self.frames.begun:
                     raise BrokenFraming("The client left in the middle of a message.")
@@ -138,3 +137,20 @@ class Streamed:
             for body in self.frames.feed(data):
                 began = None
                 yield body
+
+    def _patience(self, passed: float) -> float:
+        """Seconds until the next bytes of a message must be there, of which the first came ``passed`` seconds ago."""
+        patience = BODY_SECONDS if self.frames.body_bytes >= LARGE else SILENT_SECONDS
+        return patience if self._whole is None else max(0.0, min(patience, self._whole - passed))
+
+    async def _soon(self, seconds: float) -> bytes:
+        """The next bytes. Raises :class:`BrokenFraming` where there are none within ``seconds``."""
+        reading = asyncio.ensure_future(self._read())
+        try:
+            if not (await asyncio.wait({reading}, timeout=seconds))[0]:
+                await asyncio.wait({reading}, timeout=GRACE_SECONDS)
+            if reading.done():
+                return reading.result()
+        finally:
+            reading.cancel()
+        raise BrokenFraming("A message was begun and not ended.")

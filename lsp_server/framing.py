@@ -47,6 +47,11 @@ class Frames:
         """Whether what has begun is still a header."""
         return self.begun and self._wanted is None
 
+    @property
+    def body_bytes(self) -> int:
+        """How much of a body that is not yet whole has come."""
+        return 0 if self._wanted is None else len(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The bodies that are whole now. Raises :class:`BrokenFraming`."""
         self._buffer += data

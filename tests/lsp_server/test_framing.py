@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from famulus.lsp_server.connection import BODY_SECONDS, Streamed
+from famulus.lsp_server.connection import BODY_SECONDS, LARGE, Streamed
 from famulus.lsp_server.framing import BrokenFraming, Frames, frame
 
 
@@ -106,9 +106,19 @@ def test_a_large_message_costs_time_by_its_size_alone():
     [
         (b"Content-Leng", None, 1.5),
         (b"Content-Length: 5\r\n", None, 1.5),
-        (b"Content-Length: 5\r\n\r\n123", 0.2, 1.0),
+        (b"Content-Length: 5\r\n\r\n", None, 1.5),
+        (b"Content-Length: 400\r\n\r\n12345", None, 1.5),
+        (b"Content-Length: 400\r\n\r\n12345", 10.0, 1.5),
+        (b"Content-Length: 99999\r\n\r\n" + b"1" * 40_000, 0.2, 1.0),
     ],
-    ids=["half a header", "a header without an end", "half a body on a socket"],
+    ids=[
+        "half a header",
+        "a header without an end",
+        "no body",
+        "a short body",
+        "a short body on a socket",
+        "half a large body on a socket",
+    ],
 )
 def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
     async def read() -> bytes:
@@ -126,6 +136,43 @@ def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
         asyncio.run(bodies())
     assert time.monotonic() - start < seconds
     assert BODY_SECONDS <= 10
+
+
+def test_a_body_that_comes_slowly_is_waited_for():
+    """The pipe takes some of a large message, and the editor is busy; or a small one comes in many pieces."""
+    large, small = frame(b"x" * 40_000), frame(b"0123456789")
+    pieces = [(0.0, large[: LARGE + 100]), (1.2, large[LARGE + 100 :])]
+    pieces += [(0.3, small[at : at + 6]) for at in range(0, len(small), 6)]
+
+    async def read() -> bytes:
+        if not pieces:
+            return b""
+        seconds, piece = pieces.pop(0)
+        await asyncio.sleep(seconds)
+        return piece
+
+    async def bodies() -> list[bytes]:
+        return [body async for body in Streamed(read).bodies()]
+
+    assert list(map(len, asyncio.run(bodies()))) == [40_000, 10]
+
+
+def test_what_came_while_the_process_was_held_up_counts():
+    async def main() -> list[bytes]:
+        chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        whole = frame(b"{}")
+        chunks.put_nowait(whole[:-1])
+
+        def held_up() -> None:
+            time.sleep(1.0)
+            loop.call_later(0.0, chunks.put_nowait, whole[-1:])
+            loop.call_later(0.0, chunks.put_nowait, b"")
+
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_later, 0.01, held_up)
+        return [body async for body in Streamed(chunks.get).bodies()]
+
+    assert asyncio.run(main()) == [b"{}"]
 
 
 def test_leaving_in_the_middle_of_a_message_is_no_orderly_end():

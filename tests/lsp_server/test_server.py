@@ -88,6 +88,17 @@ def test_a_broken_frame_ends_the_process_with_one_line(editors, stranded):
     assert ["10737418240" in line["message"] for line in lines if line["level"] == "error"] == [True]
 
 
+@pytest.mark.parametrize("sent", [b"Content-Length: 400\r\n\r\n12345", b"Content-Length: 400\r\n\r\n", b"Content-Len"])
+def test_half_a_message_and_silence_end_the_process(editors, stranded, sent):
+    editor = editors(stranded)
+    start = time.monotonic()
+    editor.raw(sent)
+    assert editor.gone(10) == 1
+    assert time.monotonic() - start < 1.5  # mostly within 1.0, where nothing else runs
+    lines = [json.loads(line) for line in editor.process.stderr.read().splitlines()]
+    assert ["begun and not ended" in line["message"] for line in lines if line["level"] == "error"] == [True]
+
+
 def test_reads_from_a_file_and_writes_to_one(stranded, tmp_path):
     asked = tmp_path / "asked"
     messages = [
