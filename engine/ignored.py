@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from famulus.engine.ignore import MAX_BYTES, Rules, parse
@@ -207,9 +208,15 @@ def _read(path: str, label: str) -> _Source | None:
             return None
         return _Source(path, label, (0, 0, 0, 0), Rules(), "cannot be read")
     try:
-        return _Source(path, label, _stamp(found), parse(content, _FOLDS_CASE))
+        return _Source(path, label, _stamp(found), _rules(content))
     except ValueError as error:
         return _Source(path, label, _stamp(found), Rules(), str(error))
+
+
+@lru_cache(64)
+def _rules(content: bytes) -> Rules:
+    """What an ignore file says. Files that were just written are read at every question, mostly to find the same."""
+    return parse(content, _FOLDS_CASE)
 
 
 def _repository_above(root: str) -> list[str]:
