@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,17 +90,33 @@ class Context:
             return []
         last = self._last.get(snapshot.uri)
         document = self._session.document(snapshot.uri)
-        if last is not None and (document is None or document.text is not snapshot.text):
-            return last[1]
-        place = self._place(snapshot, offset)
-        if last is not None and last[0] == place:
-            return last[1]
         before = last[1] if last is not None else []
+        asked: dict[Path, bool] = {}
+        refused = self._refused(before, asked)
+        if last is not None and (document is None or document.text is not snapshot.text):
+            return [ranked for ranked in before if ranked.file not in refused] if refused else before
+        place = self._place(snapshot, offset)
+        if last is not None and last[0] == place and not refused:
+            return before
         offered = list(self._offered(snapshot, offset, place, before))
         near = words(_lines(snapshot.text, place.line - ABOVE, place.line + BELOW))
-        chosen = choose(offered, before, near, self.limits)
+        while True:
+            # Who has been refused makes room for others, who have to be asked about as well.
+            offered = [ranked for ranked in offered if ranked.file not in refused]
+            chosen = choose(offered, before, near, self.limits)
+            if not (refused := self._refused(chosen, asked)):
+                break
         self._last[snapshot.uri] = (place, chosen)
         return chosen
+
+    def _refused(self, chosen: list[Ranked], asked: dict[Path, bool]) -> set[Path]:
+        """The files that the policy refuses now: since they were read, somebody may have written an ignore file.
+
+        ``asked`` holds the answers of this key, so that each file is asked about once.
+        """
+        files = {ranked.file for ranked in chosen if ranked.file is not None}
+        asked.update({file: self._session.policy.check(file).allowed for file in files - asked.keys()})
+        return {file for file in files if not asked[file]}
 
     def _closed(self, document: Document) -> None:
         self._last.pop(document.uri, None)
@@ -142,7 +158,9 @@ class Context:
         for age, cell in enumerate(reversed(code)):
             if self._may(cell.path) or cell.path is None or cell.path == snapshot.path:
                 text = cell.text.value.strip()[-CELL:]
-                yield Ranked(Piece(self._named(cell.path, cell.uri), text), "cells", max(0.2, 1.0 - 0.1 * age))
+                file = cell.path if cell.path != snapshot.path else None
+                piece = Piece(self._named(cell.path, cell.uri), text)
+                yield Ranked(piece, "cells", max(0.2, 1.0 - 0.1 * age), file)
 
     def _edited(self, snapshot: Snapshot, place: Place) -> Iterator[Ranked]:
         found = self.edits.recent(snapshot.uri, place.line - ABOVE, place.line + BELOW)
@@ -151,10 +169,11 @@ class Context:
             mine = edited.uri == snapshot.uri or (document is not None and self._may(document.file))
             if document is not None and mine:
                 piece = Piece(self._named(document.file, edited.uri), edited.text)
-                yield Ranked(piece, "edits", 0.8 * 0.85**age)
+                file = document.file if edited.uri != snapshot.uri else None
+                yield Ranked(piece, "edits", 0.8 * 0.85**age, file)
 
     def _may(self, path: Path | None) -> bool:
-        """Whether an open document's text may help elsewhere: the index has asked the policy."""
+        """Whether an open document's text may help elsewhere, as far as the index knows."""
         return path is not None and path in self.index.files
 
     def _similar(self, snapshot: Snapshot, place: Place, links: Links) -> list[Ranked]:
@@ -168,7 +187,7 @@ class Context:
         for path in [path for path in paths if path in self.index.files and path != snapshot.path][:COMPARED]:
             best = most_alike(query, self.index.files[path].windows)
             if best is not None:
-                found.append(Ranked(Piece(self._named(path, ""), best[1].text), "files", best[0]))
+                found.append(Ranked(Piece(self._named(path, ""), best[1].text), "files", best[0], path))
         self._alike[snapshot.uri] = area, found
         return found
 
@@ -182,7 +201,7 @@ class Context:
                     taken.setdefault(path, {})[definition.text] = None
         for number, (path, texts) in enumerate(taken.items()):
             told = "\n".join(list(texts)[:IMPORTED])
-            yield Ranked(Piece(self._named(path, ""), told), "imports", 0.4 * 0.9**number)
+            yield Ranked(Piece(self._named(path, ""), told), "imports", 0.4 * 0.9**number, path)
 
     def _definitions(
         self, snapshot: Snapshot, offset: int, place: Place, links: Links, before: list[Ranked]
@@ -197,11 +216,11 @@ class Context:
                     continue
                 piece = Piece(self._named(path, ""), _told(definition))
                 offered.add((piece.path, piece.text))
-                yield Ranked(piece, "definitions", use.near * worth)
+                yield Ranked(piece, "definitions", use.near * worth, path)
         for ranked in before:
             gone = ranked.source == "definitions" and (ranked.piece.path, ranked.piece.text) not in offered
             if gone and ranked.score * FADING >= FAINT and self._still(ranked, snapshot, place, imported):
-                yield Ranked(ranked.piece, "definitions", ranked.score * FADING)
+                yield replace(ranked, score=ranked.score * FADING)
 
     def _meant(self, use: Use, snapshot: Snapshot, imported: set[Path]) -> Iterator[tuple[Path, Definition, float]]:
         """The definitions that a name may mean, with how likely it is.

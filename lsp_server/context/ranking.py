@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from famulus.engine.protocol import Piece
 from famulus.lsp_server.context.words import similarity, words
@@ -27,11 +28,13 @@ ORDER = ("cells", "files", "imports", "edits", "definitions")
 
 @dataclass(frozen=True)
 class Ranked:
-    """A piece with its source (one of :data:`ORDER`) and how much it promises, 0 to 1."""
+    """A piece with its source (one of :data:`ORDER`) and how much it promises, 0 to 1. ``file``: where it was read, if
+    that is to be asked about."""
 
     piece: Piece
     source: str
     score: float
+    file: Path | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +80,51 @@ async def test_a_saved_ignore_file_holds_at_once(project: Project) -> None:
     project.session.saved(ignore.uri)
     await project.session.context.index.settled()
     assert project.pieces(document, "circle.grow(") == []
+
+
+async def test_an_ignore_file_that_anybody_writes_holds_for_open_files(project: Project) -> None:
+    """Nobody tells the server: no editor saved it, and no file that it names was touched."""
+    project.write(pack__shapes_py=SHAPES, pack__other_py="def other(width, height):\n    return 1\n")
+    other = await project.open("pack/shapes.py")
+    document = await project.open("main.py", USER.replace("circle = ", "other()\n    circle = ") + "\n# .")
+    project.replace(document, 0, 0, "from pack.other import other\n")
+    project.replace(other, SHAPES.index("    self.radius *= "), SHAPES.index("    self.radius *= "), "    check()\n")
+    await project.session.context.index.settled()
+    before = project.pieces(document, "circle.grow(")
+    assert {r.source for r in before if r.piece.path == "pack/shapes.py"} >= {"edits", "definitions"}
+    ahead = replace(document.snapshot(), text=Text(document.text.value + "ahead"))
+
+    def paths() -> list[set[str]]:
+        found = project.session.context.pieces(ahead, 0), project.pieces(document, "circle.grow(")
+        return [{ranked.piece.path for ranked in pieces} for pieces in found]
+
+    (project.root / ".famulusignore").write_text("shapes.py\n")
+    assert paths() == [{"pack/other.py"}] * 2
+    for _ in range(3):
+        project.replace(document, len(document.text), len(document.text), "x")
+        assert paths()[1] == {"pack/other.py"}
+    await project.session.context.index.settled()
+    assert paths() == [{"pack/other.py"}] * 2
+    (project.root / ".famulusignore").unlink()
+    project.replace(document, 0, 0, "\n")
+    assert paths()[1] == {"pack/shapes.py", "pack/other.py"}
+
+
+async def test_asking_the_policy_costs_little(project: Project) -> None:
+    folder = project.root / "a" / "b" / "c" / "d"
+    project.write(**{f"a__b__c__d__m{n}_py": f"def function{n}(a, b):\n    return a\n" for n in range(30)})
+    for at in (project.root, *folder.parents[:4], folder):
+        (at / ".gitignore").write_text("*.tmp\nbuild/\n!keep.tmp\n" * 20)
+    imported = "".join(f"from a.b.c.d.m{n} import function{n}\n" for n in range(30))
+    uses = "".join(f"    function{n}(1, 2)\n" for n in range(30))
+    document = await project.open("main.py", imported + "\n\ndef main():\n" + uses)
+    times = []
+    for line in range(document.text.lines - 30, document.text.lines - 1):
+        start = time.thread_time()
+        found = project.session.context.pieces(document.snapshot(), document.text.line_end(line))
+        times.append(time.thread_time() - start)
+        assert len({r.piece.path for r in found}) >= 5
+    assert statistics.median(times) < 0.005
 
 
 async def test_names_in_comments_and_of_files_that_are_not_imported_say_nothing(project: Project) -> None:
