@@ -165,8 +165,8 @@ def test_what_came_while_the_process_was_held_up_counts():
 
         def held_up() -> None:
             time.sleep(1.0)
-            loop.call_later(0.0, chunks.put_nowait, whole[-1:])
-            loop.call_later(0.0, chunks.put_nowait, b"")
+            loop.call_later(0.01, chunks.put_nowait, whole[-1:])
+            loop.call_later(0.01, chunks.put_nowait, b"")
 
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_later, 0.01, held_up)
