@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from famulus.lsp_server.completion import lexical
 from famulus.lsp_server.completion.candidates import Candidate, Scored
 from famulus.lsp_server.completion.confidence import Curve
 from famulus.lsp_server.completion.explanation import Judged
 from famulus.lsp_server.completion.filters import refine
-from famulus.lsp_server.completion.situation import Situation
+from famulus.lsp_server.completion.situation import Situation, opens_block
 
 BOX_SECONDS = 0.4
 """After this long a suggestion of several lines ends at the next line end."""
@@ -89,11 +90,12 @@ def judge(candidate: Candidate, typed: str, situation: Situation, measure: Measu
 
 
 def watcher(
-    measure: Measure, several: bool, invoked: bool, clock: Callable[[], float] = time.monotonic
+    measure: Measure, several: bool, invoked: bool, language: str, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[Candidate, int], int | None]:
     """What :attr:`famulus.lsp_server.completion.request.Order.keep` asks: where to end the candidate, if anywhere.
 
-    0 gives it up. ``several``: of more than one line.
+    0 gives it up. ``several``: of more than one line. When time is up it ends with the line before, but within twice
+    the time not where a block or a bracket has just been opened: there is soon something better to end with.
     """
     began, box = clock(), ASKED_BOX_SECONDS if invoked else BOX_SECONDS
 
@@ -105,11 +107,19 @@ def watcher(
         first, last = lines[-1]
         if not invoked and measure.hopeless(candidate.part(first, last)):
             return done[-1][1] if done else 0
-        if several and done and clock() - began > box:
-            return done[-1][1]
+        if several and done and (late := clock() - began - box) > 0:
+            end = done[-1][1]
+            if late > box or not _opens(candidate.text[start:end], language):
+                return end
         return None
 
     return keep
+
+
+def _opens(text: str, language: str) -> bool:
+    """Whether the text ends with the head of a block, or in the middle of a call."""
+    found = lexical.scan(text, language)
+    return opens_block(text.rpartition("\n")[2], language) or any(text[place] in "([" for place in found.open)
 
 
 def _lines(text: str, start: int) -> Iterator[tuple[int, int]]:

@@ -208,7 +208,7 @@ class CompletionService:
         partial: Partial | None = None,
     ) -> Writing:
         lines = decision.max_lines or 1
-        watch = watcher(measure, several=lines > 1, invoked=situation.invoked)
+        watch = watcher(measure, several=lines > 1, invoked=situation.invoked, language=situation.language)
 
         def keep(candidate: Candidate, typed: int) -> int | None:
             if partial is not None:

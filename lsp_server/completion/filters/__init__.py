@@ -46,6 +46,7 @@ FILTERS: tuple[tuple[Filter, str], ...] = (
     (suffix.rest_of_line, "what stands to the right of the cursor was written again"),
     (brackets.loose_closers, "a bracket that closes nothing was cut"),
     (statements.unfinished, "an unfinished last line was cut"),
+    (statements.bare_head, "the head of a block without the block was cut"),
 )
 _PARSING = "the file would not parse"
 _CLOSED = "brackets or quotes were closed"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from famulus.lsp_server.completion.filters.brackets import closed, is_open
 from famulus.lsp_server.completion.filters.python import Part
+from famulus.lsp_server.completion.filters.statements import bare_head
 from famulus.lsp_server.completion.filters.suffix import overtaken
 from famulus.lsp_server.documents import Change
 
@@ -97,7 +98,7 @@ def _versions(text: str, situation: Situation) -> Iterator[str]:
     """The text closed; where the file must parse also what is left when lines are cut, closed if that is needed."""
     yield from closed(text, situation)
     if situation.judge.demands:
-        for shorter in _shorter(text):
+        for shorter in (bare_head(lines, situation) for lines in _shorter(text)):
             yield next(iter(closed(shorter, situation)[:1]), shorter) if is_open(shorter, situation) else shorter
 
 

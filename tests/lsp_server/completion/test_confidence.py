@@ -87,14 +87,14 @@ def test_what_was_typed_of_it_does_not_count_against_the_rest() -> None:
 
 
 def test_a_suggestion_without_hope_is_given_up_while_it_is_written() -> None:
-    keep = watcher(MEASURE, several=False, invoked=False)
+    keep = watcher(MEASURE, several=False, invoked=False, language="python")
     written = [("a", UNSURE), (" =", UNSURE), (" b", UNSURE), (" +", UNSURE)]
     assert [keep(candidate(*written[: n + 1]), 0) for n in range(4)][-1] == 0
-    assert watcher(MEASURE, several=False, invoked=True)(candidate(*written), 0) is None
+    assert watcher(MEASURE, several=False, invoked=True, language="python")(candidate(*written), 0) is None
 
 
 def test_a_bad_line_ends_what_good_lines_began() -> None:
-    keep = watcher(MEASURE, several=True, invoked=False)
+    keep = watcher(MEASURE, several=True, invoked=False, language="python")
     good = [("a = 1", SURE), ("\n", SURE)]
     bad = [("b", UNSURE), (" =", UNSURE), (" c", UNSURE), (" +", UNSURE)]
     assert keep(candidate(*good, *bad), 0) == len("a = 1")
@@ -102,7 +102,20 @@ def test_a_bad_line_ends_what_good_lines_began() -> None:
 
 def test_several_lines_end_when_time_is_up() -> None:
     clock = iter([0.0, BOX_SECONDS / 2, 2 * BOX_SECONDS])
-    keep = watcher(MEASURE, several=True, invoked=False, clock=lambda: next(clock))
+    keep = watcher(MEASURE, several=True, invoked=False, language="python", clock=lambda: next(clock))
     lines = candidate(("a = 1", SURE), ("\n", SURE), ("b", SURE))
     assert keep(lines, 0) is None
     assert keep(lines, 0) == len("a = 1")
+
+
+def test_time_that_is_up_leaves_no_head_without_its_block_if_one_more_line_comes_soon() -> None:
+    clock = iter([0.0, 1.5 * BOX_SECONDS, 1.6 * BOX_SECONDS, 1.7 * BOX_SECONDS, 2.1 * BOX_SECONDS])
+    keep = watcher(MEASURE, several=True, invoked=False, language="python", clock=lambda: next(clock))
+    head = [("if n == 0:", SURE), ("\n        ", SURE), ("return", SURE)]
+    call = [(" g(", SURE), ("\n            ", SURE), ("n", SURE)]
+    end = [("\n        )", SURE), ("\n    ", SURE), ("x", SURE)]
+    assert keep(candidate(*head), 0) is None
+    assert keep(candidate(*head, *call), 0) is None
+    whole = candidate(*head, *call, *end)
+    assert keep(whole, 0) == whole.text.index(")") + 1
+    assert keep(candidate(*head), 0) == len("if n == 0:")
