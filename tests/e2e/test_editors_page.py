@@ -50,7 +50,7 @@ def test_vs_codes_lines_build_what_they_install() -> None:
     known = {name for section in sections for name in section["properties"]}
     assert set(json.loads(settings)) <= known
     bound = {binding["key"] for binding in package["contributes"]["keybindings"]}
-    for key in re.findall(r"<kbd>(Alt\+(?:Right|End))</kbd>", PAGE.split("## Neovim")[0]):
+    for key in re.findall(r"<kbd>(Alt\+(?:Right|End|Enter))</kbd>", PAGE.split("## Neovim")[0]):
         assert key.lower() in bound
 
 
