@@ -65,7 +65,7 @@ def _figures(result: Replay, engine: dict[str, float]) -> list[tuple[str, str, s
     finished = sum(story["source"] != "an earlier key's" for story in done)
     # A request's last row of the prompt gives its first token: rows less tokens is one too few for each request.
     computed = engine["computed_tokens"] - engine["generated_tokens"] + engine["cancelled"] + finished
-    good, judged = parsed(result.shown)
+    files = parsed(result.shown)
     (keys_saved, keys), shown = saved(result), max(1, len(result.shown))
     right = correct(result.shown)
     overtaken = sum(request.overtaken is not None for request in result.asked)
@@ -88,7 +88,8 @@ def _figures(result: Replay, engine: dict[str, float]) -> list[tuple[str, str, s
         ("engine requests cancelled", f"{engine['cancelled']:.0f}", ""),
         ("engine steps abandoned", f"{engine['aborted_steps']:.0f}", ""),
         ("engine steps finished for nobody", f"{engine['unwanted_chunks']:.0f}", "0"),
-        ("shown for Python and parse", f"{good} of {judged}", "all"),
+        ("Python files that ast parses with what is shown", f"{files.good} of {files.judged}", ""),
+        ("the others: lack the block of a head typed in part", f"{files.heads} of {files.judged - files.good}", "all"),
         ("stale inserts", f"{result.stale}", "0"),
         ("unanswered requests", f"{result.unanswered}", "0"),
         ("memory of the language server", f"{engine['memory'] / 1e6:.0f} MB", "≤ 150 MB"),

@@ -154,22 +154,33 @@ def items(reply: Reply) -> list[dict[str, Any]]:
     return found or []
 
 
-def parsed(shown: list[Shown]) -> tuple[int, int]:
-    """How many of the suggestions leave a file that parses, and of how many.
+@dataclass(frozen=True)
+class Parsed:
+    """Suggestions for Python files, by what Python's own parser says of them."""
 
-    Where not even the author's own line makes it parse (in the middle of a call over several lines) there is nothing
-    to judge by, and the suggestion is not counted.
-    """
-    good = judged = 0
+    judged: int
+    """Those shown in a file that parses but for the cursor's line: it does with ``pass`` instead of that line."""
+    good: int
+    """Of these, those with which the file parses exactly as it then stands."""
+    heads: int
+    """Of the others, those that only lack the block of a head that the typist herself had begun."""
+
+
+def parsed(shown: list[Shown]) -> Parsed:
+    """What becomes of the files if the suggestions are inserted."""
+    judged = good = heads = 0
     for one in shown:
-        before = one.function.before + one.function.body[: one.typed]
-        rest = one.function.body[one.typed :]
-        true_line = rest.partition("\n")[0]
-        if not _parses(before + true_line, one.function.after):
+        before, after = one.function.before + one.function.body[: one.typed], one.function.after
+        line = before.rpartition("\n")[2]
+        indent = line[: len(line) - len(line.lstrip())]
+        if not _parses(f"{before[: len(before) - len(line)]}{indent}pass{after}"):
             continue
         judged += 1
-        good += _parses(before + one.text, one.function.after)
-    return good, judged
+        if _parses(before + one.text + after):
+            good += 1
+        elif line.strip() and "\n" not in one.text:
+            heads += _parses(f"{before}{one.text}\n{indent}    pass{after}")
+    return Parsed(judged, good, heads)
 
 
 def saved(replay: Replay) -> tuple[int, int]:
@@ -196,17 +207,12 @@ def correct(shown: list[Shown]) -> int:
     return sum(one.function.body[one.typed :].startswith(one.text.rstrip()) for one in shown)
 
 
-def _parses(before: str, after: str) -> bool:
-    """Whether a file parses; a block that has just been opened may still be empty."""
-    line = before.rpartition("\n")[2]
-    indent = line[: len(line) - len(line.lstrip())]
-    for middle in ("", f"\n{indent}    pass"):
-        try:
-            ast.parse(f"{before}{middle}\n{after}")
-        except (SyntaxError, ValueError):
-            continue
-        return True
-    return False
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _after(line: int, column: int, text: str) -> tuple[int, int]:
