@@ -51,9 +51,9 @@ def _total(lines: list[Line]) -> dict[str, object] | None:
 def _print(lines: list[Line]) -> None:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)
-    for name in ("shown", "accepted", "chars", "after 30 s", "5 min", "p50", "p95"):
+    for name in ("shown", "accepted", "chars", "kept 30 s", "kept 5 min", "p50", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
