@@ -132,7 +132,7 @@ class Ledger:
             self._wake.set()
 
     def _say(self, state: str) -> None:
-        if state and state != self.state:
+        if state and not self.state:  # a full disk has several ways to say so, by turns
             log.warning("completion statistics cannot be written: %s", state)
         self.state = state
 
