@@ -235,9 +235,10 @@ def _download_wheel(source: WheelSource, folder: Path, name: str, progress: Prog
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip renames as it goes
-            total += path.lstat().st_size
+    for place, _, files in os.walk(folder):  # which, other than rglob, bears folders that vanish
+        for name in files:
+            with contextlib.suppress(OSError):  # pip renames and removes as it goes
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 

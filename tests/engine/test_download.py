@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +24,7 @@ import pytest
 
 from famulus.engine import manifest
 from famulus.engine.catalog import EMBEDDED, Catalog, Entry, HubSource, LocalSource, WheelSource
-from famulus.engine.download import main, pull, remove
+from famulus.engine.download import _bytes_below, main, pull, remove
 from famulus.engine.errors import BadWeights, DownloadFailed, FamulusError, InvalidRequest, StorageFailed
 from famulus.engine.hub import Hub
 
@@ -464,6 +466,28 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
+
+
+def test_folders_that_vanish_are_no_error_while_progress_is_counted(tmp_path: Path) -> None:
+    """pip makes and removes folders all the time."""
+    ended = threading.Event()
+
+    def churn() -> None:
+        for number in itertools.cycle(range(50)):
+            if ended.is_set():
+                return
+            (tmp_path / f"{number}" / "inner").mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"{number}" / "inner" / "file").write_text("x")
+            shutil.rmtree(tmp_path / f"{(number - 2) % 50}", ignore_errors=True)
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        for _ in range(400):
+            assert _bytes_below(tmp_path) <= 50
+    finally:
+        ended.set()
+        churning.join()
 
 
 def test_the_one_file_is_taken_out_of_the_wheel(index: Path, tmp_path: Path) -> None:
