@@ -143,7 +143,10 @@ async def ghost_text(before: str, after: str) -> tuple[str, float, float]:
 
     await client.start_io(sys.executable, "-P", "-m", "famulus", "lsp")
     try:
-        await client.initialize_async(types.InitializeParams(types.ClientCapabilities(), process_id=os.getpid()))
+        uncounted = {"settings": {"statistics": {"enabled": False}}}
+        await client.initialize_async(
+            types.InitializeParams(types.ClientCapabilities(), process_id=os.getpid(), initialization_options=uncounted)
+        )
         client.initialized(types.InitializedParams())
         document = types.TextDocumentItem(uri, "python", 1, before + after)
         client.text_document_did_open(types.DidOpenTextDocumentParams(document))

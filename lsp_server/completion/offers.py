@@ -52,7 +52,7 @@ class Offer:
 
 
 class Offers:
-    """The latest offers of a session, and the word on what became of them for its outcomes, where it keeps any."""
+    """The latest offers of a session, and the word on what became of them for its outcomes."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -64,31 +64,26 @@ class Offers:
         self._kept[offer.id] = offer
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        outcomes = self._outcomes
-        if outcomes is not None:
-            outcomes.offered(offer.document, offer.situation.offset, offer.id, offer.text, latency_ms, source)
+        place = offer.situation.offset
+        self._session.outcomes.offered(offer.document, place, offer.id, offer.text, latency_ms, source)
 
     def shown(self, id: str) -> None:
         """The client says that it shows the offer."""
-        if self._outcomes is not None and id in self._kept:
-            self._outcomes.shown(id)
+        if id in self._kept:
+            self._session.outcomes.shown(id)
 
     def accepted(self, id: str, units: int | None = None) -> None:
         """The client says that it was accepted: all of it, or so many UTF-16 units of the item's text."""
         offer = self._kept.get(id)
-        if self._outcomes is None or offer is None:
+        if offer is None:
             return
         if units is None:
-            self._outcomes.accepted(id)
+            self._session.outcomes.accepted(id)
             return
         text = offer.replaced[0]
         before = len(text) - len(offer.text)
         taken = len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le", "ignore"))
-        self._outcomes.accepted(id, max(0, taken - before))
-
-    @property
-    def _outcomes(self) -> Any:
-        return getattr(self._session, "outcomes", None)
+        self._session.outcomes.accepted(id, max(0, taken - before))
 
 
 def id_of(item: Any) -> str:

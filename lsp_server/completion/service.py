@@ -240,8 +240,7 @@ class CompletionService:
     def _prompt(self, situation: Situation, decision: Decision, story: Explanation | None = None) -> Infill:
         text, offset, seen = situation.text, situation.offset, situation.snapshot
         start = max(0, offset - NEIGHBOURHOOD) // STEP * STEP
-        context = getattr(self._session, "context", None)
-        found = context.pieces(seen, offset) if context is not None else []
+        found = self._session.context.pieces(seen, offset)
         prompt = Infill(
             prefix=_plain(text[start:offset]),
             suffix=_plain(text[offset : offset + NEIGHBOURHOOD]),
@@ -273,16 +272,15 @@ class CompletionService:
 
     def _situation(self, request: Request, track: Track) -> Situation:
         seen = request.snapshot
-        trees, policy = getattr(self._session, "trees", None), getattr(self._session, "policy", None)
         return Situation(
             snapshot=seen,
             offset=request.offset,
-            tree=trees.tree(request.document) if trees is not None else None,
+            tree=self._session.trees.tree(request.document),
             settings=self._session.settings.for_document(seen),
             invoked=request.invoked,
             popup=request.popup,
             recently_deleted=track.deleted == seen.text.place(request.offset)[0],
-            permission=policy.check_uri(seen.uri) if policy is not None else None,
+            permission=self._session.policy.check_uri(seen.uri),
         )
 
     def _measure(self, situation: Situation) -> Measure:

@@ -171,6 +171,7 @@ def test_the_doctor_shows_the_plan_of_the_running_engine(served: Any) -> None:
 
 
 def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path: Path) -> None:
+    counted = served("stats", "--json").stdout
     done = served("tour", "--save-svg", str(tmp_path / "tour.svg"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 of" in done.stdout and "the others are cached" in done.stdout
@@ -179,6 +180,7 @@ def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path
     ghost = done.stdout[done.stdout.index("The same in an editor") :]
     assert "return sum(line.total() for line in self.lines)" in ghost
     assert "ghost text, typed into" in ghost
+    assert served("stats", "--json").stdout == counted, "what the tour shows is no user's doing"
     assert (tmp_path / "tour.svg").read_text().startswith("<svg")
 
 
