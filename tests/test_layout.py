@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("engine", "kernels", "lsp_server", "sandbox", "bench")
+FOLDERS = ("engine", "kernels", "lsp_server", "jupyter_kernel", "sandbox", "bench")
 
 
 def python(*arguments: str, cwd: Path, executable: Path = Path(sys.executable)) -> subprocess.CompletedProcess[str]:

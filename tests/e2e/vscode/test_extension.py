@@ -148,7 +148,7 @@ def test_a_command_that_does_not_exist_is_named(vscode: Any) -> None:
     vscode.machine.parent.mkdir(exist_ok=True)
     vscode.machine.write_text(json.dumps({"famulus.command": "/nowhere/famulus"}))
     vscode.page.until("the status bar names it", lambda: "/nowhere/famulus" in vscode.status)
-    assert vscode.servers() == []
+    vscode.page.until("the server before has ended", lambda: vscode.servers() == [])
     vscode.machine.write_text("{}")
     vscode.ready()
     assert len(vscode.servers()) == 1
