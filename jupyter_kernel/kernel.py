@@ -1,0 +1,71 @@
+"""The kernel "Python 3 · Famulus": ipykernel's own, with cells in plain words."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from traitlets import Type, Unicode
+
+from famulus.engine.errors import FamulusError
+from famulus.jupyter_kernel import detect
+from famulus.jupyter_kernel.shell import FamulusShell
+
+
+class FamulusKernel(IPythonKernel):
+    """A cell that is Python goes to ipykernel as it came."""
+
+    shell_class = Type(FamulusShell)
+    famulus_python = Unicode("", help="Famulus's own interpreter, with which the engine is started.").tag(config=True)
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._assistant: Any = None
+
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, Any] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: dict[str, Any] | None = None,
+        cell_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Runs a cell; words are translated first and then run once, in the live namespace."""
+        request = (code, silent, store_history, user_expressions, allow_stdin)
+        extra = {"cell_meta": cell_meta, "cell_id": cell_id}
+        reading = None if silent else self.read(code)
+        if reading is None or reading.kind == "python" or threading.current_thread() is not threading.main_thread():
+            return await super().do_execute(*request, **extra)
+        outcome = await self.assistant.answer(code, reading, allow_stdin=allow_stdin, metadata=cell_meta or {})
+        with self.shell.in_place_of(code, outcome.run):
+            reply: dict[str, Any] = await super().do_execute(*request, **extra)
+        self.assistant.ran(outcome, reply)
+        return reply
+
+    def read(self, code: str) -> detect.Reading:
+        """Words or Python?"""
+        magics = self.shell.magics_manager.magics["line"]
+        return detect.read(code, self.shell.user_ns, magics=magics)
+
+    def do_is_complete(self, code: str) -> dict[str, Any]:
+        """A line in words is complete as it stands."""
+        if self.read(code).kind == "words":
+            return {"status": "complete"}
+        answer: dict[str, Any] = super().do_is_complete(code)
+        return answer
+
+    @property
+    def assistant(self) -> Any:
+        """What words cells need; loaded with the first of them."""
+        if self._assistant is None:
+            from famulus.jupyter_kernel.assistant import Assistant
+
+            self._assistant = Assistant(self)
+        return self._assistant
+
+
+__all__ = ["FamulusError", "FamulusKernel"]

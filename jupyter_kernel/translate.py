@@ -1,0 +1,67 @@
+"""From words to code that ran in rehearsal: candidates from every source, tried on a copy, the best one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from famulus.jupyter_kernel import intent, rank, slots
+from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
+from famulus.jupyter_kernel.errors import NotUnderstood
+from famulus.jupyter_kernel.rank import Attempt
+from famulus.jupyter_kernel.schema import Schema
+
+REHEARSED = 6
+"""Candidates of the recipes that are tried; beyond these the instruction means something else."""
+GOOD_MATCH = 0.5
+"""From this match on a recipe answers without the model."""
+SECONDS = 10.0
+
+
+class Stage(Protocol):
+    """Somebody who watches the search: the panel."""
+
+    def stage(self, text: str) -> None: ...
+
+    def attempt(self, attempt: Attempt, objection: str) -> None: ...
+
+
+class Rehearses(Protocol):
+    """A way to try code without consequences."""
+
+    async def rehearse(self, code: str, *, seconds: float = SECONDS) -> Rehearsal: ...
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What was found: ``attempts`` in the order tried, ``best`` the one to run."""
+
+    words: str
+    want: Want
+    best: Attempt
+    attempts: tuple[Attempt, ...]
+
+
+async def translate(words: str, schema: Schema, rehearser: Rehearses | None, watcher: Stage) -> Translation:
+    """The code for ``words``. Raises :class:`NotUnderstood` if nothing fits."""
+    want = intent.read(words, schema)
+    watcher.stage("looking for code")
+    attempts = await _try(slots.propose(words, schema)[:REHEARSED], want, rehearser, watcher)
+    best = rank.order(attempts, want)
+    if not best:
+        reason = f" ({rank.objection(attempts[0], want)})" if attempts else ""
+        raise NotUnderstood(f"No code was found for these words{reason}.", fix="Say it another way, or in Python.")
+    return Translation(words, want, best[0], tuple(attempts))
+
+
+async def _try(
+    candidates: Sequence[Candidate], want: Want, rehearser: Rehearses | None, watcher: Stage
+) -> list[Attempt]:
+    attempts = []
+    for candidate in candidates:
+        watcher.stage(f"trying {len(attempts) + 1} of {len(candidates)}")
+        seen = await rehearser.rehearse(candidate.code, seconds=SECONDS) if rehearser else None
+        attempts.append(Attempt(candidate, seen))
+        watcher.attempt(attempts[-1], rank.objection(attempts[-1], want))
+    return attempts
