@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
+from famulus.jupyter_kernel import modes, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import NotRun, Unsure
+from famulus.jupyter_kernel.errors import NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.interrupt import interruptible
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
@@ -21,87 +22,170 @@ from famulus.jupyter_kernel.translate import Translation, translate
 if TYPE_CHECKING:
     from famulus.jupyter_kernel.kernel import FamulusKernel
 
+VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
+KEPT = 5
+"""Words cells that ``%undo`` can take back, one after the other."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Answer:
     """``run``: the code that stands for the cell, or why there is none."""
 
     run: str | FamulusError
     panel: Panel
     translation: Translation | None = None
+    snapshot: undo.Snapshot | None = None
+    mode: str = "auto"
 
 
+@dataclass(frozen=True)
+class Done:
+    """A words cell that has run."""
+
+    count: int
+    translation: Translation
+    snapshot: undo.Snapshot
+
+    @property
+    def words(self) -> str:
+        return self.translation.words
+
+    @property
+    def code(self) -> str:
+        return self.translation.best.candidate.code
+
+
+@dataclass
 class Assistant:
     """What the kernel keeps for words cells; one for each kernel."""
 
-    def __init__(self, kernel: FamulusKernel) -> None:
-        self._kernel = kernel
-        self._shell = kernel.shell
-        self._rehearser = Rehearser(kernel.shell)
+    kernel: FamulusKernel
+    mode: str = "auto"
+    done: list[Done] = field(default_factory=list)
+    avoided: set[tuple[str, str]] = field(default_factory=set)
 
-    async def answer(self, cell: str, reading: Reading, *, allow_stdin: bool, metadata: dict[str, Any]) -> Answer:
-        """What to run for ``cell``. Main thread only; never raises what the user should see as the kernel's own
-        failure."""
-        panel = Panel(self._shell.display_pub)
-        translation = None
+    def __post_init__(self) -> None:
+        self.shell = self.kernel.shell
+        self._rehearser = Rehearser(self.shell)
+
+    @property
+    def last(self) -> Done | None:
+        """The last words cell that ran and was not undone."""
+        return self.done[-1] if self.done else None
+
+    async def answer(self, cell: str, reading: Reading, *, allow_stdin: bool, metadata: Mapping[str, Any]) -> Answer:
+        """What to run for ``cell``. Main thread only. Every failure that concerns the user is in ``run``."""
+        answer = Answer("", Panel(self.shell.display_pub), mode=modes.of_cell(metadata, self.mode))
         try:
-            if reading.kind == "unsure" and not self._means_words(reading, allow_stdin):
-                return Answer(cell, panel)
-            translation = await interruptible(self._translate(reading.text, panel))
-            panel.found(translation)
-            self._allow(translation, allow_stdin)
+            words = self._words(cell, reading, allow_stdin)
+            if words is None:
+                answer.run = cell
+                return answer
+            answer.translation = found = await interruptible(self._translate(words, answer.panel))
+            answer.panel.found(found)
+            if answer.mode == "show":
+                return answer
+            self._allow(found, answer.mode, allow_stdin)
+            answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
         except FamulusError as error:
-            panel.failed(error)
-            return Answer(error, panel, translation)
-        return Answer(translation.best.candidate.code, panel, translation)
+            answer.run = error
+            answer.panel.failed(error, answer.translation)
+        return answer
 
     def ran(self, answer: Answer, reply: dict[str, Any]) -> None:
         """The cell has run, or was refused; its panel gets its last state."""
-        if answer.translation is not None and isinstance(answer.run, str):
-            answer.panel.ran(answer.translation, reply["status"])
+        found, snapshot = answer.translation, answer.snapshot
+        if found is None or snapshot is None:
+            return
+        snapshot.settle(self.shell.user_ns)
+        self.done = [*self.done, Done(reply["execution_count"], found, snapshot)][-KEPT:]
+        answer.panel.ran(found, reply["status"], snapshot.unsaved)
+        if answer.mode == "freeze-on-run" and reply["status"] == "ok":
+            text = "".join(f"# {line}\n" for line in found.words.splitlines()) + found.best.candidate.code
+            reply["payload"] = [*reply["payload"], {"source": "set_next_input", "text": text, "replace": True}]
 
     def schema(self) -> Schema:
         """The user's namespace as it is now."""
-        shell = self._shell
+        shell = self.shell
         hidden = {name for name, value in shell.user_ns_hidden.items() if shell.user_ns.get(name) is value}
         return look(shell.user_ns, hidden, {})
 
+    def undo(self) -> str:
+        """Takes the last words cell back; says what was put back and what was not."""
+        if not self.done:
+            return "There is no cell in words to undo."
+        last = self.done.pop()
+        result = last.snapshot.restore(self.shell.user_ns)
+        parts = [
+            f"put back {', '.join(result.restored)}" if result.restored else "",
+            f"removed {', '.join(result.removed)}" if result.removed else "",
+        ]
+        said = " and ".join(part for part in parts if part) or "nothing in the namespace had changed"
+        lines = [f"Undid In [{last.count}]: {said}."]
+        lines += [f"{name} was left as it is: {reason}." for name, reason in result.left.items()]
+        seen = last.translation.best.rehearsal
+        lines += [f"Not undone: {VERBS[effect.kind]} {effect.what}." for effect in (seen.effects if seen else ())]
+        return "\n".join(lines)
+
+    def avoid(self, last: Done) -> None:
+        """The same words will not be answered with the same code again."""
+        self.avoided.add((last.words, last.code))
+
     async def _translate(self, words: str, panel: Panel) -> Translation:
-        panel.begin(words, time.monotonic())
-        return await translate(words, self.schema(), self._rehearser, panel)
+        panel.begin(words)
+        avoided = {code for said, code in self.avoided if said == words}
+        return await translate(words, self.schema(), self._rehearser, panel, avoided=avoided)
 
-    def _means_words(self, reading: Reading, allow_stdin: bool) -> bool:
-        answer = self._ask(f"{reading.reason} Is this cell [w]ords or [p]ython? ", allow_stdin)
-        if answer is None or answer[:1] not in ("w", "p"):
-            raise Unsure(
-                f"This cell can be words or Python: {reading.reason}",
-                fix="Nothing was run. Put #!ask before words, #!py before Python.",
-            )
-        return answer.startswith("w")
+    def _words(self, cell: str, reading: Reading, allow_stdin: bool) -> str | None:
+        """The words to translate; None if the user says that the cell is Python."""
+        if cell.strip() == "%retry":
+            if self.last is None:
+                raise NotUnderstood("There is no cell in words to try again.")
+            self.avoid(self.last)
+            words = self.last.words
+            print(self.undo())
+            return words
+        if reading.kind == "unsure":
+            answer = self._ask(f"{reading.reason} Is this cell [w]ords or [p]ython? ", allow_stdin)
+            if answer is None or answer[:1] not in ("w", "p"):
+                raise Unsure(
+                    f"This cell can be words or Python: {reading.reason}",
+                    fix="Nothing was run. Put #!ask before words, #!py before Python.",
+                )
+            if answer.startswith("p"):
+                return None
+        return reading.text
 
-    def _allow(self, translation: Translation, allow_stdin: bool) -> None:
+    def _snapshot(self, found: Translation) -> undo.Snapshot:
+        seen = found.best.rehearsal
+        changing = (*seen.changed, *seen.rebound) if seen else tuple(self.shell.user_ns)
+        return undo.take(self.shell.user_ns, changing)
+
+    def _allow(self, found: Translation, mode: str, allow_stdin: bool) -> None:
         """Raises :class:`NotRun` unless the user agrees to what the code does outside the notebook."""
-        seen = translation.best.rehearsal
-        if seen is None:
-            question = f"This could not be tried on a copy ({self._rehearser.why_not()})"
-        else:
-            unasked = [effect for effect in seen.effects if not asked_for(effect, translation.want)]
-            if not unasked:
-                return
+        seen = found.best.rehearsal
+        unasked = [effect for effect in (seen.effects if seen else ()) if not asked_for(effect, found.want)]
+        if unasked:
             question = "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
+        elif seen is None:
+            question = f"This could not be tried on a copy ({self._rehearser.why_not()})"
+        elif mode == "confirm":
+            question = "This is the code"
+        else:
+            return
         answer = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)
         if answer is None or not answer.startswith("y"):
-            raise NotRun(f"{question}: it was not run.", fix="Run the code above yourself if you want it.")
+            raise NotRun(f"{question}. It was not run.", fix="Run the code above yourself if you want it.")
 
     def _ask(self, question: str, allow_stdin: bool) -> str | None:
         """The user's answer in lower case, None where nobody can be asked."""
         if not allow_stdin:
             return None
-        self._kernel._allow_stdin = True
-        return str(self._kernel.raw_input(question)).strip().lower()
-
-
-VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
+        self.kernel._allow_stdin = True
+        try:
+            return str(self.kernel.raw_input(question)).strip().lower()
+        except KeyboardInterrupt:
+            raise Stopped("Interrupted. Nothing was run.") from None
 
 
 def asked_for(effect: Effect, want: Want) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Type, Unicode
 
-from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import detect
+from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
 
 
@@ -22,6 +22,7 @@ class FamulusKernel(IPythonKernel):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._assistant: Any = None
+        self.shell.register_magics(FamulusMagics(self))
 
     async def do_execute(
         self,
@@ -47,7 +48,9 @@ class FamulusKernel(IPythonKernel):
         return reply
 
     def read(self, code: str) -> detect.Reading:
-        """Words or Python?"""
+        """Words or Python? ``%retry`` is a cell in words: those of the last one."""
+        if code.strip() == "%retry":
+            return detect.Reading("words", code, "")
         magics = self.shell.magics_manager.magics["line"]
         return detect.read(code, self.shell.user_ns, magics=magics)
 
@@ -66,6 +69,3 @@ class FamulusKernel(IPythonKernel):
 
             self._assistant = Assistant(self)
         return self._assistant
-
-
-__all__ = ["FamulusError", "FamulusKernel"]

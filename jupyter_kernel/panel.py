@@ -23,9 +23,9 @@ class Panel:
         self._started = time.monotonic()
         self._words = ""
 
-    def begin(self, words: str, now: float) -> None:
+    def begin(self, words: str) -> None:
         """The words were read."""
-        self._words, self._started = words, now
+        self._words, self._started = words, time.monotonic()
         self.stage("reading")
 
     def stage(self, text: str) -> None:
@@ -39,11 +39,11 @@ class Panel:
         """The code that is about to run."""
         self._show(_fenced(translation.best.candidate.code), self._record(translation, "found"))
 
-    def ran(self, translation: Translation, status: str) -> None:
+    def ran(self, translation: Translation, status: str, unsaved: dict[str, str]) -> None:
         """The code ran in the live namespace."""
         self._show(_fenced(translation.best.candidate.code), self._record(translation, status))
 
-    def failed(self, error: FamulusError) -> None:
+    def failed(self, error: FamulusError, translation: Translation | None) -> None:
         """Nothing was run."""
 
     def _record(self, translation: Translation, status: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,11 +43,14 @@ class Translation:
     attempts: tuple[Attempt, ...]
 
 
-async def translate(words: str, schema: Schema, rehearser: Rehearses | None, watcher: Stage) -> Translation:
-    """The code for ``words``. Raises :class:`NotUnderstood` if nothing fits."""
+async def translate(
+    words: str, schema: Schema, rehearser: Rehearses | None, watcher: Stage, *, avoided: Collection[str] = ()
+) -> Translation:
+    """The code for ``words``, none of ``avoided``. Raises :class:`NotUnderstood` if nothing fits."""
     want = intent.read(words, schema)
     watcher.stage("looking for code")
-    attempts = await _try(slots.propose(words, schema)[:REHEARSED], want, rehearser, watcher)
+    proposed = [candidate for candidate in slots.propose(words, schema) if candidate.code not in avoided]
+    attempts = await _try(proposed[:REHEARSED], want, rehearser, watcher)
     best = rank.order(attempts, want)
     if not best:
         reason = f" ({rank.objection(attempts[0], want)})" if attempts else ""

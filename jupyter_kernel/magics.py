@@ -1,0 +1,77 @@
+"""The magics of words cells: ``%undo``, ``%explain``, ``%accept``, ``%freeze``, ``%context``, ``%famulus``.
+
+``%retry`` has to wait for rehearsals and so is a cell of its own (:class:`famulus.jupyter_kernel.assistant.Assistant`).
+
+``%ask``, ``%%ask``, ``#!ask`` and ``#!py`` are marks, read before any magic is looked for
+(:mod:`famulus.jupyter_kernel.detect`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from famulus.jupyter_kernel.modes import MODES
+
+if TYPE_CHECKING:
+    from famulus.jupyter_kernel.kernel import FamulusKernel
+
+NONE_YET = "There is no cell in words before this one."
+
+
+@magics_class
+class FamulusMagics(Magics):
+    """Commands about the last words cell. Each prints what it did; none raises for a missing one."""
+
+    def __init__(self, kernel: FamulusKernel) -> None:
+        super().__init__(kernel.shell)
+        self._kernel = kernel
+
+    @property
+    def _assistant(self) -> Any:
+        return self._kernel.assistant
+
+    @line_magic
+    def undo(self, line: str) -> None:
+        """Take back what the last words cell changed in the namespace."""
+        print(self._assistant.undo())
+
+    @line_magic
+    def explain(self, line: str) -> None:
+        """Say how the last words cell came to its code."""
+        last = self._assistant.last
+        print(self._assistant.explain() if last else NONE_YET)
+
+    @line_magic
+    def accept(self, line: str) -> None:
+        """Put the code of the last words cell into a new cell below."""
+        last = self._assistant.last
+        if last is None:
+            print(NONE_YET)
+            return
+        self.shell.set_next_input(last.code, replace=False)
+        print(f"The code of “{_short(last.words)}” is in the next cell. You can delete the cell with the words.")
+
+    freeze = line_magic("freeze")(accept)
+
+    @line_magic
+    def context(self, line: str) -> None:
+        """Show what a model is told about the namespace, with the tokens of each part."""
+        print(self._assistant.context(line.strip()))
+
+    @line_magic
+    def famulus(self, line: str) -> None:
+        """``%famulus``: how words cells are treated. ``%famulus mode auto|confirm|show|freeze-on-run`` sets it."""
+        words = line.split()
+        if words[:1] == ["mode"] and len(words) == 2 and words[1] in MODES:
+            self._assistant.mode = words[1]
+        elif words:
+            print("Use %famulus mode " + "|".join(MODES) + ".")
+            return
+        print(f"Words cells: {self._assistant.mode} ({MODES[self._assistant.mode]}).")
+
+
+def _short(words: str, limit: int = 60) -> str:
+    first = words.strip().splitlines()[0] if words.strip() else ""
+    return first if len(first) <= limit else first[: limit - 1] + "…"
