@@ -76,6 +76,7 @@ class Options(Struct, frozen=True, rename="camel"):
     partial_completions: bool = False
     status: bool = False
     documents: bool = False
+    proposals: bool = False
 
 
 Report = Callable[[str, str], None]

@@ -10,6 +10,7 @@ from lsprotocol import types
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.actions import wanted
 from famulus.lsp_server.commands.docstring import place_for
+from famulus.lsp_server.commands.preview import DISCARD
 from famulus.lsp_server.commands.service import Commands, Page
 from famulus.lsp_server.documents import Document
 from famulus.lsp_server.session import Session
@@ -43,6 +44,12 @@ def bind(server: FamulusServer) -> None:
     @server.command("famulus.commitMessage")
     async def commit_message(*root: str) -> Page | None:
         return await commands.commit_message(next(iter(root), None))
+
+    @server.feature(DISCARD)
+    def discard(params: Any) -> None:
+        id = getattr(params, "id", None)
+        if isinstance(id, str):
+            commands.discard(id)
 
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
         return offered(server.session, params)

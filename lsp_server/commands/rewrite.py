@@ -49,10 +49,13 @@ async def rewrite(
     end: int,
     instruction: str,
     report: Callable[[str], None] | None = None,
+    grow: Callable[[str], None] | None = None,
 ) -> str | None:
     """New code for ``[start, end)``, which are whole lines; None where no candidate holds.
 
-    Raises :class:`InvalidRequest` for an instruction that is empty or too long, and the engine's typed errors.
+    The likeliest code is taken if it holds; others are written only if not. ``report`` is told its text as it comes,
+    ``grow`` its whole lines, as they would stand in the document. Raises :class:`InvalidRequest` for an instruction
+    that is empty or too long, and the engine's typed errors.
     """
     instruction = instruction.strip()
     if not instruction or len(instruction) > LONGEST_INSTRUCTION:
@@ -61,20 +64,25 @@ async def rewrite(
         )
     old = seen.text.value[start:end]
     own = indented(old.replace("\r\n", "\n"), "")
-    question = f"{instruction}\n\n```{seen.language}\n{own}\n```"
+    question = talk(SYSTEM, f"{instruction}\n\n```{seen.language}\n{own}\n```", answer_prefix=f"```{seen.language}\n")
     room = max(96, len(old) // 2 + 64)
-    answers = await ask(
-        link,
-        talk(SYSTEM, question, answer_prefix=f"```{seen.language}\n"),
-        max_tokens=room,
-        others=CANDIDATES - 1,
-        stop=["\n```"],
-        report=report,
-    )
-    for answer in answers:
-        new = fitted(old, code_in(answer.text))
-        if new.strip() != old.strip() and holds(seen, Change(start, end, new)) and kin(old, new, instruction):
-            return new
+
+    def heard(text: str) -> None:
+        if report is not None:
+            report(text)
+        whole = text.rpartition("\n")[0]
+        if grow is not None and whole.strip():
+            grow(fitted(old, code_in(whole)))
+
+    for others in (0, CANDIDATES - 1):
+        told = None if others else heard
+        answers = await ask(
+            link, question, max_tokens=room, greedy=not others, others=others, stop=["\n```"], report=told
+        )
+        for answer in answers:
+            new = fitted(old, code_in(answer.text))
+            if new.strip() != old.strip() and holds(seen, Change(start, end, new)) and kin(old, new, instruction):
+                return new
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ from pygls.uris import to_fs_path
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.policy import Policy
 from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite
-from famulus.lsp_server.commands.apply import Proposal, offer
+from famulus.lsp_server.commands.apply import offer
+from famulus.lsp_server.commands.preview import Preview
 from famulus.lsp_server.commands.progress import Report, shown
+from famulus.lsp_server.commands.proposal import Proposal
 from famulus.lsp_server.commands.rename import renamed
 from famulus.lsp_server.commands.staged import staged
 from famulus.lsp_server.documents import Document, Snapshot, Text
@@ -35,6 +38,7 @@ class Commands:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._previews: dict[str, Preview] = {}
 
     async def explain(self, uri: str, place: types.Range) -> Page | None:
         """What the code at ``place`` does."""
@@ -70,17 +74,27 @@ class Commands:
         """The selection, changed as the instruction says."""
         document, seen = self._open(uri)
         start, end = rewrite.whole_lines(seen, document.offset_at(place.start), document.offset_at(place.end))
-        title, note = f"Rewrite: {instruction.strip()[:60]}", "every use in the selection; no model was asked"
-        text = renamed(seen, start, end, instruction)
-        if text is None:
-            note = "it parses; the code is the model's"
+        title, note = f"Rewrite: {instruction.strip()[:60]}", "it parses; the code is the model's"
+        if (text := renamed(seen, start, end, instruction)) is not None:
+            note = "every use in the selection; no model was asked"
+            await self._offer(Proposal(title, note, uri, seen.version, start, end, text))
+            return
+        empty = Proposal(title, "", uri, seen.version, start, end, "")
+        with self._previewed(empty) as preview:
+
+            async def write(report: Report) -> str | None:
+                preview.written_here()
+                return await rewrite.rewrite(
+                    self._session.link, seen, start, end, instruction, report=report, grow=preview.grow
+                )
+
             text = await self._shown(
                 "Famulus: rewriting",
-                lambda report: rewrite.rewrite(self._session.link, seen, start, end, instruction, report),
+                write,
                 nothing="No rewriting held: each did not parse, lost most of the code, or called itself for ever.",
             )
-        if text is not None:
-            await self._offer(Proposal(title, note, uri, seen.version, start, end, text))
+            if text is not None:
+                await self._ask(replace(empty, note=note, text=text), preview)
 
     async def fix(self, uri: str, diagnostic: types.Diagnostic) -> None:
         """Mend what a diagnostic says, and check that it is mended."""
@@ -135,8 +149,27 @@ class Commands:
             self._session.server.window_show_message(types.ShowMessageParams(types.MessageType.Info, message))
         return {"title": title, "text": text}
 
+    def discard(self, id: str) -> None:
+        """The user does not want a proposal, which may still be written. One that is not known is ignored."""
+        if (preview := self._previews.get(id)) is not None:
+            preview.discard()
+
+    @contextlib.contextmanager
+    def _previewed(self, empty: Proposal) -> Iterator[Preview]:
+        """A preview that is withdrawn at the end, unless the user has answered."""
+        preview = self._previews[empty.id] = Preview(self._session, empty)
+        try:
+            yield preview
+        finally:
+            del self._previews[empty.id]
+            preview.withdraw()
+
     async def _offer(self, proposal: Proposal) -> None:
-        problem = await offer(self._session, proposal)
+        with self._previewed(proposal) as preview:
+            await self._ask(proposal, preview)
+
+    async def _ask(self, proposal: Proposal, preview: Preview) -> None:
+        problem = await offer(self._session, proposal, preview)
         if problem:
             self._say(problem)
 

@@ -172,14 +172,22 @@ class Desk:
 
     async def ask(self, method: str, params: Any) -> Any:
         """A request that is answered soon: its result."""
+        return await self.result(self.begin(method, params))
+
+    def begin(self, method: str, params: Any) -> int:
+        """Send a request; its id."""
         id = next(self._ids)
         self._receive({"id": id, "method": method, "params": params})
+        return id
+
+    async def result(self, id: int) -> Any:
+        """The result of a request that is answered soon."""
         for _ in range(200):
             await settle()
             if (answer := self.answer(id)) is not None:
                 assert "error" not in answer, answer
                 return answer["result"]
-        raise AssertionError(f"{method} is not answered")
+        raise AssertionError(f"request {id} is not answered")
 
     async def command(self, name: str, *arguments: Any) -> Any:
         """Run a command of the server."""
@@ -188,6 +196,14 @@ class Desk:
     def tell(self, method: str, params: Any) -> None:
         """Send a notification."""
         self._receive({"method": method, "params": params})
+
+    def asked(self, method: str) -> list[Message]:
+        """The server's own requests of a kind."""
+        return [m for m in self.messages if m.get("method") == method and "id" in m]
+
+    def reply(self, request: Message, result: Any) -> None:
+        """Answer a request of the server."""
+        self._receive({"id": request["id"], "result": result})
 
     def told(self, method: str) -> list[Any]:
         """The parameters of the server's notifications of a kind."""
