@@ -19,6 +19,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "editors/neovim"
 STAND_IN = Path(__file__).with_name("stand_in.py")
+INSTALL = Path(__file__).with_name("install.py")
+PARTS = ROOT / ".e2e"
+UNAVAILABLE = 3
 SECONDS = 20.0
 
 MARKS = """
@@ -133,11 +136,19 @@ def nvim() -> Path:
 
 @pytest.fixture(scope="session")
 def newer_nvim() -> Path:
-    """Neovim 0.12, if there is one on the PATH."""
+    """Neovim 0.12 or newer: the one on the PATH, or Debian's, installed into ``.e2e`` when it is first used."""
     found = [editor for editor in editors_installed() if version(editor) >= (0, 12)]
-    if not found:
-        pytest.skip("Neovim 0.12 is not on the PATH")
-    return found[0]
+    return found[0] if found else installed()
+
+
+def installed() -> Path:
+    """The Neovim that install.py makes; without it the tests are skipped."""
+    command = [sys.executable, "-I", str(INSTALL), str(PARTS / "neovim")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == UNAVAILABLE:
+        pytest.skip(f"Neovim 0.12 is not on the PATH and cannot be installed: {done.stdout.strip()}")
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
 
 
 class Scripted(Editor):
@@ -165,7 +176,9 @@ class Scripted(Editor):
 
     def offer(self, offers: dict[str, list[Any]]) -> None:
         """After a text that ends with the key, these are offered."""
-        (self.folder / "offers.json").write_text(json.dumps(offers))
+        written = self.folder / "offers.new"
+        written.write_text(json.dumps(offers))
+        written.rename(self.folder / "offers.json")  # the server may be reading it
 
     def heard(self, method: str) -> list[Any]:
         """Parameters of all messages of a method so far."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +19,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SOURCE = "import math\n\n\ndef area_of_circle(radius):\n    \n"
 
 
+@pytest.fixture(scope="module", params=["nvim", "newer_nvim"])
+def program(request: pytest.FixtureRequest) -> Path:
+    """Neovim 0.11, and 0.12 with ghost text as it shows it by default."""
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(scope="module")
-def editor(real: Callable[[str], Any]) -> Any:
-    return real("")
+def editor(real: Callable[..., Any], program: Path) -> Any:
+    return real("", program)
 
 
 def test_ghost_text_of_the_model_is_shown_accepted_and_undone(editor: Any) -> None:
@@ -87,15 +96,14 @@ def test_health_is_clean(editor: Any) -> None:
 
 
 @pytest.fixture
-def screen(nvim: Path, served: Any, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def screen(program: Path, served: Any, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Runs tmux's own commands on a terminal of 80 by 20 in which Neovim runs."""
     tmux = shutil.which("tmux")
     if tmux is None:
         pytest.skip("tmux is not installed")
-    project = served.home / "screen"
-    project.mkdir()
+    project = Path(tempfile.mkdtemp(prefix="screen", dir=served.home))
     (project / "circle.py").write_text(SOURCE)
-    plugin, command = Path(__file__).parents[3] / "editors/neovim", nvim.with_name("famulus")
+    plugin, command = Path(__file__).parents[3] / "editors/neovim", Path(sys.executable).with_name("famulus")
     (project / "init.lua").write_text(
         f"vim.opt.rtp:prepend('{plugin}')\n"
         "vim.g.loaded_python3_provider = 0\n"
@@ -108,7 +116,7 @@ def screen(nvim: Path, served: Any, tmp_path: Path) -> Iterator[Callable[..., st
     def run(*arguments: str) -> str:
         return subprocess.run([tmux, *socket, *arguments], capture_output=True, text=True, check=True).stdout
 
-    line = f"{nvim} -u {project}/init.lua -i NONE +5 {project}/circle.py"
+    line = f"{program} -u {project}/init.lua -i NONE +5 {project}/circle.py"
     environment = served.env(TERM="xterm-256color", LANG="C.UTF-8", XDG_STATE_HOME=str(tmp_path))
     subprocess.run([tmux, *socket, "new-session", "-d", "-x", "80", "-y", "20", line], env=environment, check=True)
     yield run
