@@ -82,9 +82,10 @@ class Assistant:
                 answer.run = cell
                 return answer
             answer.translation = found = await interruptible(self._translate(words, answer.panel))
-            answer.panel.found(found)
             if answer.mode == "show":
+                answer.panel.shown(found)
                 return answer
+            answer.panel.found(found)
             self._allow(found, answer.mode, allow_stdin)
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
         except FamulusError as error:

@@ -35,12 +35,17 @@ class Rehearses(Protocol):
 
 @dataclass(frozen=True)
 class Translation:
-    """What was found: ``attempts`` in the order tried, ``best`` the one to run."""
+    """What was found: ``attempts`` in the order tried, ``best`` the one to run. ``names`` are those that the user had,
+    ``schema`` is the digest of what they were; ``model`` and ``seed`` are set if a model wrote."""
 
     words: str
     want: Want
     best: Attempt
     attempts: tuple[Attempt, ...]
+    names: tuple[str, ...]
+    schema: str
+    model: str = ""
+    seed: int | None = None
 
 
 async def translate(
@@ -55,7 +60,8 @@ async def translate(
     if not best:
         reason = f" ({rank.objection(attempts[0], want)})" if attempts else ""
         raise NotUnderstood(f"No code was found for these words{reason}.", fix="Say it another way, or in Python.")
-    return Translation(words, want, best[0], tuple(attempts))
+    names = tuple(variable.name for variable in schema.variables)
+    return Translation(words, want, best[0], tuple(attempts), names, schema.fingerprint())
 
 
 async def _try(

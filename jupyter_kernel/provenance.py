@@ -1,0 +1,77 @@
+"""Where the code of a words cell came from: one plain record, kept in the notebook and in the recordings."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from typing import Any
+
+from famulus.jupyter_kernel import rank
+from famulus.jupyter_kernel.candidate import Rehearsal
+from famulus.jupyter_kernel.translate import Translation
+
+MIME = "application/vnd.famulus.cell+json"
+VERSION = 1
+
+
+def record(translation: Translation, status: str) -> dict[str, Any]:
+    """JSON: the words, the code, what proposed it, the digest of the namespace it was made for, and all attempts.
+
+    ``status``: found, ok, error, refused, shown.
+    """
+    best = translation.best.candidate
+    made: dict[str, Any] = {
+        "version": VERSION,
+        "status": status,
+        "words": translation.words,
+        "code": best.code,
+        "source": best.source,
+        "recipe": best.recipe,
+        "model": translation.model,
+        "seed": translation.seed,
+        "schema": translation.schema,
+        "attempts": [
+            {
+                "code": attempt.candidate.code,
+                "source": attempt.candidate.source,
+                "status": attempt.rehearsal.status if attempt.rehearsal else "not rehearsed",
+                "objection": rank.objection(attempt, translation.want),
+            }
+            for attempt in translation.attempts
+        ],
+    }
+    return made | {"digest": digest(made)}
+
+
+def digest(made: dict[str, Any]) -> str:
+    """What ties words, code and namespace together, so that a hand-edited record is noticed."""
+    parts = (made["words"], made["code"], made["schema"])
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[str]:
+    """What the code does, in a few words each: ``new: means``, ``sales unchanged``."""
+    if seen is None:
+        return ["not tried on a copy"]
+    touched = {*seen.bound, *seen.rebound, *seen.changed, *seen.deleted}
+    used = [name for name in names if name in _loaded(code) and name not in touched]
+    said = [
+        ("new", seen.bound),
+        ("replaced", seen.rebound),
+        ("changed", tuple(name for name in seen.changed if name not in seen.rebound)),
+        ("deleted", seen.deleted),
+    ]
+    lines = [f"{what}: {', '.join(who)}" for what, who in said if who]
+    if used:
+        lines.append(f"{', '.join(used)} unchanged")
+    if seen.figures:
+        lines.append("drew a figure" if seen.figures == 1 else f"drew {seen.figures} figures")
+    return lines
+
+
+def _loaded(code: str) -> set[str]:
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
