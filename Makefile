@@ -7,6 +7,7 @@ PYTHON ?= python3
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14
 BIN := .venv/bin
 MODEL := .venv/share/famulus/models/smollm2-135m-instruct/famulus-manifest.json
+KERNEL := .venv/share/jupyter/kernels/famulus/kernel.json
 MAKEFLAGS += --no-print-directory
 # Two makes at once: the second waits for the set-up of the first. Without flock (macOS) they are not kept apart.
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
@@ -47,7 +48,7 @@ MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
 	@{ $(MADE_HERE); } 2>/dev/null || $(MAKE) .new-venv
 
 .make-ready: .make-venv
-	@$(MAKE) --silent $(MODEL)
+	@$(MAKE) --silent $(MODEL) $(KERNEL)
 
 .PHONY: .new-venv
 .new-venv:
@@ -75,6 +76,10 @@ MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
 
 $(MODEL): engine/catalog.toml | .venv/.installed
 	@$(BIN)/python -P -m famulus.engine.download --embedded --into .venv
+	@touch $@
+
+$(KERNEL): jupyter_kernel/install.py | .venv/.installed
+	@$(BIN)/famulus kernel install --sys-prefix >/dev/null
 	@touch $@
 
 clean:

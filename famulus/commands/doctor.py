@@ -189,6 +189,21 @@ def check_sandbox(part: str) -> Iterator[Finding]:
     yield Finding(part, state, f"{level.name}: {level.reason}", level.fix)
 
 
+def check_notebook(part: str) -> Iterator[Finding]:
+    """Can Jupyter find the notebook kernel, and can it still start?"""
+    from famulus.jupyter_kernel.install import installed, kernel_folders
+
+    found = list(installed(kernel_folders()))
+    if not found:
+        yield Finding(part, "note", "Jupyter does not know the notebook kernel.", "Run: famulus kernel install")
+    for kernel in found:
+        if kernel.problem:
+            text = f"The kernel in {kernel.folder} cannot start: {kernel.problem}."
+            yield Finding(part, "wrong", text, "Install it again, or remove it: famulus kernel uninstall --help")
+        else:
+            yield Finding(part, "ok", f"{kernel.display_name} runs cells in {kernel.python} ({kernel.folder})")
+
+
 CHECKS: dict[str, Callable[[str], Iterator[Finding]]] = {
     "Python": check_python,
     "folders": check_folders,
@@ -197,6 +212,7 @@ CHECKS: dict[str, Callable[[str], Iterator[Finding]]] = {
     "model": check_model,
     "plan": check_plan,
     "sandbox": check_sandbox,
+    "notebook": check_notebook,
 }
 
 
