@@ -55,3 +55,24 @@ def confine(*, readable: Iterable[Path] = (), writable: Iterable[Path] = ()) -> 
     if os.geteuid() == 0:
         landlock.keep_capabilities(0)
     landlock.restrict(rules, abi)
+
+
+_READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
+
+
+def only_look() -> None:
+    """Bind the calling process for ever: it reads what it could read before and changes nothing outside itself. No
+    file can be written, made, removed or given another mode, no socket made, no process started or signalled.
+    Threads, pairs of stream sockets and ``/dev/null`` stay.
+
+    Call it in a child that was just forked and has one thread. What is open stays usable: replace sockets and pipes,
+    and reopen files for reading, before. Raises :class:`SandboxUnavailable` where the kernel cannot do it; then
+    nothing was changed.
+    """
+    abi = landlock.version()
+    if not can_confine():
+        raise SandboxUnavailable("This kernel cannot confine a forked process.", fix="See `famulus doctor`.")
+    rules = landlock.write_denying(abi, devices=["/dev/null", "/dev/zero", "/dev/full"])
+    if os.geteuid() == 0:
+        landlock.keep_capabilities(_READ_ANY_FILE)
+    landlock.restrict(rules, abi, seccomp.spectator(os.uname().machine, landlock=abi))

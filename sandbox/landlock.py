@@ -65,9 +65,9 @@ def _handled(abi: int) -> int:
     return rights
 
 
-def _ruleset(abi: int) -> int:
-    """A ruleset file descriptor under which nothing is allowed yet."""
-    fields = [_handled(abi)]
+def _ruleset(abi: int, rights: int) -> int:
+    """A ruleset file descriptor under which nothing of ``rights`` is allowed yet."""
+    fields = [rights]
     if abi >= 4:
         fields.append(_TCP)
     if abi >= 6:
@@ -98,7 +98,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 def ruleset(abi: int, *, read: Iterable[str], write: Iterable[str], devices: Iterable[str]) -> int:
     """A file descriptor for :func:`restrict`: read and execute beneath ``read``, everything but device files
     beneath ``write``, read and write on the single files ``devices``. Raises :class:`OSError`."""
-    fd = _ruleset(abi)
+    fd = _ruleset(abi, _handled(abi))
     read_rights = _EXECUTE | _READ_FILE | _READ_DIR
     write_rights = (read_rights | _WRITE_FILE | _CREATE_AND_REMOVE | _REFER | _TRUNCATE) & _handled(abi)
     for path in read:
@@ -110,15 +110,25 @@ def ruleset(abi: int, *, read: Iterable[str], write: Iterable[str], devices: Ite
     return fd
 
 
-def restrict(ruleset_fd: int, abi: int) -> None:
+def write_denying(abi: int, *, devices: Iterable[str]) -> int:
+    """A file descriptor for :func:`restrict`: nothing can be written, made or removed but what is written to the
+    single files ``devices``; reading is as free as before. Raises :class:`OSError`."""
+    rights = _handled(abi) & ~(_EXECUTE | _READ_FILE | _READ_DIR)
+    fd = _ruleset(abi, rights)
+    for path in devices:
+        _allow(fd, path, (_WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & rights)
+    return fd
+
+
+def restrict(ruleset_fd: int, abi: int, filter_: bytes | None = None) -> None:
     """Bind the calling thread, and all that it starts, to the ruleset and the system-call filter, for ever.
 
-    Call it in a process with one thread. Raises :class:`OSError`.
+    ``filter_`` replaces :func:`seccomp.program`. Call it in a process with one thread. Raises :class:`OSError`.
     """
     prctl(_NO_NEW_PRIVS, 1)
     _check(_syscall(_RESTRICT, ctypes.c_int(ruleset_fd), ctypes.c_uint32(0)), "landlock_restrict_self")
     os.close(ruleset_fd)
-    load_filter(seccomp.program(os.uname().machine, landlock=abi))
+    load_filter(filter_ or seccomp.program(os.uname().machine, landlock=abi))
 
 
 def keep_capabilities(mask: int) -> None:

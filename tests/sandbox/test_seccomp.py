@@ -77,8 +77,12 @@ def test_arguments_decide(machine: str, landlock: int | None) -> None:
     assert said("clone", 0x003D0F00) == seccomp.ALLOW  # pthread_create
     for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
         assert said("clone", flag | 17) == DENIED
-    assert said("socketpair", 1) == seccomp.ALLOW
-    assert said("socketpair", 2) == DENIED
+    stream, datagram, raw, packets, close_on_exec = 1, 2, 3, 5, 0o2000000
+    for form in (stream, packets):
+        assert said("socketpair", 1, form | close_on_exec) == seccomp.ALLOW
+        assert said("socketpair", 2, form) == DENIED
+    for form in (datagram, raw, datagram | close_on_exec):  # could be sent to any named socket of the machine
+        assert said("socketpair", 1, form) == DENIED
     assert said("ioctl", 0, 0x5401) == seccomp.ALLOW
     assert said("ioctl", 0, 0x5412) == said("ioctl", 0, 0xFFFFFFFF00005412) == DENIED
     alone = landlock is not None
@@ -91,6 +95,27 @@ def test_arguments_decide(machine: str, landlock: int | None) -> None:
     assert said("openat", 0, 0, 0o1001) == seccomp.ALLOW  # O_WRONLY | O_TRUNC: Landlock decides
     assert said("fchmodat") == (seccomp.ERRNO if alone else seccomp.ALLOW)
     assert said("fchownat") == (DENIED if alone else seccomp.ALLOW)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("landlock", [1, 3, 6, 7])
+def test_a_spectator_starts_nothing_and_changes_no_metadata(machine: str, landlock: int) -> None:
+    program = seccomp.spectator(machine, landlock=landlock)
+
+    def said(name: str, *arguments: int) -> int:
+        number = seccomp.NUMBERS[name][MACHINES.index(machine)]
+        assert number is not None
+        return answer(program, number, seccomp.AUDIT_ARCH[machine], *arguments)
+
+    for name in ("execve", "execveat", "fchmodat", "fchmod", "fchown", "utimensat", "setxattr", "shmat", "socket"):
+        assert said(name) == DENIED
+    assert said("clone", 0x01200011) == DENIED  # fork
+    assert said("clone", 0x003D0F00) == seccomp.ALLOW  # pthread_create
+    assert said("clone3") == UNKNOWN  # the C library then falls back to clone
+    assert said("socketpair", 1, 1) == seccomp.ALLOW
+    assert said("socketpair", 1, 2) == DENIED
+    assert said("ioctl", 0, 0x5401) == seccomp.ALLOW
+    assert said("ioctl", 0, 0x5412) == said("ioctl", 0, 0x40086602) == DENIED  # type for the user, mark a file
 
 
 @pytest.mark.parametrize("machine", MACHINES)
