@@ -19,7 +19,9 @@ Kind = Literal[
 class Column:
     """A column of a frame, a key of a dictionary, or a key that a list of dictionaries shares.
 
-    ``samples`` are ``repr`` of values, none where ``private`` says why they must not be told.
+    ``samples`` are ``repr`` of values (times are quoted ISO text, a long text ends in ``…`` behind the quotes), none
+    where ``private`` says why they must not be told: ``pattern`` then shows their shape (``aaa@aaa.aa``). ``distinct``
+    counts the values of a bounded sample, None where none was taken. ``label`` is set where the name is not text.
     """
 
     name: str
@@ -28,11 +30,32 @@ class Column:
     samples: tuple[str, ...] = ()
     private: str = ""
     distinct: int | None = None
+    pattern: str = ""
+    label: str = ""
+
+    @property
+    def key(self) -> str:
+        """The Python expression that selects the column: ``'revenue'``, ``0``, ``('a', 'b')``."""
+        return self.label or repr(self.name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of an open database, with its columns."""
+
+    name: str
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One name of the user's. ``type`` is the full name of its class, ``library`` its first part."""
+    """One name of the user's.
+
+    ``type`` is the full public name of its class (``builtins.int``, ``pandas.DataFrame``), ``library`` its first part.
+    A series has itself as its one column, ``index`` holds the levels of an index that says something. ``shape`` is
+    that of frames and arrays; ``columns`` may be fewer. ``preview`` is a shortened ``repr``, empty where ``private``
+    says why. ``module`` is where a callable or a class comes from.
+    """
 
     name: str
     kind: Kind
@@ -43,6 +66,11 @@ class Variable:
     preview: str = ""
     signature: str = ""
     private: str = ""
+    pattern: str = ""
+    shape: tuple[int, ...] = ()
+    index: tuple[Column, ...] = ()
+    tables: tuple[Table, ...] = ()
+    module: str = ""
 
     @property
     def library(self) -> str:
@@ -61,8 +89,15 @@ class Schema:
 
     def fingerprint(self) -> str:
         """A digest of names, types and columns, without any value: equal where the same code can mean the same."""
+
+        def told(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], ...]:
+            return tuple((c.name, c.kind, c.dtype, c.label) for c in columns)
+
         shapes = sorted(
-            (v.name, v.kind, v.type, v.signature, tuple((c.name, c.kind, c.dtype) for c in v.columns))
+            (
+                v.name, v.kind, v.type, v.signature, v.element, len(v.shape),
+                told(v.columns), told(v.index), tuple((t.name, told(t.columns)) for t in v.tables),
+            )
             for v in self.variables
-        )
+        )  # fmt: skip
         return hashlib.sha256(repr((shapes, sorted(self.imports.items()))).encode()).hexdigest()
