@@ -1,0 +1,144 @@
+"""Runs code as cells without a kernel, and judges it: ``python -P notebook_direct.py`` reads orders, a line each.
+
+An order is ``{"id": ..., "setup": ..., "cells": [{"code", "check", "changes", "writes"} or {"code"}]}``; the answer is
+``{"why": [...], "violations": [...]}`` with one entry per cell (None for a cell without a check). Each order runs in an
+empty folder and an empty namespace. A cell that takes longer than ``SECONDS`` has failed.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from famulus.bench.notebook_check import Watch
+from famulus.bench.notebook_tasks import Step, Task
+
+SECONDS = 10
+
+
+def verdicts(orders: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The answers to orders, from one subprocess; one that dies is replaced, and its order has failed."""
+    process: subprocess.Popen[str] | None = None
+    try:
+        for order in orders:
+            process = process or subprocess.Popen(
+                [sys.executable, "-P", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "MPLBACKEND": "Agg"},
+            )
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if line:
+                yield json.loads(line)
+            else:
+                process.wait()
+                process = None
+                yield {"why": ["the process died"] * len(order["cells"]), "violations": [[]] * len(order["cells"])}
+    finally:
+        if process is not None:
+            process.communicate()
+
+
+def order(task: Task, at: int | None = None, code: str = "") -> dict[str, Any]:
+    """A task as an order: the references of its words, or up to the step ``at``, which is done by ``code``."""
+    cells = [_cell(step) for step in task.steps[: None if at is None else at + 1]]
+    if at is not None:
+        cells[-1]["code"] = code
+    return {"id": task.id, "setup": task.setup, "cells": cells}
+
+
+def _cell(step: Step) -> dict[str, Any]:
+    if not step.words:
+        return {"code": step.python}
+    return {"code": step.reference, "check": step.check, "changes": list(step.changes), "writes": list(step.writes)}
+
+
+def answer(task: dict[str, Any]) -> dict[str, Any]:
+    """Runs the cells of an order one after the other in this process."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    _run(task["setup"], namespace)
+    why: list[str | None] = []
+    violations: list[list[str]] = []
+    for cell in task["cells"]:
+        watch = Watch(namespace)
+        failure = ""
+        try:
+            value = _run(cell["code"], namespace)
+            if value is not None:
+                watch.shown.append(value)
+        except (Exception, SystemExit) as error:  # code under judgement may do anything
+            failure = f"{type(error).__name__}: {error}"
+        finally:
+            watch.stop()
+        judged = "check" in cell
+        why.append((failure or watch.judge(cell["check"])) if judged else failure or None)
+        violations.append(watch.violations(cell["changes"], cell["writes"]) if judged else [])
+        _close_figures()
+    return {"why": why, "violations": violations}
+
+
+def _run(code: str, namespace: dict[str, Any]) -> object:
+    """Runs a cell; the value of a last expression is its value."""
+    tree = ast.parse(code)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    with contextlib.redirect_stdout(io.StringIO()), _limit():
+        exec(compile(tree, "<cell>", "exec"), namespace)
+        return eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace) if last is not None else None
+
+
+@contextlib.contextmanager
+def _limit() -> Iterator[None]:
+    def late(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {SECONDS} seconds")
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _close_figures() -> None:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
+
+
+def main() -> None:
+    """Answers orders until the input ends."""
+    home = Path.cwd()
+    out = sys.stdout
+    sys.stdout = io.StringIO()
+    for line in sys.stdin:
+        with tempfile.TemporaryDirectory(prefix="famulus-bench-") as folder:
+            os.chdir(folder)
+            try:
+                reply = answer(json.loads(line))
+            finally:
+                os.chdir(home)
+        out.write(json.dumps(reply) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The instructions of ``famulus bench notebook`` are sound: each check accepts what was asked and refuses the rest."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from famulus.bench.notebook_direct import order, verdicts
+from famulus.bench.notebook_tasks import GROUPS, Task, load
+
+RECIPES = Path(__file__).parents[2] / "jupyter_kernel/recipes"
+
+
+@pytest.fixture(scope="module")
+def tasks() -> list[Task]:
+    return load()
+
+
+def test_there_are_enough_of_every_group(tasks: list[Task]) -> None:
+    asked = Counter((task.group, task.blind) for task in tasks for _ in task.asked)
+    assert sum(asked.values()) >= 120
+    assert sum(count for (_, blind), count in asked.items() if blind) >= 60
+    assert all(asked[group, blind] >= 8 for group in GROUPS for blind in (True, False))
+    assert all(len(task.steps) >= 5 for task in tasks if task.group == "sessions")
+
+
+def test_every_check_accepts_the_reference_and_refuses_nothing_done_and_something_else(tasks: list[Task]) -> None:
+    whole = [order(task) for task in tasks]
+    for done in whole:  # before each reference a cell that does nothing
+        cells = [cell for cell in done["cells"]]
+        done["cells"] = [part for cell in cells for part in ([cell | {"code": "pass"}, cell] if "check" in cell else [cell])]
+    others = [(task, at) for task in tasks for at, step in enumerate(task.steps) if step.words]
+    replies = verdicts([*whole, *(order(task, at, task.steps[at].wrong) for task, at in others)])
+    failures = []
+    for task, done in zip(tasks, whole, strict=True):
+        reply = next(replies)
+        failures += [f"{task.id}: not intact: {found}" for found in reply["violations"] if found]
+        for cell, why in zip(done["cells"], reply["why"], strict=True):
+            if cell["code"] == "pass" and not why:
+                failures.append(f"{task.id}: accepts that nothing was done")
+            if cell["code"] != "pass" and why:
+                failures.append(f"{task.id}: {cell['code']!r} is refused: {why}")
+    for (task, at), reply in zip(others, replies, strict=True):
+        if not reply["why"][at]:
+            failures.append(f"{task.id}: accepts {task.steps[at].wrong!r}")
+    assert not failures, "\n".join(failures)
