@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
-from famulus.jupyter_kernel import modes, undo
+from famulus.jupyter_kernel import modes, provenance, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
 from famulus.jupyter_kernel.errors import NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.interrupt import interruptible
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
+from famulus.jupyter_kernel.recordings import Recording, Recordings, digest_of, shape
 from famulus.jupyter_kernel.rehearse import Rehearser
 from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.translate import Translation, translate
@@ -33,9 +34,10 @@ class Answer:
 
     run: str | FamulusError
     panel: Panel
+    mode: str = "auto"
     translation: Translation | None = None
     snapshot: undo.Snapshot | None = None
-    mode: str = "auto"
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ class Assistant:
     avoided: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.shell = self.kernel.shell
+        self.shell: Any = self.kernel.shell
         self._rehearser = Rehearser(self.shell)
+        home = self.kernel.famulus_home
+        self._recordings = Recordings(Path.cwd(), Path(home) if home else None)
 
     @property
     def last(self) -> Done | None:
@@ -81,12 +85,12 @@ class Assistant:
             if words is None:
                 answer.run = cell
                 return answer
-            answer.translation = found = await interruptible(self._translate(words, answer.panel))
+            answer.translation = found = await interruptible(self._translate(words, answer))
             if answer.mode == "show":
                 answer.panel.shown(found)
                 return answer
             answer.panel.found(found)
-            self._allow(found, answer.mode, allow_stdin)
+            self._allow(answer, allow_stdin)
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
         except FamulusError as error:
             answer.run = error
@@ -101,6 +105,11 @@ class Assistant:
         snapshot.settle(self.shell.user_ns)
         self.done = [*self.done, Done(reply["execution_count"], found, snapshot)][-KEPT:]
         answer.panel.ran(found, reply["status"], snapshot.unsaved)
+        if answer.recording is not None and reply["status"] == "ok":
+            try:
+                self._recordings.add(answer.recording)
+            except FamulusError as error:
+                self.kernel.log.warning("%s", error)
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
             text = "".join(f"# {line}\n" for line in found.words.splitlines()) + found.best.candidate.code
             reply["payload"] = [*reply["payload"], {"source": "set_next_input", "text": text, "replace": True}]
@@ -111,7 +120,7 @@ class Assistant:
         hidden = {name for name, value in shell.user_ns_hidden.items() if shell.user_ns.get(name) is value}
         return look(shell.user_ns, hidden, {})
 
-    def undo(self) -> str:
+    def take_back(self) -> str:
         """Takes the last words cell back; says what was put back and what was not."""
         if not self.done:
             return "There is no cell in words to undo."
@@ -132,10 +141,42 @@ class Assistant:
         """The same words will not be answered with the same code again."""
         self.avoided.add((last.words, last.code))
 
-    async def _translate(self, words: str, panel: Panel) -> Translation:
-        panel.begin(words)
-        avoided = {code for said, code in self.avoided if said == words}
-        return await translate(words, self.schema(), self._rehearser, panel, avoided=avoided)
+    async def _translate(self, words: str, answer: Answer) -> Translation:
+        answer.panel.begin(words)
+        schema = self.schema()
+        answer.recording = self._recorded(words, schema)
+        found = await translate(
+            words,
+            schema,
+            self._rehearser if not self._rehearser.why_not() else None,
+            answer.panel,
+            avoided={code for said, code in self.avoided if said == words},
+            recorded=answer.recording.code if answer.recording else "",
+        )
+        if found.best.candidate.source != "recording":
+            uses = {name: shape(schema, name) for name in provenance.loaded(found.best.candidate.code)}
+            answer.recording = Recording(
+                words=words,
+                code=found.best.candidate.code,
+                uses={name: digest for name, digest in uses.items() if digest},
+                schema=found.schema,
+                earlier=self._earlier(),
+                effects=found.best.rehearsal.effects if found.best.rehearsal else (),
+                recipe=found.best.candidate.recipe,
+                model=found.model,
+            )
+        return found
+
+    def _recorded(self, words: str, schema: Schema) -> Recording | None:
+        try:
+            return self._recordings.find(words, schema, self._earlier())
+        except FamulusError as error:
+            self.kernel.log.warning("%s", error)
+            return None
+
+    def _earlier(self) -> str:
+        """A digest of the code that this kernel ran before, the code of words cells among it."""
+        return digest_of(self.shell.history_manager.input_hist_parsed)
 
     def _words(self, cell: str, reading: Reading, allow_stdin: bool) -> str | None:
         """The words to translate; None if the user says that the cell is Python."""
@@ -144,7 +185,7 @@ class Assistant:
                 raise NotUnderstood("There is no cell in words to try again.")
             self.avoid(self.last)
             words = self.last.words
-            print(self.undo())
+            print(self.take_back())
             return words
         if reading.kind == "unsure":
             answer = self._ask(f"{reading.reason} Is this cell [w]ords or [p]ython? ", allow_stdin)
@@ -162,21 +203,32 @@ class Assistant:
         changing = (*seen.changed, *seen.rebound) if seen else tuple(self.shell.user_ns)
         return undo.take(self.shell.user_ns, changing)
 
-    def _allow(self, found: Translation, mode: str, allow_stdin: bool) -> None:
+    def _allow(self, answer: Answer, allow_stdin: bool) -> None:
         """Raises :class:`NotRun` unless the user agrees to what the code does outside the notebook."""
-        seen = found.best.rehearsal
-        unasked = [effect for effect in (seen.effects if seen else ()) if not asked_for(effect, found.want)]
-        if unasked:
-            question = "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
-        elif seen is None:
-            question = f"This could not be tried on a copy ({self._rehearser.why_not()})"
-        elif mode == "confirm":
-            question = "This is the code"
-        else:
+        question = self._question(answer)
+        if not question:
             return
-        answer = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)
-        if answer is None or not answer.startswith("y"):
+        said = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)
+        if said is None or not said.startswith("y"):
             raise NotRun(f"{question}. It was not run.", fix="Run the code above yourself if you want it.")
+
+    def _question(self, answer: Answer) -> str:
+        """What the user has to agree to first, "" if nothing."""
+        found, recording = answer.translation, answer.recording
+        assert found is not None
+        seen = found.best.rehearsal
+        if recording is not None and found.best.candidate.source == "recording":
+            if not recording.mine:
+                return "Somebody else recorded this code for these words"
+            allowed = set(recording.effects)
+        else:
+            allowed = {effect for effect in (seen.effects if seen else ()) if asked_for(effect, found.want)}
+        unasked = [effect for effect in (seen.effects if seen else ()) if effect not in allowed]
+        if unasked:
+            return "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
+        if seen is None and found.best.candidate.source != "recording":
+            return f"This could not be tried on a copy ({self._rehearser.why_not()})"
+        return "This is the code" if answer.mode == "confirm" else ""
 
     def _ask(self, question: str, allow_stdin: bool) -> str | None:
         """The user's answer in lower case, None where nobody can be asked."""
@@ -184,7 +236,7 @@ class Assistant:
             return None
         self.kernel._allow_stdin = True
         try:
-            return str(self.kernel.raw_input(question)).strip().lower()
+            return str(self.kernel.raw_input(question)).strip().lower()  # type: ignore[no-untyped-call]
         except KeyboardInterrupt:
             raise Stopped("Interrupted. Nothing was run.") from None
 

@@ -68,7 +68,7 @@ def script(notebook: dict[str, Any]) -> str:
 def read(path: Path) -> dict[str, Any]:
     """The notebook in a file. Raises :class:`CannotFreeze`."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CannotFreeze(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:

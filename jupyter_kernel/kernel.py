@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Type, Unicode
@@ -16,11 +16,18 @@ from famulus.jupyter_kernel.shell import FamulusShell
 class FamulusKernel(IPythonKernel):
     """A cell that is Python goes to ipykernel as it came."""
 
+    if TYPE_CHECKING:
+        shell: Any
+
     shell_class = Type(FamulusShell)
     famulus_python = Unicode("", help="Famulus's own interpreter, with which the engine is started.").tag(config=True)
 
+    famulus_home = Unicode("", help="The folder of the engine and of the user's key; empty: the usual one.").tag(
+        config=True
+    )
+
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+        super().__init__(**arguments)  # type: ignore[no-untyped-call]
         self._assistant: Any = None
         self.shell.register_magics(FamulusMagics(self))
 
@@ -40,10 +47,11 @@ class FamulusKernel(IPythonKernel):
         extra = {"cell_meta": cell_meta, "cell_id": cell_id}
         reading = None if silent else self.read(code)
         if reading is None or reading.kind == "python" or threading.current_thread() is not threading.main_thread():
-            return await super().do_execute(*request, **extra)
+            untouched: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
+            return untouched
         outcome = await self.assistant.answer(code, reading, allow_stdin=allow_stdin, metadata=cell_meta or {})
         with self.shell.in_place_of(code, outcome.run):
-            reply: dict[str, Any] = await super().do_execute(*request, **extra)
+            reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
         self.assistant.ran(outcome, reply)
         return reply
 
@@ -54,11 +62,11 @@ class FamulusKernel(IPythonKernel):
         magics = self.shell.magics_manager.magics["line"]
         return detect.read(code, self.shell.user_ns, magics=magics)
 
-    def do_is_complete(self, code: str) -> dict[str, Any]:
+    async def do_is_complete(self, code: str) -> dict[str, Any]:
         """A line in words is complete as it stands."""
         if self.read(code).kind == "words":
             return {"status": "complete"}
-        answer: dict[str, Any] = super().do_is_complete(code)
+        answer: dict[str, Any] = super().do_is_complete(code)  # type: ignore[no-untyped-call]
         return answer
 
     @property

@@ -35,7 +35,7 @@ class FamulusMagics(Magics):
     @line_magic
     def undo(self, line: str) -> None:
         """Take back what the last words cell changed in the namespace."""
-        print(self._assistant.undo())
+        print(self._assistant.take_back())
 
     @line_magic
     def explain(self, line: str) -> None:
@@ -44,16 +44,20 @@ class FamulusMagics(Magics):
         print(self._assistant.explain() if last else NONE_YET)
 
     @line_magic
+    def freeze(self, line: str) -> None:
+        """The same as %accept."""
+        self.accept(line)
+
+    @line_magic
     def accept(self, line: str) -> None:
         """Put the code of the last words cell into a new cell below."""
         last = self._assistant.last
         if last is None:
             print(NONE_YET)
             return
+        assert self.shell is not None
         self.shell.set_next_input(last.code, replace=False)
         print(f"The code of “{_short(last.words)}” is in the next cell. You can delete the cell with the words.")
-
-    freeze = line_magic("freeze")(accept)
 
     @line_magic
     def context(self, line: str) -> None:

@@ -54,7 +54,7 @@ def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[s
     if seen is None:
         return ["not tried on a copy"]
     touched = {*seen.bound, *seen.rebound, *seen.changed, *seen.deleted}
-    used = [name for name in names if name in _loaded(code) and name not in touched]
+    used = [name for name in names if name in loaded(code) and name not in touched]
     said = [
         ("new", seen.bound),
         ("replaced", seen.rebound),
@@ -69,7 +69,8 @@ def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[s
     return lines
 
 
-def _loaded(code: str) -> set[str]:
+def loaded(code: str) -> set[str]:
+    """The names that the code reads."""
     try:
         tree = ast.parse(code)
     except SyntaxError:

@@ -32,8 +32,8 @@ class FamulusShell(ZMQInteractiveShell):
     def transform_cell(self, raw_cell: str) -> str:
         """IPython's own source transformation, or what the cell was translated to."""
         if self._translated is None or self._translated[0] != raw_cell:
-            return str(super().transform_cell(raw_cell))
+            return str(super().transform_cell(raw_cell))  # type: ignore[no-untyped-call]
         outcome = self._translated[1]
         if isinstance(outcome, FamulusError):
             raise outcome
-        return str(super().transform_cell(outcome))
+        return str(super().transform_cell(outcome))  # type: ignore[no-untyped-call]

@@ -49,10 +49,24 @@ class Translation:
 
 
 async def translate(
-    words: str, schema: Schema, rehearser: Rehearses | None, watcher: Stage, *, avoided: Collection[str] = ()
+    words: str,
+    schema: Schema,
+    rehearser: Rehearses | None,
+    watcher: Stage,
+    *,
+    avoided: Collection[str] = (),
+    recorded: str = "",
 ) -> Translation:
-    """The code for ``words``, none of ``avoided``. Raises :class:`NotUnderstood` if nothing fits."""
+    """The code for ``words``, none of ``avoided``; ``recorded`` is what they came to before and is tried first.
+
+    Raises :class:`NotUnderstood` if nothing fits.
+    """
     want = intent.read(words, schema)
+    names = tuple(variable.name for variable in schema.variables)
+    if recorded and recorded not in avoided:
+        attempts = await _try([Candidate(recorded, "recording")], want, rehearser, watcher)
+        if not rank.objection(attempts[0], want):
+            return Translation(words, want, attempts[0], tuple(attempts), names, schema.fingerprint())
     watcher.stage("looking for code")
     proposed = [candidate for candidate in slots.propose(words, schema) if candidate.code not in avoided]
     attempts = await _try(proposed[:REHEARSED], want, rehearser, watcher)
@@ -60,14 +74,13 @@ async def translate(
     if not best:
         reason = f" ({rank.objection(attempts[0], want)})" if attempts else ""
         raise NotUnderstood(f"No code was found for these words{reason}.", fix="Say it another way, or in Python.")
-    names = tuple(variable.name for variable in schema.variables)
     return Translation(words, want, best[0], tuple(attempts), names, schema.fingerprint())
 
 
 async def _try(
     candidates: Sequence[Candidate], want: Want, rehearser: Rehearses | None, watcher: Stage
 ) -> list[Attempt]:
-    attempts = []
+    attempts: list[Attempt] = []
     for candidate in candidates:
         watcher.stage(f"trying {len(attempts) + 1} of {len(candidates)}")
         seen = await rehearser.rehearse(candidate.code, seconds=SECONDS) if rehearser else None

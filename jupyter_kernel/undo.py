@@ -117,7 +117,7 @@ class _Walk:
         if kind in (tuple, frozenset):
             return tuple(value)
         if kind in PLAIN:
-            contents = kind(value) if kind is not deque else deque(value, value.maxlen)
+            contents: Any = kind(value) if kind is not deque else deque(value, value.maxlen)
             self._note(PLAIN[kind](value, contents), sys.getsizeof(value))
             if isinstance(value, dict):
                 return (*contents.keys(), *contents.values())
