@@ -22,16 +22,17 @@ from typing import Any
 from famulus.jupyter_kernel import privacy
 from famulus.jupyter_kernel.look_callables import CALLABLES, is_class, read_callable, read_class
 from famulus.jupyter_kernel.look_databases import read_sqlite
-from famulus.jupyter_kernel.look_frames import Allowance, Known, genuine, known
+from famulus.jupyter_kernel.look_frames import Known, genuine, known
 from famulus.jupyter_kernel.look_values import (
+    FEW,
     SAMPLE,
+    Allowance,
     column,
     element,
     elements,
     full_name,
     lineage,
     shown,
-    spread,
 )
 from famulus.jupyter_kernel.schema import Column, Kind, Schema, Variable
 
@@ -44,7 +45,8 @@ KEYS = 40
 TEXT = 60
 """Characters of a text in a preview."""
 
-_MODULE_DICT: Any = types.ModuleType.__dict__["__dict__"]
+_Reader = Callable[[str, Any, str, Allowance], Variable]
+_MODULE_DICT: Any = vars(types.ModuleType)["__dict__"]
 
 
 def look(
@@ -85,7 +87,7 @@ def _variable(name: str, value: object, libraries: Mapping[int, Known], left: Al
     try:
         for base in lineage(cls):
             if reader := _READERS.get(id(base)):
-                return reader(name, value, full_name(cls))
+                return reader(name, value, full_name(cls), left)
             if library := libraries.get(id(base)):
                 own = library.type if base is cls else full_name(cls)
                 if library.read is None or not (base is cls or genuine(cls)):
@@ -109,8 +111,8 @@ def _named(variable: Variable) -> Variable:
     return Variable(**fields)
 
 
-def _scalar(kind: Kind) -> Callable[[str, Any, str], Variable]:
-    def read(name: str, value: Any, type_: str) -> Variable:
+def _scalar(kind: Kind) -> _Reader:
+    def read(name: str, value: Any, type_: str, left: Allowance) -> Variable:
         own = column(name, (value,))
         length = str.__len__(value) if kind == "text" else None
         reason = own.private or (privacy.in_text(str.__str__(value)) if kind == "text" else "")
@@ -122,23 +124,27 @@ def _scalar(kind: Kind) -> Callable[[str, Any, str], Variable]:
     return read
 
 
-def _sequence(kind: Kind, length: Callable[[Any], int], at: Callable[[Any, int], object]) -> Callable[..., Variable]:
-    def read(name: str, value: Any, type_: str) -> Variable:
+def _sequence(kind: Kind, length: Callable[[Any], int], at: Callable[[Any, int], object]) -> _Reader:
+    def read(name: str, value: Any, type_: str, left: Allowance) -> Variable:
         count = length(value)
-        sample = [at(value, position) for position in spread(count)]
+        sample = [at(value, position) for position in left.positions(count)]
         return _container(name, kind, type_, count, sample, "[]" if kind == "list" else "()")
 
     return read
 
 
-def _set(name: str, value: Any, type_: str) -> Variable:
+def _set(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     base = set if any(cls is set for cls in lineage(type(value))) else frozenset
     count = base.__len__(value)
-    sample = list(itertools.islice(base.__iter__(value), SAMPLE))
+    sample = list(itertools.islice(base.__iter__(value), SAMPLE if left.take() else FEW))
     # The order of texts in a set differs between processes: of a large set no values are told.
     sample.sort(key=shown)
     told = _container(name, "set", type_, count, sample, "{}")
-    return told if count <= SAMPLE else Variable(name, "set", type_, count, element=told.element, private=told.private)
+    return (
+        told
+        if count == len(sample)
+        else Variable(name, "set", type_, count, element=told.element, private=told.private)
+    )
 
 
 def _container(name: str, kind: Kind, type_: str, count: int, sample: Sequence[object], marks: str) -> Variable:
@@ -149,9 +155,10 @@ def _container(name: str, kind: Kind, type_: str, count: int, sample: Sequence[o
     own = column(name, sample)
     if own.private:
         return Variable(name, kind, type_, count, element=inner, private=own.private, pattern=own.pattern)
-    if any(type(value) is str and privacy.in_text(value) for value in sample):
-        return Variable(name, kind, type_, count, element=inner)
-    return Variable(name, kind, type_, count, element=inner, preview=_preview(sample[:4], count, marks))
+    first = sample[:4]
+    if any(type(value) is str and privacy.in_text(value) for value in first):
+        first = ()
+    return Variable(name, kind, type_, count, element=inner, preview=_preview(first, count, marks))
 
 
 def _preview(first: Sequence[object], count: int, marks: str) -> str:
@@ -179,9 +186,9 @@ def _shared(sample: Sequence[Any]) -> tuple[Column, ...]:
     )
 
 
-def _dict(name: str, value: Any, type_: str) -> Variable:
+def _dict(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     count = dict.__len__(value)
-    items = list(itertools.islice(dict.items(value), SAMPLE))
+    items = list(itertools.islice(dict.items(value), SAMPLE if left.take() else FEW))
     inner = elements(own for _, own in items)
     keys = [key for key, _ in items if type(key) is str]
     if reason := privacy.by_name(name) or privacy.by_values(keys):
@@ -204,26 +211,25 @@ def _pairs(items: Sequence[tuple[object, object]], count: int) -> str:
     return "{" + ", ".join(texts) + (", …" if len(texts) < count else "") + "}"
 
 
-def _path(name: str, value: Any, type_: str) -> Variable:
+def _path(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     if not type_.startswith("pathlib."):
         return Variable(name, "path", type_)
     text = str(value)
     return Variable(name, "path", type_, preview="" if privacy.in_text(text) else shown(text, 2 * TEXT))
 
 
-def _range(name: str, value: range, type_: str) -> Variable:
+def _range(name: str, value: range, type_: str, left: Allowance) -> Variable:
     try:
         return Variable(name, "tuple", type_, len(value), element="number", preview=repr(value)[:TEXT])
     except (OverflowError, ValueError):  # longer than a length may be
         return Variable(name, "tuple", type_, element="number")
 
 
-def _plain(kind: Kind, length: Callable[[Any], int] | None = None) -> Callable[[str, Any, str], Variable]:
-    return lambda name, value, type_: Variable(name, kind, type_, length(value) if length else None)
+def _plain(kind: Kind, length: Callable[[Any], int] | None = None) -> _Reader:
+    return lambda name, value, type_, left: Variable(name, kind, type_, length(value) if length else None)
 
 
 _FILE = io.FileIO.__mro__[-2]  # the class below `io.IOBase`, which open files only pretend to inherit from
-_Reader = Callable[[str, Any, str], Variable]
 # By id, because a metaclass may define what a class hashes to.
 _READERS: dict[int, _Reader] = {
     id(cls): reader

@@ -11,7 +11,7 @@ import inspect
 import types
 from typing import Any
 
-from famulus.jupyter_kernel.look_values import full_name, lineage, one_of, shown
+from famulus.jupyter_kernel.look_values import Allowance, full_name, lineage, one_of, shown
 from famulus.jupyter_kernel.schema import Variable
 
 LONGEST = 160
@@ -24,7 +24,7 @@ CALLABLES: tuple[type, ...] = (
 _DICT = type.__dict__["__dict__"]
 
 
-def read_callable(name: str, value: Any, type_: str) -> Variable:
+def read_callable(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     """A function, a method, a partial or a cached function."""
     if type_.endswith("lru_cache_wrapper"):
         value = object.__getattribute__(value, "__dict__").get("__wrapped__")

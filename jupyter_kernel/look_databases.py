@@ -10,13 +10,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from famulus.jupyter_kernel.look_values import Allowance
 from famulus.jupyter_kernel.schema import Column, Element, Table, Variable
 
 TABLES = 20
 COLUMNS = 40
 
 
-def read_sqlite(name: str, connection: Any, type_: str) -> Variable:
+def read_sqlite(name: str, connection: Any, type_: str, left: Allowance) -> Variable:
     """The database of a connection. Without tables where another thread made it, it is closed, locked or peculiar."""
     if type(connection) is not sqlite3.Connection:
         return Variable(name, "database", type_)

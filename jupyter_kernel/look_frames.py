@@ -14,6 +14,7 @@ from typing import Any
 from famulus.jupyter_kernel import privacy
 from famulus.jupyter_kernel.look_values import (
     SAMPLE,
+    Allowance,
     column,
     full_name,
     labelled,
@@ -32,18 +33,6 @@ _KINDS: dict[str, Element] = {
     "b": "bool", "i": "number", "u": "number", "f": "number", "c": "number", "M": "time", "m": "time", "U": "text",
     "T": "text", "S": "other", "V": "other",
 }  # fmt: skip
-
-
-@dataclass
-class Allowance:
-    """Columns that may still be sampled in this look: a count, not a time, so that a busy machine sees the same."""
-
-    columns: int = 160
-
-    def take(self, wanted: int) -> int:
-        taken = min(wanted, self.columns)
-        self.columns -= taken
-        return taken
 
 
 Reader = Callable[[str, Any, str, Allowance], Variable]
@@ -77,16 +66,18 @@ def genuine(cls: type) -> bool:
 def _pandas_frame(name: str, frame: Any, type_: str, left: Allowance) -> Variable:
     rows, width = frame.shape
     head = frame.iloc[:, :COLUMNS] if width > COLUMNS else frame
-    dtypes = head.dtypes.tolist()
+    dtypes = [_dtype(dtype, left) for dtype in head.dtypes.tolist()]
     labels = [labelled(label) for label in head.columns.tolist()]
     people = privacy.of_people(label[0] for label in labels if label)
-    readable = [i for i, dtype in enumerate(dtypes) if labels[i] and _dtype_known(dtype)]
+    readable = [i for i, (safe, _, _) in enumerate(dtypes) if labels[i] and safe]
     # Rows are taken with a deep copy of `attrs`, which may hold anything.
     sampled = readable[: left.take(len(readable))] if not frame.attrs else []
-    part = head.iloc[spread(rows), :] if len(sampled) == len(dtypes) else head.iloc[:, sampled].iloc[spread(rows), :]
-    values = {i: part.iloc[:, at].tolist() for at, i in enumerate(sampled)}
+    values = {}
+    if sampled:
+        part = (head if len(sampled) == len(dtypes) else head.iloc[:, sampled]).iloc[spread(rows)]
+        values = {i: series.tolist() for i, (_, series) in zip(sampled, part.items(), strict=True)}
     columns = tuple(
-        column(label[0], values.get(i, ()), *_dtype(dtypes[i]), label=label[1], people=people)
+        column(label[0], values.get(i, ()), *dtypes[i][1:], label=label[1], people=people)
         for i, label in enumerate(labels)
         if label
     )
@@ -95,9 +86,10 @@ def _pandas_frame(name: str, frame: Any, type_: str, left: Allowance) -> Variabl
 
 def _pandas_series(name: str, series: Any, type_: str, left: Allowance) -> Variable:
     label = labelled(series.name) or ("", "")
-    readable = _dtype_known(series.dtype) and not series.attrs and left.take(1)
+    safe, kind, dtype = _dtype(series.dtype, left)
+    readable = safe and not series.attrs and left.take()
     values = series.iloc[spread(len(series))].tolist() if readable else ()
-    own = column(label[0], values, *_dtype(series.dtype), label=label[1])
+    own = column(label[0], values, kind, dtype, label=label[1])
     return Variable(
         name, "series", type_, len(series), (own,), own.kind, shape=(len(series),),
         index=_pandas_index(series.index, left),
@@ -106,8 +98,8 @@ def _pandas_series(name: str, series: Any, type_: str, left: Allowance) -> Varia
 
 def _pandas_values(name: str, values: Any, type_: str, left: Allowance) -> Variable:
     label = labelled(getattr(values, "name", None)) or ("", "")
-    readable = _dtype_known(values.dtype) and left.take(1)
-    own = column(label[0], values.take(spread(len(values))).tolist() if readable else (), *_dtype(values.dtype))
+    safe, kind, dtype = _dtype(values.dtype, left)
+    own = column(label[0], values.take(spread(len(values))).tolist() if safe and left.take() else (), kind, dtype)
     return Variable(name, "series", type_, len(values), (own,), own.kind, shape=(len(values),))
 
 
@@ -118,28 +110,34 @@ def _pandas_index(index: Any, left: Allowance) -> tuple[Column, ...]:
     if type(index) is pandas.get("MultiIndex"):
         names = [labelled(level) or ("", "") for level in index.names]
         return tuple(
-            column(level[0], (), *_dtype(dtype), label=level[1])
+            column(level[0], (), *_dtype(dtype, left)[1:], label=level[1])
             for level, dtype in zip(names, index.dtypes.tolist(), strict=True)
         )
     label = labelled(index.name) or ("", "")
-    readable = _dtype_known(index.dtype) and left.take(1)
-    values = index.take(spread(len(index))).tolist() if readable else ()
-    return (column(label[0], values, *_dtype(index.dtype), label=label[1]),)
+    safe, kind, dtype = _dtype(index.dtype, left)
+    values = index.take(spread(len(index))).tolist() if safe and left.take() else ()
+    return (column(label[0], values, kind, dtype, label=label[1]),)
 
 
-def _dtype_known(dtype: Any) -> bool:
-    return full_name(type(dtype)).startswith("numpy.") or genuine(type(dtype))
-
-
-def _dtype(dtype: Any) -> tuple[Element, str]:
-    """Kind ("" where only the values tell) and name of a dtype of numpy or pandas."""
-    if not _dtype_known(dtype):
-        return "other", full_name(type(dtype)).rpartition(".")[2]
-    own = full_name(type(dtype)).rpartition(".")[2]
-    if own == "CategoricalDtype":
-        return "category", "category"
-    kind: Element = "text" if own == "StringDtype" else "time" if own == "PeriodDtype" else _KINDS.get(dtype.kind, "")
-    return ("other" if own in ("IntervalDtype", "SparseDtype") else kind), str(dtype)[:40]
+def _dtype(dtype: Any, left: Allowance) -> tuple[bool, Element, str]:
+    """Is a dtype numpy's or pandas' own? Its kind ("" where only the values tell) and its name."""
+    if id(dtype) in left.dtypes:
+        return left.dtypes[id(dtype)][1:]
+    whole = full_name(type(dtype))
+    own = whole.rpartition(".")[2]
+    kind: Element = "other"
+    if not (safe := whole.startswith("numpy.") or genuine(type(dtype))):
+        name = own
+    elif own == "CategoricalDtype":
+        kind, name = "category", "category"
+    else:
+        named: dict[str, Element] = {
+            "StringDtype": "text", "PeriodDtype": "time", "IntervalDtype": "other", "SparseDtype": "other",
+        }  # fmt: skip
+        kind, name = named[own] if own in named else _KINDS.get(dtype.kind, ""), str(dtype)[:40]
+    # The object is kept, so that no other can get its id.
+    left.dtypes[id(dtype)] = (dtype, safe, kind, name)
+    return safe, kind, name
 
 
 def _polars_frame(name: str, frame: Any, type_: str, left: Allowance) -> Variable:
@@ -155,7 +153,7 @@ def _polars_frame(name: str, frame: Any, type_: str, left: Allowance) -> Variabl
 
 
 def _polars_series(name: str, series: Any, type_: str, left: Allowance) -> Variable:
-    own = column(series.name, _chunks(series) if left.take(1) else (), *_polars_dtype(series.dtype))
+    own = column(series.name, _chunks(series) if left.take() else (), *_polars_dtype(series.dtype))
     return Variable(name, "series", type_, len(series), (own,), own.kind, shape=(len(series),))
 
 
@@ -177,14 +175,14 @@ def _arrow_table(name: str, table: Any, type_: str, left: Allowance) -> Variable
     columns = []
     for i, label in enumerate(names):
         kind, dtype = _arrow_dtype(table.schema.field(i).type)
-        values = _chunks(table.column(i)) if kind != "other" and left.take(1) else ()
+        values = _chunks(table.column(i)) if kind != "other" and left.take() else ()
         columns.append(column(label, values, kind, dtype, people=people))
     return Variable(name, "frame", type_, table.num_rows, tuple(columns), shape=(table.num_rows, table.num_columns))
 
 
 def _arrow_array(name: str, array: Any, type_: str, left: Allowance) -> Variable:
     kind, dtype = _arrow_dtype(array.type)
-    own = column("", _chunks(array) if kind != "other" and left.take(1) else (), kind, dtype)
+    own = column("", _chunks(array) if kind != "other" and left.take() else (), kind, dtype)
     return Variable(name, "series", type_, len(array), (own,), own.kind, shape=(len(array),))
 
 
@@ -225,11 +223,11 @@ def _numpy_array(name: str, array: Any, type_: str, left: Allowance) -> Variable
     length = shape[0] if shape else None
     if fields:
         columns = tuple(
-            column(label, values[label].tolist() if readable else (), *_dtype(array.dtype.fields[label][0]))
+            column(label, values[label].tolist() if readable else (), *_dtype(array.dtype.fields[label][0], left)[1:])
             for label in fields[:COLUMNS]
         )
         return Variable(name, "array", type_, length, columns, "dict", shape=shape)
-    own = column(name, values.tolist() if readable else (), *_dtype(array.dtype))
+    own = column(name, values.tolist() if readable else (), *_dtype(array.dtype, left)[1:])
     preview = f"{own.dtype} {shape}" + (f" [{', '.join(own.samples)}, …]" if own.samples and len(shape) == 1 else "")
     return Variable(
         name, "array", type_, length, (), own.kind, preview, private=own.private, pattern=own.pattern, shape=shape

@@ -9,9 +9,11 @@ from __future__ import annotations
 import datetime
 import decimal
 import fractions
+import itertools
 import sys
 import zoneinfo
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from famulus.jupyter_kernel import privacy
@@ -19,6 +21,12 @@ from famulus.jupyter_kernel.schema import Column, Element
 
 SAMPLE = 64
 """Values of a column or a list that are looked at, evenly spread over all of them."""
+
+FEW = 6
+"""The same when much has been looked at already."""
+
+JUDGED = 16
+"""Values by which a column is found private."""
 
 LONGEST = 40
 """Characters of a sample; of a longer text the beginning is shown."""
@@ -31,6 +39,7 @@ _MRO = type.__dict__["__mro__"]
 _MODULE = type.__dict__["__module__"]
 _QUALNAME = type.__dict__["__qualname__"]
 _ZONES = (type(None), datetime.timezone, zoneinfo.ZoneInfo)
+_WRITTEN = (str, bool, int, float, complex, decimal.Decimal, fractions.Fraction, datetime.date, datetime.timedelta)
 _TIMES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 # By id: a metaclass may define what a class hashes to.
@@ -73,13 +82,28 @@ def library(name: str) -> dict[str, Any]:
 
 def element(value: object) -> Element:
     """The kind of one value; "" for one that is missing (None, NaN, NaT)."""
-    cls = type(value)
-    if value is None or (cls is float and value != value):
-        return ""
-    if kind := _ELEMENTS.get(id(cls)):
-        return kind
-    if (pandas := library("pandas")) and (value is pandas.get("NaT") or value is pandas.get("NA")):
-        return ""
+    return "" if missing(value) else _kind(type(value))
+
+
+def missing(value: object) -> bool:
+    """Is it None, NaN, or what pandas has in their place?"""
+    if value is None or (type(value) is float and value != value):
+        return True
+    pandas = library("pandas")
+    return bool(pandas) and (value is pandas.get("NaT") or value is pandas.get("NA"))
+
+
+def elements(values: Iterable[object]) -> Element:
+    """The kind that all values share, "other" where they share none, "" where there are none."""
+    kinds = {_kind(cls) for cls in _classes(value for value in values if not missing(value))}
+    return kinds.pop() if len(kinds) == 1 else "other" if kinds else ""
+
+
+def _classes(values: Iterable[object]) -> list[type]:
+    return list({id(cls): cls for cls in map(type, values)}.values())
+
+
+def _kind(cls: type) -> Element:
     numpy = library("numpy")
     for base in lineage(cls):
         if kind := _ELEMENTS.get(id(base)):
@@ -88,12 +112,6 @@ def element(value: object) -> Element:
             if numpy.get(name) is base:
                 return of_numpy
     return "other"
-
-
-def elements(values: Iterable[object]) -> Element:
-    """The kind that all values share, "other" where they share none, "" where there are none."""
-    kinds = {kind for kind in map(element, values) if kind}
-    return kinds.pop() if len(kinds) == 1 else "other" if kinds else ""
 
 
 def shown(value: object, longest: int = LONGEST) -> str:
@@ -127,6 +145,27 @@ def _shown_time(value: Any) -> str:
     return repr(value.isoformat().removesuffix("T00:00:00"))
 
 
+@dataclass
+class Allowance:
+    """What may still be looked at in one look, the most recent variables first.
+
+    It counts columns (a list is one), not time, so that a busy machine sees the same. When it is used up, frames give
+    names and types alone, and lists the kind of a few elements.
+    """
+
+    columns: int = 80
+    dtypes: dict[int, tuple[object, bool, Element, str]] = field(default_factory=dict)
+
+    def take(self, wanted: int = 1) -> int:
+        taken = min(wanted, self.columns)
+        self.columns -= taken
+        return taken
+
+    def positions(self, length: int) -> list[int]:
+        """Where to look into a list of this length."""
+        return spread(length, SAMPLE if self.take() else FEW)
+
+
 def spread(length: int, count: int = SAMPLE) -> list[int]:
     """At most ``count`` positions below ``length``, evenly spread, first and last among them."""
     if length <= count:
@@ -138,20 +177,31 @@ def column(
     name: str, values: Sequence[object], kind: Element = "", dtype: str = "", *, label: str = "", people: bool = False
 ) -> Column:
     """A column with a bounded sample of its ``values``. Its kind is theirs where none is given."""
-    kinds = [element(value) for value in values]
-    present = [value for value, own in zip(values, kinds, strict=True) if own]
-    if not kind:
-        kind = elements(present)
-    reason = privacy.by_name(name, kind, people=people) or privacy.by_values(present)
-    texts = [text for text in (shown(value) for value in present) if text]
-    different = list(dict.fromkeys(texts))
-    distinct = len(different) if len(texts) == len(present) else None
+    present = [value for value in values if not missing(value)]
+    kind = kind or elements(present)
+    reason = privacy.by_name(name, kind, people)
+    if not present:
+        return Column(name, kind, dtype, (), reason, None, "", label)
+    reason = reason or privacy.by_values([present[at] for at in spread(len(present), JUDGED)])
+    distinct, different = _different(present)
     if reason:
-        plain = (text.strip("'\"") for text in texts)
-        return Column(name, kind, dtype, (), reason, distinct, privacy.pattern(plain, reason), label)
-    few = len(different) <= DISTINCT and kind in ("text", "category", "bool")
-    told = [text for text in different if not privacy.in_text(text)]
-    return Column(name, kind, dtype, tuple(told[: DISTINCT if few else SAMPLES]), "", distinct, "", label)
+        shapes = privacy.pattern((text.strip("'\"") for text in map(shown, different[:JUDGED]) if text), reason)
+        return Column(name, kind, dtype, (), reason, distinct, shapes, label)
+    few = distinct is not None and distinct <= DISTINCT and kind in ("text", "category", "bool")
+    told = (value for value in different if not (type(value) is str and privacy.in_text(value)))
+    texts = itertools.islice(filter(None, map(shown, told)), DISTINCT if few else SAMPLES)
+    return Column(name, kind, dtype, tuple(texts), "", distinct, "", label)
+
+
+def _different(values: Sequence[object]) -> tuple[int | None, list[object]]:
+    """How many different values there are, None where that cannot be told safely, and these in order."""
+    classes = _classes(values)
+    if len(classes) == 1 and one_of(classes[0], str, int, float, bool):
+        different = list(dict.fromkeys(values))
+        return len(different), different
+    texts = {text: value for value in values if (text := shown(value))}
+    complete = all(one_of(cls, *_WRITTEN, library("pandas").get("Timestamp")) for cls in classes)
+    return len(texts) if complete else None, list(texts.values())
 
 
 def labelled(value: object) -> tuple[str, str] | None:

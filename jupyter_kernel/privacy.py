@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from famulus.jupyter_kernel.schema import Element
 
 LONGEST = 4000
 """Characters of a text that are looked at."""
+
+SHORTEST, KEY = 6, 20
+"""Characters of the shortest private value that can be told by its form, and of one without digits and marks."""
 
 SECRET = "may be a secret"
 CONTACT = "may be contact data"
@@ -86,7 +90,8 @@ _PEOPLE = frozenset(("age", "gender", "sex", "salary", "年龄", "性别", "工�
 """Names of columns beside which a plain ``name`` is that of a person."""
 
 
-def by_name(name: str, kind: Element = "text", *, people: bool = False) -> str:
+@lru_cache(8192)
+def by_name(name: str, kind: Element = "text", people: bool = False) -> str:
     """Why values under this name may not be told, or "".
 
     ``kind`` is theirs: yes and no tell nothing, and numbers only under some names. ``people`` says that other columns
@@ -168,6 +173,7 @@ _FOUND = {
     "secret": SECRET, "email": CONTACT, "phone": CONTACT, "iban": ACCOUNT, "card": ACCOUNT, "china": IDENTITY,
     "ssn": IDENTITY, "ip": ADDRESS,
 }  # fmt: skip
+_TELLING = re.compile(r"[\d@:=+]")
 _KEYLIKE = re.compile(r"(?<![\w/.+-])[A-Za-z0-9_+/-]{24,200}={0,2}(?![\w/.+-])")
 _RUN = re.compile(r"[a-z]+|[A-Z]+|\d+")
 
@@ -175,6 +181,8 @@ _RUN = re.compile(r"[a-z]+|[A-Z]+|\d+")
 def in_text(text: str) -> str:
     """Why a text may not be told, or "". Of a long text the first :data:`LONGEST` characters are looked at."""
     text = text[:LONGEST]
+    if len(text) < SHORTEST or (len(text) < KEY and not _TELLING.search(text)):
+        return ""
     for found in _VALUES.finditer(text):
         kind = found.lastgroup or ""
         if _holds(kind, found.group()):
