@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from famulus import __version__
-from famulus.commands import bench, completing, doctor, kernel, lsp, models, serving, stats, tour, version
+from famulus.commands import bench, completing, doctor, kernel, lsp, models, notebook, serving, stats, tour, version
 from famulus.commands.terminal import ReaderLeft
 from famulus.engine.errors import FamulusError
 
@@ -65,6 +65,7 @@ for _group in (tour, serving, completing, lsp, stats):
     _group.register(app)
 app.add_typer(models.app)
 app.add_typer(kernel.app)
+app.add_typer(notebook.app)
 for _group in (doctor, version, bench):
     _group.register(app)
 

@@ -11,7 +11,7 @@ from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import modes, provenance, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.errors import NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.interrupt import interruptible
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
@@ -145,6 +145,11 @@ class Assistant:
         answer.panel.begin(words)
         schema = self.schema()
         answer.recording = self._recorded(words, schema)
+        if answer.recording is None and self.kernel.on_change == "stop":
+            raise NotRecorded(
+                "These words have no recording that fits the data as it is now.",
+                fix="Run the notebook in Jupyter first, or with --on-change regenerate.",
+            )
         found = await translate(
             words,
             schema,

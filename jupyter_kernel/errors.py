@@ -16,6 +16,10 @@ class NotUnderstood(CellError):
     """No code was found that does what the words ask."""
 
 
+class NotRecorded(CellError):
+    """A run from recordings met words without one."""
+
+
 class NotRun(CellError):
     """Code was found and shown, and the user has to allow it first."""
 

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
-from traitlets import Type, Unicode
+from traitlets import Enum, Type, Unicode
 
 from famulus.jupyter_kernel import detect
 from famulus.jupyter_kernel.magics import FamulusMagics
@@ -25,6 +25,10 @@ class FamulusKernel(IPythonKernel):
     famulus_home = Unicode("", help="The folder of the engine and of the user's key; empty: the usual one.").tag(
         config=True
     )
+
+    on_change = Enum(
+        ["regenerate", "stop"], "regenerate", help="What to do with words that have no recording that fits."
+    ).tag(config=True)
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)  # type: ignore[no-untyped-call]

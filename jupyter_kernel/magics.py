@@ -44,20 +44,14 @@ class FamulusMagics(Magics):
         print(self._assistant.explain() if last else NONE_YET)
 
     @line_magic
-    def freeze(self, line: str) -> None:
-        """The same as %accept."""
-        self.accept(line)
-
-    @line_magic
     def accept(self, line: str) -> None:
         """Put the code of the last words cell into a new cell below."""
-        last = self._assistant.last
-        if last is None:
-            print(NONE_YET)
-            return
-        assert self.shell is not None
-        self.shell.set_next_input(last.code, replace=False)
-        print(f"The code of “{_short(last.words)}” is in the next cell. You can delete the cell with the words.")
+        self._put_below()
+
+    @line_magic
+    def freeze(self, line: str) -> None:
+        """The same as %accept."""
+        self._put_below()
 
     @line_magic
     def context(self, line: str) -> None:
@@ -74,6 +68,15 @@ class FamulusMagics(Magics):
             print("Use %famulus mode " + "|".join(MODES) + ".")
             return
         print(f"Words cells: {self._assistant.mode} ({MODES[self._assistant.mode]}).")
+
+    def _put_below(self) -> None:
+        last = self._assistant.last
+        if last is None:
+            print(NONE_YET)
+            return
+        assert self.shell is not None
+        self.shell.set_next_input(last.code, replace=False)
+        print(f"The code of “{_short(last.words)}” is in the next cell. You can delete the cell with the words.")
 
 
 def _short(words: str, limit: int = 60) -> str:
