@@ -1,0 +1,237 @@
+"""Names what code tries to do outside its process. It refuses nothing: the system does, see :mod:`isolate`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from famulus.jupyter_kernel.candidate import Effect
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_MOST = 50
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EBADF, errno.ENETUNREACH)
+_REFUSED = re.compile(
+    r"permission denied|operation not permitted|readonly database|read-only|unable to open database|"
+    r"bad file descriptor|disk i/o error|not opened? (for|in) writ|cannot open file",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"""['"]([^'"\n]+)['"]""")
+
+
+class Watcher:
+    """An audit hook that collects :class:`Effect`. It stays for ever, so install it in a child only."""
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+        self.databases: list[str] = []
+        self.armed = False
+
+    def install(self) -> None:
+        sys.addaudithook(self._hear)
+
+    def add(self, kind: Any, what: str) -> None:
+        effect = Effect(kind, what[:500])
+        if effect not in self.effects and len(self.effects) < _MOST:
+            self.effects.append(effect)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.armed:
+            return
+        hear = _HEARD.get(event)
+        if hear is None:
+            return
+        self.armed = False  # naming an effect may raise events of its own
+        try:
+            hear(self, *arguments)
+        except Exception:  # arguments of another shape: the system refuses it all the same, unnamed
+            self.add("other", event)
+        finally:
+            self.armed = True
+
+
+def path_of(path: object) -> str:
+    """An absolute path for people; "" for a descriptor."""
+    if isinstance(path, int):
+        return ""
+    return os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # TypeError: `_hear` names the event
+
+
+def _opened(watcher: Watcher, path: object, mode: str | None, flags: int) -> None:
+    if flags & _WRITING and (name := path_of(path)) and not name.startswith("/dev/"):
+        watcher.add("write", name)
+
+
+def _removed(watcher: Watcher, path: object, *rest: object) -> None:
+    if (name := path_of(path)) and os.path.lexists(name):
+        watcher.add("delete", name)
+
+
+def _changed(watcher: Watcher, path: object, *rest: object) -> None:
+    if (name := path_of(path)) and os.path.lexists(name):
+        watcher.add("write", name)
+
+
+def _made(watcher: Watcher, path: object, *rest: object) -> None:
+    if (name := path_of(path)) and not os.path.lexists(name):
+        watcher.add("write", name)
+
+
+def _renamed(watcher: Watcher, source: object, target: object, *rest: object) -> None:
+    _removed(watcher, source)
+    watcher.add("write", path_of(target))
+
+
+def _linked(watcher: Watcher, source: object, target: object, *rest: object) -> None:
+    watcher.add("write", path_of(target))
+
+
+def _connected(watcher: Watcher, socket: object, address: object, *rest: object) -> None:
+    watcher.add("network", _address(address))
+
+
+def _looked_up(watcher: Watcher, host: object, port: object = None, *rest: object) -> None:
+    watcher.add("network", _address((host, port)))
+
+
+def _address(address: object) -> str:
+    if isinstance(address, tuple):
+        parts = [os.fsdecode(part) if isinstance(part, bytes) else str(part) for part in address[:2]]
+        return ":".join(part for part in parts if part not in ("None", ""))
+    return os.fsdecode(address) if isinstance(address, bytes) else str(address)
+
+
+def _requested(watcher: Watcher, url: object, *rest: object) -> None:
+    watcher.add("network", str(url))
+
+
+def _started(watcher: Watcher, program: object, arguments: object = None, *rest: object) -> None:
+    """``subprocess.Popen`` and its like: the arguments tell more than the program's path."""
+    shown = arguments or program
+    if isinstance(shown, str | bytes | os.PathLike):
+        watcher.add("process", os.fsdecode(shown))
+    elif isinstance(shown, Sequence):
+        words = [os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in shown]
+        watcher.add("process", " ".join(words[2:] if words[1:2] == ["-c"] and len(words) == 3 else words))
+    else:
+        watcher.add("process", str(shown))
+
+
+def _copied(watcher: Watcher, *rest: object) -> None:
+    watcher.add("process", "a copy of this process")
+
+
+def _spawned(watcher: Watcher, mode: object, program: object, arguments: object = None, *rest: object) -> None:
+    _started(watcher, program, arguments)
+
+
+def _signalled(watcher: Watcher, process: object, number: object, *rest: object) -> None:
+    if process not in (0, os.getpid()):
+        watcher.add("other", f"signal {number} to process {process}")
+
+
+def _database(watcher: Watcher, path: object, *rest: object) -> None:
+    watcher.databases.append(os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path))
+
+
+_HEARD: dict[str, Any] = {
+    "open": _opened,
+    "os.remove": _removed,
+    "os.rmdir": _removed,
+    "shutil.rmtree": _removed,
+    "os.rename": _renamed,
+    "os.mkdir": _made,
+    "os.truncate": _changed,
+    "os.chmod": _changed,
+    "os.chown": _changed,
+    "os.lchown": _changed,
+    "os.utime": _changed,
+    "os.setxattr": _changed,
+    "os.removexattr": _changed,
+    "os.link": _linked,
+    "os.symlink": _linked,
+    "socket.connect": _connected,
+    "socket.sendto": _connected,
+    "socket.sendmsg": _connected,
+    "socket.bind": _connected,
+    "socket.getaddrinfo": _looked_up,
+    "socket.gethostbyname": _looked_up,
+    "urllib.Request": _requested,
+    "subprocess.Popen": _started,
+    "os.exec": _started,
+    "os.posix_spawn": _started,
+    "os.spawn": _spawned,
+    "os.system": _started,
+    "os.startfile": _started,
+    "pty.spawn": _started,
+    "os.fork": _copied,
+    "os.forkpty": _copied,
+    "webbrowser.open": _requested,
+    "os.kill": _signalled,
+    "os.killpg": _signalled,
+    "sqlite3.connect": _database,
+}
+
+
+def chain(error: BaseException | None) -> Iterable[BaseException]:
+    """An error and what led to it, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_refusal(error: BaseException, effects: Sequence[Effect]) -> bool:
+    """Whether the code failed because of the isolation, not by its own fault."""
+    for one in chain(error):
+        if isinstance(one, Refused):
+            return True
+        if isinstance(one, OSError) and (one.errno in _REFUSALS or any(effect.kind == "network" for effect in effects)):
+            return True
+        if not isinstance(one, OSError) and _REFUSED.search(str(one)):
+            return True
+    return False
+
+
+def named_by(error: BaseException, databases: Sequence[str]) -> list[Effect]:
+    """The effects that native code tried, which only its error message tells."""
+    found = []
+    for one in chain(error):
+        text = str(one)
+        if not (_REFUSED.search(text) or (isinstance(one, OSError) and one.errno in _REFUSALS)):
+            continue
+        if type(one).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy", "aiosqlite"):
+            files = [path for path in databases if path not in ("", ":memory:")]
+            found += [Effect("write", os.path.abspath(files[-1] if files else "a database"))] if files else []
+            found += [] if files else [Effect("write", "a database")]
+        elif isinstance(one, OSError) and isinstance(one.filename, str | bytes):
+            found.append(Effect("write", os.path.abspath(os.fsdecode(one.filename))))
+        else:
+            quoted = _QUOTED.search(text)
+            after = text.rpartition(": ")[2] if "os error" in text else ""
+            name = quoted[1] if quoted else after
+            found.append(Effect("write", os.path.abspath(name) if name else "a file"))
+    return found[:1]
+
+
+def for_its_own_sake(effect: Effect) -> bool:
+    """Whether a library only wanted to keep a cache, which the code can do without."""
+    if effect.kind not in ("write", "delete"):
+        return False
+    home = os.path.expanduser("~")
+    caches = [
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"),
+        os.environ.get("MPLCONFIGDIR") or os.path.join(home, ".config", "matplotlib"),
+        os.path.join(home, ".matplotlib"),
+        os.path.join(tempfile.gettempdir(), f"matplotlib-{os.getpid()}"),
+    ]
+    return "__pycache__" in effect.what or any(effect.what.startswith(folder + os.sep) for folder in caches)
+
+
+class Refused(PermissionError):
+    """What cannot be had in a rehearsal and that no system call stands for."""
