@@ -33,6 +33,7 @@ from famulus.jupyter_kernel.look_values import (
     full_name,
     lineage,
     shown,
+    spread,
 )
 from famulus.jupyter_kernel.schema import Column, Kind, Schema, Variable
 
@@ -46,6 +47,7 @@ TEXT = 60
 """Characters of a text in a preview."""
 
 _Reader = Callable[[str, Any, str, Allowance], Variable]
+_MARKS: dict[str, str] = {"list": "[]", "tuple": "()", "set": "{}"}
 _MODULE_DICT: Any = vars(types.ModuleType)["__dict__"]
 
 
@@ -127,8 +129,9 @@ def _scalar(kind: Kind) -> _Reader:
 def _sequence(kind: Kind, length: Callable[[Any], int], at: Callable[[Any, int], object]) -> _Reader:
     def read(name: str, value: Any, type_: str, left: Allowance) -> Variable:
         count = length(value)
-        sample = [at(value, position) for position in left.positions(count)]
-        return _container(name, kind, type_, count, sample, "[]" if kind == "list" else "()")
+        told = left.enter()
+        sample = [at(value, position) for position in spread(count, SAMPLE if told else FEW)]
+        return _container(name, kind, type_, count, sample, told)
 
     return read
 
@@ -147,18 +150,20 @@ def _set(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     )
 
 
-def _container(name: str, kind: Kind, type_: str, count: int, sample: Sequence[object], marks: str) -> Variable:
+def _container(name: str, kind: Kind, type_: str, count: int, sample: Sequence[object], told: bool) -> Variable:
     """A list, tuple or set: the kind of its elements, the keys that dictionaries in it share, its first few values."""
     inner = elements(sample)
     if inner == "dict":
-        return Variable(name, kind, type_, count, _shared(sample), inner)
+        return Variable(name, kind, type_, count, _shared(sample, told), inner)
+    if not told:
+        return Variable(name, kind, type_, count, element=inner, private=privacy.by_name(name, inner))
     own = column(name, sample)
     if own.private:
         return Variable(name, kind, type_, count, element=inner, private=own.private, pattern=own.pattern)
     first = sample[:4]
     if any(type(value) is str and privacy.in_text(value) for value in first):
         first = ()
-    return Variable(name, kind, type_, count, element=inner, preview=_preview(first, count, marks))
+    return Variable(name, kind, type_, count, element=inner, preview=_preview(first, count, _MARKS[kind]))
 
 
 def _preview(first: Sequence[object], count: int, marks: str) -> str:
@@ -173,22 +178,23 @@ def _short(value: object) -> str:
     return {"list": "[…]", "dict": "{…}", "": "None"}.get(kind, "…")
 
 
-def _shared(sample: Sequence[Any]) -> tuple[Column, ...]:
+def _shared(sample: Sequence[Any], told: bool) -> tuple[Column, ...]:
     """The text keys that every dictionary of the sample has, with the kinds of their values."""
     rows = [row for row in sample if any(cls is dict for cls in lineage(type(row)))]
     first: list[tuple[object, object]] = list(itertools.islice(dict.items(rows[0]), KEYS))
     keys = [key for key, _ in first if type(key) is str and all(dict.__contains__(row, key) for row in rows)]
     people = privacy.of_people(keys)
     return tuple(
-        column(key, [dict.__getitem__(row, key) for row in rows], people=people)
+        column(key, values if told else (), elements(values), people=people)
         for key in keys
-        if not privacy.in_text(key)
+        if not privacy.in_text(key) and (values := [dict.__getitem__(row, key) for row in rows])
     )
 
 
 def _dict(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     count = dict.__len__(value)
-    items = list(itertools.islice(dict.items(value), SAMPLE if left.take() else FEW))
+    told = left.enter()
+    items = list(itertools.islice(dict.items(value), SAMPLE if told else FEW))
     inner = elements(own for _, own in items)
     keys = [key for key, _ in items if type(key) is str]
     if reason := privacy.by_name(name) or privacy.by_values(keys):
@@ -198,7 +204,7 @@ def _dict(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     columns = tuple(
         column(key, (own,), people=people) for key, own in items[:KEYS] if type(key) is str and not privacy.in_text(key)
     )
-    preview = "" if keys else _pairs(items[:3], count)
+    preview = "" if keys or not told else _pairs(items[:3], count)
     return Variable(name, "dict", type_, count, columns, inner, preview)
 
 

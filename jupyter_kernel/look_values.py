@@ -25,6 +25,9 @@ SAMPLE = 64
 FEW = 6
 """The same when much has been looked at already."""
 
+ONE_FRAME = 40
+"""Columns sampled of one frame."""
+
 JUDGED = 16
 """Values by which a column is found private."""
 
@@ -93,9 +96,18 @@ def missing(value: object) -> bool:
     return bool(pandas) and (value is pandas.get("NaT") or value is pandas.get("NA"))
 
 
+def present(values: Sequence[object]) -> list[object]:
+    """The values that are not missing."""
+    if all(one_of(cls, str, int, bool) for cls in _classes(values)):
+        return list(values)
+    return [value for value in values if not missing(value)]
+
+
 def elements(values: Iterable[object]) -> Element:
     """The kind that all values share, "other" where they share none, "" where there are none."""
-    kinds = {_kind(cls) for cls in _classes(value for value in values if not missing(value))}
+    pandas = library("pandas")
+    absent = (type(None), type(pandas.get("NaT")), type(pandas.get("NA")))
+    kinds = {_kind(cls) for cls in _classes(values) if not one_of(cls, *absent)}
     return kinds.pop() if len(kinds) == 1 else "other" if kinds else ""
 
 
@@ -149,21 +161,24 @@ def _shown_time(value: Any) -> str:
 class Allowance:
     """What may still be looked at in one look, the most recent variables first.
 
-    It counts columns (a list is one), not time, so that a busy machine sees the same. When it is used up, frames give
-    names and types alone, and lists the kind of a few elements.
+    It counts columns and containers, not time, so that a busy machine sees the same. When it is used up, frames give
+    names and types alone, and containers the kind of a few elements.
     """
 
     columns: int = 80
+    containers: int = 80
     dtypes: dict[int, tuple[object, bool, Element, str]] = field(default_factory=dict)
 
     def take(self, wanted: int = 1) -> int:
-        taken = min(wanted, self.columns)
+        """How many of ``wanted`` columns of one frame may be sampled."""
+        taken = min(wanted, self.columns, ONE_FRAME)
         self.columns -= taken
         return taken
 
-    def positions(self, length: int) -> list[int]:
-        """Where to look into a list of this length."""
-        return spread(length, SAMPLE if self.take() else FEW)
+    def enter(self) -> bool:
+        """May values of one more container be told?"""
+        self.containers -= 1
+        return self.containers >= 0
 
 
 def spread(length: int, count: int = SAMPLE) -> list[int]:
@@ -177,13 +192,13 @@ def column(
     name: str, values: Sequence[object], kind: Element = "", dtype: str = "", *, label: str = "", people: bool = False
 ) -> Column:
     """A column with a bounded sample of its ``values``. Its kind is theirs where none is given."""
-    present = [value for value in values if not missing(value)]
-    kind = kind or elements(present)
+    given = present(values)
+    kind = kind or elements(given)
     reason = privacy.by_name(name, kind, people)
-    if not present:
+    if not given:
         return Column(name, kind, dtype, (), reason, None, "", label)
-    reason = reason or privacy.by_values([present[at] for at in spread(len(present), JUDGED)])
-    distinct, different = _different(present)
+    reason = reason or privacy.by_values([given[at] for at in spread(len(given), JUDGED)])
+    distinct, different = _different(given)
     if reason:
         shapes = privacy.pattern((text.strip("'\"") for text in map(shown, different[:JUDGED]) if text), reason)
         return Column(name, kind, dtype, (), reason, distinct, shapes, label)
