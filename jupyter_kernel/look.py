@@ -139,15 +139,10 @@ def _sequence(kind: Kind, length: Callable[[Any], int], at: Callable[[Any, int],
 def _set(name: str, value: Any, type_: str, left: Allowance) -> Variable:
     base = set if any(cls is set for cls in lineage(type(value))) else frozenset
     count = base.__len__(value)
-    sample = list(itertools.islice(base.__iter__(value), SAMPLE if left.take() else FEW))
+    sample = list(itertools.islice(base.__iter__(value), SAMPLE))
     # The order of texts in a set differs between processes: of a large set no values are told.
     sample.sort(key=shown)
-    told = _container(name, "set", type_, count, sample, "{}")
-    return (
-        told
-        if count == len(sample)
-        else Variable(name, "set", type_, count, element=told.element, private=told.private)
-    )
+    return _container(name, "set", type_, count, sample, left.enter() and count == len(sample))
 
 
 def _container(name: str, kind: Kind, type_: str, count: int, sample: Sequence[object], told: bool) -> Variable:
