@@ -1,0 +1,162 @@
+"""What an instruction asks for, read from its words: the name of the result, its kind, the literals that must be used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from famulus.jupyter_kernel.candidate import Want
+from famulus.jupyter_kernel.schema import Schema
+from famulus.jupyter_kernel.words import Token, lexicon, tokens
+
+_NAME = r"(?P<name>[^\W\d]\w*)"
+_THING = r"(?:a |an |the |my )?(?:new |python )*(?:variable|name|list|dict|dictionary|set|frame|dataframe|data frame|table|array|series|string|number|result|object)?"
+_RESULT = r"(?:it|them|this|that|these|those|the (?:\w+ ){0,2}(?:result|results|output|list|table|frame|dataframe|series|dict|dictionary|array|values?|numbers?|answer|figure|plot|function|set|string|text|lines?|words?|rows?|names?|mean|sum|total|average|count))"
+# What names the result. Each pattern's span is taken out of the instruction before the rest is read.
+_NAMING = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:call|name|label)\s+{_RESULT}\s+(?:as )?[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
+        rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:save|store|put|keep|assign|bind|remember|hold|write|return|collect)\s+(?:{_RESULT}\s+)?(?:as|in|into|to|under|with)\s+{_THING}\s*(?:called |named |with the name |by the name )?[`'\"]?{_NAME}[`'\"]?(?=\s*(?:[,;.!?]?\s*$|[,;]|\band\b|\bthen\b))",
+        rf"(?:,|;|\s)*\b(?:in|into|to|as|under)\s+{_THING}\s*\b(?:called|named|variable)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
+        rf"(?<!column )(?<!field )(?<!key )(?<!file )(?<!folder )(?<!directory )(?<!columns )(?:,|;|\s)*\b(?:called|named|with the name|by the name(?: of)?|under the name)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
+        rf"^\s*(?:let |set )?{_NAME}\s*(?:=|:=|:)(?!=)\s*(?=\S)",
+        rf"^\s*let\s+{_NAME}\s+be\b",
+        r"(?:，|,|。|；|\s)*(?:并|并且|然后|再|把结果|将结果|结果|把它|将其|将它|把其)*(?:叫做|叫作|叫|命名为|命名成|称为|取名为|取名|起名为|起名|名为|记为|记作|变量名为|名字叫|保存为变量|保存到变量|存为变量|存到变量|存入变量|赋值给变量|赋值给|赋给|保存为|保存到|存为|存到|存入|存进|存成|放到|放进|放入|写入变量)\s*(?:变量|列表|字典|名为|叫做)?\s*[`'\"“]?(?P<name>[A-Za-z_]\w*)[`'\"”]?(?![\w./])(?:\s*(?:里面|里|中|变量|当中))?",
+    )
+)
+# Weak signs, used only where the name is new or cannot be an ordinary word: "as totals", "into means".
+_TRAILING = re.compile(
+    rf"(?:,|;|\s)+(?:as|into|in)\s+(?:a |the )?(?:variable )?[`]?{_NAME}[`]?\s*[.!]?\s*$", re.IGNORECASE
+)
+_NO_NAMES = frozenset(
+    [
+        "it",
+        "them",
+        "this",
+        "that",
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "to",
+        "in",
+        "of",
+        "by",
+        "with",
+        "which",
+        "for",
+        "from",
+        "as",
+        "is",
+        "are",
+        "variable",
+        "file",
+        "list",
+        "column",
+        "order",
+        "ascending",
+        "descending",
+        "alphabetically",
+        "percent",
+        "percentages",
+        "string",
+        "strings",
+        "number",
+        "numbers",
+        "int",
+        "integer",
+        "float",
+        "bar",
+        "line",
+        "pie",
+        "scatter",
+        "histogram",
+        "plot",
+        "chart",
+        "csv",
+        "json",
+        "pandas",
+        "numpy",
+        "polars",
+        "place",
+        "text",
+        "table",
+        "dataframe",
+        "frame",
+        "dict",
+        "dictionary",
+        "array",
+        "set",
+    ]
+)
+_PLOTS = frozenset(["plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap"])
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The name that the result must get, and the characters of the instruction that say so."""
+
+    name: str
+    start: int
+    end: int
+
+
+def naming(words: str, schema: Schema) -> Naming | None:
+    """How the words name the result, or None. Names of files, columns and of what is already there do not count,
+    unless the words store something in it."""
+    for pattern in _NAMING:
+        for match in pattern.finditer(words):
+            name = match["name"]
+            if name.lower() in _NO_NAMES or not name.isidentifier() or _is_file(words, match.end("name")):
+                continue
+            return Naming(name, match.start(), match.end())
+    match = _TRAILING.search(words)
+    if match and match["name"].lower() not in _NO_NAMES and match["name"].isidentifier():
+        name = match["name"]
+        taken = schema.variable(name) is not None
+        ordinary = bool({t.key for t in tokens(name)} & set(lexicon().single.values()))
+        columns = {column.name.lower() for variable in schema.variables for column in variable.columns}
+        preposition = match.group().strip(" ,;").split()[0].lower()
+        if not taken and name.lower() not in columns and not (ordinary and "_" not in name):
+            if preposition != "in" or "_" in name:
+                return Naming(name, match.start(), match.end())
+    return None
+
+
+def _is_file(words: str, end: int) -> bool:
+    return words[end : end + 1] in (".", "/", "(") and words[end + 1 : end + 2].isalnum()
+
+
+def read(words: str, schema: Schema) -> Want:
+    """What the words want: the kind of outcome, the name, and every literal and name that the code must use."""
+    named = naming(words, schema)
+    rest = words if named is None else words[: named.start] + " " + words[named.end :]
+    own = [variable.name for variable in schema.variables]
+    its_tokens = tokens(rest, own)
+    names = {t.text for t in its_tokens if t.kind == "word" and schema.variable(t.text) and len(t.text) > 1}
+    columns = {column.name for variable in schema.variables for column in variable.columns}
+    names |= {t.text for t in its_tokens if t.kind == "word" and t.text in columns and len(t.text) > 1}
+    return Want(
+        _kind(its_tokens, named),
+        named.name if named else "",
+        tuple(dict.fromkeys(t.value for t in its_tokens if t.kind == "number")),
+        tuple(dict.fromkeys(t.value for t in its_tokens if t.kind == "quoted")),
+        tuple(dict.fromkeys(t.value for t in its_tokens if t.kind == "path")),
+        tuple(sorted(names)),
+    )
+
+
+def _kind(its_tokens: tuple[Token, ...], named: Naming | None) -> Literal["value", "bind", "plot", "file", "any"]:
+    keys = {t.key for t in its_tokens if t.kind == "word"}
+    if "save" in keys and any(t.kind == "path" for t in its_tokens):
+        return "file"
+    if keys & _PLOTS:
+        return "plot"
+    if named is not None:
+        return "bind"
+    if any(t.text in ("?", "？") for t in its_tokens) or (its_tokens and its_tokens[0].key == "show"):
+        return "value"
+    return "any"

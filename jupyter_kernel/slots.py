@@ -1,0 +1,140 @@
+"""From an instruction and a schema to candidates: recipes with their slots filled, and composed queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from famulus.jupyter_kernel import finish, intent, mentions
+from famulus.jupyter_kernel.candidate import Candidate, Want
+from famulus.jupyter_kernel.fill import Filler, Filling
+from famulus.jupyter_kernel.mentions import Read
+from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
+from famulus.jupyter_kernel.options import Context, Option
+from famulus.jupyter_kernel.recipe import VARIABLES, Recipe
+from famulus.jupyter_kernel.retrieve import Index, index
+from famulus.jupyter_kernel.schema import Schema, Variable
+from famulus.jupyter_kernel.words import tokens
+
+PHRASINGS = 70
+
+
+def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None = None) -> list[Candidate]:
+    """Code that may be what the words mean, the best first; ``match`` is low (under 0.5) where nothing fits well."""
+    known = recipes or index()
+    named = intent.naming(words, schema)
+    want = intent.read(words, schema)
+    whole = mentions.read(words, schema)
+    if named is not None:
+        whole = _without(whole, named.start, named.end)
+    found: dict[str, Candidate] = {}
+    for read, extra in _readings(whole):
+        for candidate in _from_recipes(read, extra, want, known):
+            old = found.get(candidate.code)
+            if old is None or old.match < candidate.match:
+                found[candidate.code] = candidate
+    return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))[:limit]
+
+
+def nearest(words: str, k: int = 4, recipes: Index | None = None) -> list[Recipe]:
+    """The recipes nearest to an instruction by its words alone, for examples to a model."""
+    said = (recipes or index()).search(tokens(words), k, per_recipe=1)
+    return [phrasing.recipe for phrasing in said]
+
+
+def _without(read: Read, start: int, end: int) -> Read:
+    taken = {i for i, token in enumerate(read.tokens) if start <= token.start and token.end <= end}
+    return replace(read, taken=read.taken | taken)
+
+
+def _readings(whole: Read) -> list[tuple[Read, Modifiers]]:
+    """The instruction as it stands, and with what can be said of any result (rounded, saved) set aside."""
+    found = [(whole, Modifiers())]
+    extra = modifiers(whole)
+    if extra.taken:
+        found.insert(0, (replace(whole, taken=whole.taken | extra.taken), extra))
+    return found
+
+
+def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> list[Candidate]:
+    contexts: dict[str, Context] = {}
+
+    def context(library: str) -> Context:
+        if library not in contexts:
+            contexts[library] = Context(read, want.name, library, _no_options, _no_options)
+        return contexts[library]
+
+    filler = Filler(known, context)
+    free = [token for i, token in enumerate(read.tokens) if i not in read.taken]
+    found = []
+    for said in known.search(free, PHRASINGS):
+        for filling in filler.fill(said):
+            candidate = _candidate(filling, extra, want, read)
+            if candidate is not None:
+                found.append(candidate)
+    return found
+
+
+def _no_options(read: Read, variable: Variable) -> list[Option]:
+    return []
+
+
+def _candidate(filling: Filling, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
+    recipe = filling.phrasing.recipe
+    subjects = [o.code for n, o in filling.chosen.items() if recipe.slots[n].type in VARIABLES and o.owner]
+    code: str | None = filling.code
+    new = [o.code for n, o in filling.chosen.items() if recipe.slots[n].type == "new"]
+    try:
+        code = complete(filling.code, recipe.gives, extra, want, read.schema, subjects, new)
+    except SyntaxError:
+        return None
+    if code is None:
+        return None
+    match = filling.match * _prior(recipe, want, read) + 0.02 * min(filling.fit, 3.0) - 0.03
+    return Candidate(code, "recipe", recipe.id, coverage(code, want, recipe.code), max(0.0, min(match, 1.0)))
+
+
+def complete(
+    code: str, gives: str, extra: Modifiers, want: Want, schema: Schema, subjects: list[str], new: list[str]
+) -> str | None:
+    """A filled template with its modifiers, its name and its imports; None where a modifier cannot be had."""
+    if extra.digits and gives == "value":
+        code = finish.round_result(code, extra.digits)
+    if extra.path:
+        tabular = any(v.kind in ("frame", "series") for name in subjects if (v := schema.variable(name)))
+        saved = finish.save_result(code, gives, repr(extra.path), tabular)
+        if saved is None:
+            return None
+        code = saved
+    allowed = {*subjects, *new, want.name}
+    code = finish.keep_names(code, schema, allowed)
+    if want.name and want.name not in new and not extra.path:
+        code = finish.name_result(code, gives, want.name, subjects)
+    return finish.tidy(finish.with_imports(code, schema))
+
+
+def _prior(recipe: Recipe, want: Want, read: Read) -> float:
+    """Recipes of a library that the user does not use come later, and those that give another kind of outcome."""
+    modules = {module.partition(".")[0] for module in read.schema.imports.values()}
+    modules |= {variable.library for variable in read.schema.variables}
+    prior = 1.0
+    if recipe.library == "polars" and "polars" not in modules:
+        prior *= 0.85
+    if recipe.library == "numpy" and "numpy" not in modules:
+        prior *= 0.96
+    if (want.kind == "plot") != (recipe.gives == "plot") and want.kind != "file":
+        prior *= 0.8
+    if want.kind == "file" and recipe.gives not in ("file", "plot", "value"):
+        prior *= 0.8
+    return prior
+
+
+def coverage(code: str, want: Want, template: str) -> float:
+    """The share of the literals and names of the instruction that the code uses."""
+    wanted: list[Callable[[], bool]] = []
+    for number in want.numbers:
+        bare = number.removesuffix("%")
+        wanted.append(lambda bare=bare: bare in code or f"{float(bare) / 100:.10g}" in code)  # type: ignore[misc]
+    for text in (*want.quoted, *want.paths, *want.names):
+        wanted.append(lambda text=text: text in code)  # type: ignore[misc]
+    return sum(test() for test in wanted) / len(wanted) if wanted else 1.0
