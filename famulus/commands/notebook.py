@@ -1,4 +1,4 @@
-"""``famulus notebook``: notebooks with words cells outside an editor: frozen to plain Python, or run from recordings."""
+"""``famulus notebook``: notebooks with words cells frozen to plain Python, or run from recordings."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def run(
 
 def _where(cells: list[Any], notebook: Path) -> str:
     """The cell that failed: the last one that has an error among its outputs."""
-    number = 0
-    for cell in (cell for cell in cells if cell.cell_type == "code"):
-        number += 1
+    for number, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
         if any(one.output_type == "error" for one in cell.outputs):
             start = cell.source.strip().splitlines()[0][:60]
             return f"Cell {number} of {notebook} (“{start}”)"

@@ -1,0 +1,91 @@
+"""Recordings: the same code for the same words, and nobody else's code unasked."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus.jupyter_kernel.candidate import Effect
+from famulus.jupyter_kernel.recordings import FILE, Recording, Recordings, shape
+from famulus.jupyter_kernel.schema import Column, Schema, Variable
+
+PRICES = Schema((Variable("df", "frame", "pandas.DataFrame", columns=(Column("price", "number"),)),))
+CITIES = Schema((Variable("df", "frame", "pandas.DataFrame", columns=(Column("city", "text"),)),))
+
+
+def recording(code: str = "df['price'].mean()", words: str = "mean price", earlier: str = "e") -> Recording:
+    return Recording(words, code, {"df": shape(PRICES, "df")}, PRICES.fingerprint(), earlier, (Effect("write", "/o"),))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Recordings:
+    return Recordings(tmp_path, tmp_path / "home")
+
+
+def test_it_is_found_while_the_data_looks_the_same(kept: Recordings) -> None:
+    kept.add(recording())
+    assert kept.find("  mean\nprice ", PRICES, "other cells") == recording()
+    assert kept.find("mean price", CITIES, "e") is None
+    assert kept.find("mean price", Schema(), "e") is None
+    assert kept.find("median price", PRICES, "e") is None
+
+
+def test_the_newest_counts_and_the_same_code_before_it_counts_more(kept: Recordings) -> None:
+    for code, earlier in (("1", "a"), ("2", "b"), ("3", "c")):
+        kept.add(recording(code, earlier=earlier))
+    assert kept.find("mean price", PRICES, "b") == recording("2", earlier="b")
+    assert kept.find("mean price", PRICES, "none") == recording("3", earlier="c")
+
+
+def test_the_same_is_written_once(kept: Recordings, tmp_path: Path) -> None:
+    for _ in range(3):
+        kept.add(recording())
+    assert len((tmp_path / FILE).read_text().splitlines()) == 1
+
+
+def test_a_line_of_somebody_else_is_not_mine(kept: Recordings, tmp_path: Path) -> None:
+    Recordings(tmp_path, tmp_path / "another").add(recording())
+    found = kept.find("mean price", PRICES, "e")
+    assert found is not None and not found.mine
+    kept.add(recording("mine", earlier="x"))
+    assert kept.find("mean price", PRICES, "e") == recording("mine", earlier="x"), "my own comes first"
+
+
+def test_a_changed_line_is_not_mine(kept: Recordings, tmp_path: Path) -> None:
+    kept.add(recording())
+    line = json.loads((tmp_path / FILE).read_text())
+    for key, value in (("code", "evil()"), ("words", "mean price "), ("effects", [])):
+        (tmp_path / FILE).write_text(json.dumps(line | {key: value}) + "\n")
+        found = kept.find("mean price", PRICES, "e")
+        assert found is not None and not found.mine
+
+
+def test_the_key_is_private(kept: Recordings, tmp_path: Path) -> None:
+    kept.add(recording())
+    [key] = (tmp_path / "home").rglob("recordings.key")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@given(
+    st.text()
+    | st.builds(
+        json.dumps,
+        st.dictionaries(
+            st.sampled_from(["code", "words", "uses", "signature", "effects"]),
+            st.none() | st.text() | st.lists(st.integers()),
+        ),
+    )
+)
+def test_damaged_lines_are_passed_over(tmp_path_factory: pytest.TempPathFactory, line: str) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / FILE).parent.mkdir()
+    (folder / FILE).write_text(line + "\n", encoding="utf-8", errors="replace")
+    kept = Recordings(folder, folder / "home")
+    assert kept.find("mean price", PRICES, "e") is None
+    kept.add(recording())
+    assert kept.find("mean price", PRICES, "e") == recording()
