@@ -1,0 +1,113 @@
+"""Frozen notebooks: the code that ran, on the stock kernel, without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from famulus.jupyter_kernel import export, provenance
+from famulus.jupyter_kernel.recordings import Recording, Recordings
+
+
+def code(source: str, *outputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "id": f"c{abs(hash(source)) % 10**6}",
+        "source": source,
+        "metadata": {},
+        "execution_count": 1,
+        "outputs": list(outputs),
+    }
+
+
+def panel(words: str, ran: str, status: str = "ok") -> dict[str, Any]:
+    record = {"words": words, "code": ran, "status": status}
+    return {"output_type": "display_data", "metadata": {}, "data": {provenance.MIME: record, "text/plain": ran}}
+
+
+def notebook(*cells: dict[str, Any]) -> dict[str, Any]:
+    return {"cells": list(cells), "metadata": {"kernelspec": {"name": "famulus"}}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def sources(frozen: dict[str, Any]) -> list[str]:
+    return [cell["source"] for cell in frozen["cells"]]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Recordings:
+    return Recordings(tmp_path, tmp_path / "home")
+
+
+def test_words_become_code_under_a_comment(kept: Recordings) -> None:
+    made = notebook(code("x = 3"), code("double x\nand call it y", panel("double x\nand call it y", "y = x * 2")))
+    frozen = export.freeze(made, kept)
+    assert sources(frozen) == ["x = 3", "# double x\n# and call it y\ny = x * 2"]
+    assert frozen["cells"][1]["outputs"] == [], "the panel is gone"
+    assert frozen["metadata"]["kernelspec"]["name"] == "python3"
+    assert made["cells"][1]["source"] == "double x\nand call it y", "the original is as it was"
+
+
+def test_what_was_undone_or_tried_again_is_no_code(kept: Recordings) -> None:
+    made = notebook(
+        code("double x", panel("double x", "x *= 2")),
+        code("%undo"),
+        code("triple x", panel("triple x", "y = x")),
+        code("%retry", panel("triple x", "y = x * 3")),
+    )
+    assert sources(export.freeze(made, kept)) == ["# undone: double x", "# undone: triple x", "# triple x\ny = x * 3"]
+
+
+def test_our_magics_are_left_out_and_others_stay(kept: Recordings) -> None:
+    made = notebook(code("%famulus mode show"), code("%context"), code("%%time\nx = 1"), code("%matplotlib inline"))
+    assert sources(export.freeze(made, kept)) == ["%%time\nx = 1", "%matplotlib inline"]
+
+
+def test_a_cell_without_its_panel_is_looked_up_in_the_recordings(kept: Recordings) -> None:
+    kept.add(Recording("show the largest price in df", "df['price'].max()", {}, "", ""))
+    made = notebook(code("show the largest price in df"))
+    assert sources(export.freeze(made, kept)) == ["# show the largest price in df\ndf['price'].max()"]
+
+
+def test_unknown_words_name_their_cell(kept: Recordings) -> None:
+    with pytest.raises(export.CannotFreeze, match=r"Cell 2 .*show the largest price"):
+        export.freeze(notebook(code("x = 1"), code("show the largest price in df")), kept)
+
+
+def test_a_frozen_notebook_runs_on_the_stock_kernel(kept: Recordings, tmp_path: Path) -> None:
+    made = notebook(
+        code("x = [3, 1]"), code("sort x as y", panel("sort x as y", "y = sorted(x)")), code("assert y == [1, 3]")
+    )
+    frozen = nbformat.from_dict(export.freeze(made, kept))
+    nbformat.validate(frozen)
+    NotebookClient(frozen, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+def test_a_script_is_python(kept: Recordings) -> None:
+    text = {"cell_type": "markdown", "id": "m", "source": ["# Title\n", "text"], "metadata": {}}
+    made = notebook(
+        text,
+        code("%matplotlib inline\nx = 1"),
+        code("!ls"),
+        code("%%bash\necho hi"),
+        code("double x", panel("double x", "y = x * 2")),
+    )
+    written = export.script(export.freeze(made, kept))
+    namespace: dict[str, Any] = {}
+    exec(compile(written, "script", "exec"), namespace)
+    assert namespace["y"] == 2
+    assert "# # Title" in written and "# !ls" in written and "# echo hi" in written
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no json", "[]", '{"cells": 3}', json.dumps({"cells": [{"cell_type": "code"}]}), '{"worksheets": []}'],
+)
+def test_what_is_no_notebook_is_said(content: str, tmp_path: Path) -> None:
+    (tmp_path / "n.ipynb").write_text(content)
+    with pytest.raises(export.CannotFreeze, match=r"n\.ipynb"):
+        export.read(tmp_path / "n.ipynb")

@@ -1,0 +1,111 @@
+"""The panel: one output that is updated, in which nothing of the data or of a model is markup."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus.jupyter_kernel import provenance
+from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
+from famulus.jupyter_kernel.errors import NotUnderstood
+from famulus.jupyter_kernel.panel import Panel
+from famulus.jupyter_kernel.rank import Attempt
+from famulus.jupyter_kernel.translate import Translation
+
+
+class Published:
+    """What IPython's publisher was given."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def publish(self, data: Any, metadata: Any, *, transient: Any, update: bool) -> None:
+        self.messages.append({"data": data, "metadata": metadata, "id": transient["display_id"], "update": update})
+
+    @property
+    def markdown(self) -> str:
+        return str(self.messages[-1]["data"]["text/markdown"])
+
+
+def translation(code: str = "means = df['a'].mean()", words: str = "mean of a", **seen: Any) -> Translation:
+    best = Attempt(Candidate(code, "recipe", recipe="pandas.mean"), Rehearsal("ok", **seen))
+    return Translation(words, Want(), best, (best,), ("df", "other"), "digest")
+
+
+@pytest.fixture
+def published() -> Published:
+    return Published()
+
+
+def test_all_messages_are_one_output(published: Published) -> None:
+    panel, found = Panel(published), translation()
+    panel.begin("mean of a")
+    panel.stage("trying 1 of 2")
+    panel.found(found)
+    panel.ran(found, "ok", {})
+    assert len({message["id"] for message in published.messages}) == 1
+    assert [message["update"] for message in published.messages] == [False, True, True, True]
+
+
+def test_another_cell_has_another_output(published: Published) -> None:
+    Panel(published).stage("a")
+    Panel(published).stage("b")
+    assert len({message["id"] for message in published.messages}) == 2
+
+
+def test_it_says_what_the_code_did(published: Published) -> None:
+    Panel(published).ran(translation(bound=("means",)), "ok", {})
+    assert "```python\nmeans = df['a'].mean()\n```" in published.markdown
+    assert "new: means" in published.markdown and "df unchanged" in published.markdown
+    assert "other unchanged" not in published.markdown, "the code does not use it"
+    assert "%undo takes it back" in published.markdown
+
+
+def test_it_says_what_undo_will_not_bring_back(published: Published) -> None:
+    Panel(published).ran(translation(changed=("df",)), "ok", {"df": "it is too large"})
+    assert "not bring back df: it is too large" in published.markdown
+    assert "takes it back" not in published.markdown
+
+
+def test_other_attempts_are_shown_as_differences(published: Published) -> None:
+    panel, found = Panel(published), translation()
+    other = Attempt(Candidate("means = df['b'].mean()", "recipe"), Rehearsal("error", error="KeyError", message="'b'"))
+    panel.attempt(other, "KeyError: 'b'")
+    panel.attempt(found.best, "")
+    panel.ran(found, "ok", {})
+    assert "1 other attempt" in published.markdown
+    assert "-means = df['b'].mean()\n+means = df['a'].mean()" in published.markdown
+
+
+def test_the_record_is_json_with_all_that_is_needed_to_freeze(published: Published) -> None:
+    Panel(published).ran(translation(), "ok", {})
+    record = published.messages[-1]["data"][provenance.MIME]
+    assert json.loads(json.dumps(record)) == record
+    assert (record["words"], record["code"], record["status"]) == ("mean of a", "means = df['a'].mean()", "ok")
+    assert record["attempts"][0]["status"] == "ok"
+
+
+def test_a_failure_keeps_the_panel_and_says_that_nothing_ran(published: Published) -> None:
+    panel = Panel(published)
+    panel.stage("looking")
+    panel.failed(NotUnderstood("No."), None)
+    assert "nothing was run" in published.markdown
+
+
+@given(st.text(alphabet="`~<>&*_[]()!|\\\n\x1b[31m\u202e#ab", max_size=40))
+def test_nothing_breaks_out_of_its_fence(text: str) -> None:
+    published = Published()
+    panel = Panel(published)
+    panel.attempt(Attempt(Candidate(text, "model"), None), f"KeyError: {text}")
+    panel.ran(translation(code=text, words=text), "ok", {"df": text})
+    shown = published.markdown
+    fence = shown[: len(shown) - len(shown.lstrip("`"))]
+    inside = shown.removeprefix(f"{fence}python\n").partition(f"\n{fence}\n")[0]
+    assert not any(line.strip().startswith(fence) for line in inside.splitlines())
+    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n").split("<details>")[0]
+    assert "<" not in rest and "\x1b" not in shown and "\u202e" not in shown
+    assert "\x1b" not in published.messages[-1]["data"]["text/plain"]
