@@ -31,6 +31,16 @@ OWN_FILES = (".famulus", ".ipynb_checkpoints", "__pycache__")
 """What a kernel or a front end may keep beside a notebook."""
 
 
+USUAL = {"pd": "pandas", "np": "numpy"}
+"""Libraries that a check may use under these names once the user's code has loaded them."""
+
+LONG = 20
+"""Characters of a value that one recognises when it is printed as it was."""
+
+FEW = 6
+"""Who prints more things than these gives a list, not an answer in one of them."""
+
+
 class Watch:
     """One cell in one namespace, from just before it runs."""
 
@@ -80,10 +90,10 @@ class Watch:
         """Empty if the cell did what was asked, else why not."""
         now = self._user_names()
         changed = [v for n, v in now.items() if n not in self._old or not identical(v, self._old[n])]
-        results = Results(changed, self.shown, self.printed, [*self._old.values(), *now.values()])
+        results = Results(changed, self.shown, self.printed, list(self._old.values()), list(now.values()))
         drawn = [*self.shown, *(value for name, value in now.items() if value is not self._live.get(name))]
         helpers: dict[str, Callable[..., object]] = {**Drawn(drawn).helpers(), **results.helpers()}
-        given = {name: sys.modules[module] for name, module in (("pd", "pandas"), ("np", "numpy")) if module in sys.modules}
+        given = {name: sys.modules[library] for name, library in USUAL.items() if library in sys.modules}
         scope = {"Path": Path, **given, **now, "old": types.SimpleNamespace(**self._old)}
         try:
             passed = _verdict(check, scope, helpers)
@@ -95,15 +105,18 @@ class Watch:
 class Results:
     """What a cell gave its reader."""
 
-    def __init__(self, bound: list[object], shown: list[object], printed: list[object], known: list[object]) -> None:
-        objects = [value for value in printed if not isinstance(value, str)]
-        self._texts = [str(value) for value in printed] + [value for value in shown if isinstance(value, str)]
-        self._texts.append("\n".join(str(value) for value in printed))
-        self._texts.append(" ".join(str(value) for value in printed))
-        self._values = [*bound, *shown, *objects]
+    def __init__(
+        self, bound: list[object], shown: list[object], printed: list[object], old: list[object], now: list[object]
+    ) -> None:
+        single = printed if len(printed) <= FEW else []
+        self._texts = [value for value in (*single, *shown) if isinstance(value, str)]
+        self._texts += ["\n".join(map(str, printed)), " ".join(map(str, printed))]
+        self._values = [*bound, *shown, *(value for value in single if not isinstance(value, str))]
         if len(printed) > 1:
             self._values.append(list(printed))
-        frames = [value for value in (*known, *self._values) if type(value).__name__ == "DataFrame"]
+        texts = [str(value) for value in old if hasattr(value, "__len__")]
+        self._old = [text for text in texts if len(text) > LONG]
+        frames = [value for value in (*old, *now, *self._values) if type(value).__name__ == "DataFrame"]
         self._headers = [[str(name) for name in frame.columns] for frame in frames]  # type: ignore[attr-defined]
 
     def helpers(self) -> dict[str, Callable[..., object]]:
@@ -119,10 +132,17 @@ class Results:
         }
 
     def answer(self, expected: object, **how: Any) -> bool:
-        """Whether any result is what was expected."""
-        return any(self.answer_is(value, expected, **how) for value in self._values) or any(
-            self._text_is(text, expected) for text in self._texts
+        """Whether any result is what was expected. Data shown as it was before holds no single thing."""
+        values, texts = self._values, self._texts
+        if isinstance(expected, str) or not hasattr(expected, "__iter__"):
+            values = [value for value in values if not self._shows_old(str(value))]
+            texts = [text for text in texts if text == expected or not self._shows_old(text)]
+        return any(self.answer_is(value, expected, **how) for value in values) or any(
+            self._text_is(text, expected) for text in texts
         )
+
+    def _shows_old(self, text: str) -> bool:
+        return any(old in text for old in self._old)
 
     def answer_is(self, value: object, expected: object, **how: Any) -> bool:
         """Whether this value is what was expected."""
@@ -149,6 +169,7 @@ class Results:
     def said(self, *words: str) -> bool:
         """Whether a short text has one of the words."""
         texts = [*self._texts, *(str(value) for value in self._values if not hasattr(value, "__len__"))]
+        texts = [text for text in texts if not self._shows_old(text)]
         return any(
             len(text.split()) <= 30 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
             for text in texts

@@ -95,10 +95,13 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
 def _run(code: str, namespace: dict[str, Any]) -> object:
     """Runs a cell; the value of a last expression is its value."""
     tree = ast.parse(code)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    value = last.value if isinstance(last, ast.Expr) else None
+    if value is not None:
+        tree.body.pop()
     with contextlib.redirect_stdout(io.StringIO()), _limit():
         exec(compile(tree, "<cell>", "exec"), namespace)
-        return eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace) if last is not None else None
+        return eval(compile(ast.Expression(value), "<cell>", "eval"), namespace) if value is not None else None
 
 
 @contextlib.contextmanager

@@ -9,15 +9,19 @@ from typing import Any
 
 from famulus.bench.notebook_same import same
 
+HELPERS = (
+    *("axes", "bars", "boxes", "heatmap", "histogram", "labelled", "legend", "line", "lines", "pie", "points"),
+    *("series_drawn", "titled"),
+)
+
 
 class Drawn:
     """The figures of one cell: those it showed, and those still open."""
 
     def __init__(self, shown: Iterable[object]) -> None:
-        self._figures = {id(value): value for value in shown if type(value).__name__ == "Figure"}
+        self._figures: dict[int, Any] = {id(value): value for value in shown if type(value).__name__ == "Figure"}
         pyplot = sys.modules.get("matplotlib.pyplot")
-        for number in pyplot.get_fignums() if pyplot else ():
-            figure = pyplot.figure(number)  # type: ignore[union-attr]
+        for figure in map(pyplot.figure, pyplot.get_fignums()) if pyplot else ():
             self._figures[id(figure)] = figure
         for figure in self._figures.values():
             with contextlib.suppress(Exception):  # labels of categories exist only after drawing
@@ -25,12 +29,7 @@ class Drawn:
 
     def helpers(self) -> dict[str, Callable[..., object]]:
         """What a check may call."""
-        return {
-            name: getattr(self, name)
-            for name in (
-                "lines line points series_drawn bars histogram boxes pie titled labelled legend axes heatmap".split()
-            )
-        }
+        return {name: getattr(self, name) for name in HELPERS}
 
     def axes(self) -> list[Any]:
         """All axes with something in them."""
@@ -38,8 +37,8 @@ class Drawn:
 
     def lines(self) -> list[tuple[Any, Any]]:
         """(x, y) of each line."""
-        drawn = [artist for ax in self.axes() for artist in ax.get_lines() if artist.get_linestyle() not in ("None", "")]
-        return [(artist.get_xdata(), artist.get_ydata()) for artist in drawn]
+        drawn = [artist for ax in self.axes() for artist in ax.get_lines()]
+        return [(one.get_xdata(), one.get_ydata()) for one in drawn if one.get_linestyle() not in ("None", "")]
 
     def line(self, y: Sequence[float], x: Sequence[float] | None = None) -> bool:
         """Whether a line has these values; one may start where they are known (a gap of NaN is left out)."""
@@ -110,43 +109,39 @@ class Drawn:
                 if len(patches) < 2 or bins not in (None, len(patches)):
                     continue
                 edges = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in patches]
-                covers = same(edges[0][0], min(values)) and same(edges[-1][1], max(values)) or bins is None
                 counted = sum(bar.get_height() for bar in patches)
                 area = sum(bar.get_height() * bar.get_width() for bar in patches)
                 inside = edges[0][0] <= min(values) + 1e-9 and max(values) <= edges[-1][1] + 1e-9
-                if covers and inside and (same(counted, len(values)) or same(area, 1.0)):
+                if inside and (same(counted, len(values)) or same(area, 1.0)):
                     return True
         return False
 
     def boxes(self, count: int) -> bool:
         """Whether there are so many boxes of a box plot."""
-        found = 0
-        for ax in self.axes():
-            closed = [artist for artist in ax.get_lines() if len(artist.get_xdata()) in (5, 11)]
-            found += sum(bool(a.get_xdata()[0] == a.get_xdata()[-1] and a.get_ydata()[0] == a.get_ydata()[-1]) for a in closed)
-            found += sum(type(patch).__name__ == "PathPatch" for patch in ax.patches)
-        return found == count
+        patches = [patch for ax in self.axes() for patch in ax.patches if type(patch).__name__ == "PathPatch"]
+        outlines = [artist.get_xydata() for ax in self.axes() for artist in ax.get_lines()]
+        closed = [outline for outline in outlines if len(outline) in (5, 11) and same(outline[0], outline[-1])]
+        return len(patches) + len(closed) == count
 
     def pie(self, expected: Mapping[Any, float]) -> bool:
         """Whether a pie has these shares, and all labels if it has any."""
         whole = sum(expected.values())
-        wanted = sorted(round(size / whole, 4) for size in expected.values())
+        wanted = sorted(size / whole for size in expected.values())
         for ax in self.axes():
             wedges = [patch for patch in ax.patches if type(patch).__name__ == "Wedge"]
-            shares = sorted(round((wedge.theta2 - wedge.theta1) / 360, 4) for wedge in wedges)
+            shares = sorted((wedge.theta2 - wedge.theta1) / 360 for wedge in wedges)
             legend = ax.get_legend()
-            texts = {t.get_text() for t in [*ax.texts, *(legend.get_texts() if legend else [])]}
-            if same(shares, wanted) and {str(key) for key in expected} <= texts:
+            texts = {text.get_text() for text in [*ax.texts, *(legend.get_texts() if legend else [])]}
+            alike = len(shares) == len(wanted) and all(abs(a - b) < 1e-4 for a, b in zip(shares, wanted, strict=True))
+            if alike and {str(key) for key in expected} <= texts:
                 return True
-            if len(shares) == len(wanted) and all(abs(a - b) < 2e-4 for a, b in zip(shares, wanted, strict=True)):
-                return {str(key) for key in expected} <= texts
         return False
 
     def heatmap(self, values: Any) -> bool:
         """Whether an image or a mesh shows this matrix."""
         wanted = [float(v) for row in values for v in row]
-        found = [artist for ax in self.axes() for artist in (*ax.images, *ax.collections) if artist.get_array() is not None]
-        return any(same([float(v) for v in artist.get_array().ravel()], wanted) for artist in found)
+        found = [artist.get_array() for ax in self.axes() for artist in (*ax.images, *ax.collections)]
+        return any(same([float(v) for v in array.ravel()], wanted) for array in found if array is not None)
 
     def titled(self, text: str) -> bool:
         """Whether a title says ``text``, in whatever case."""
@@ -169,11 +164,6 @@ class Drawn:
 def _numbers(values: Iterable[Any]) -> list[float]:
     """Numbers of an axis; dates as matplotlib counts them."""
     items = list(values)
-    if items and not isinstance(items[0], (int, float)) and not hasattr(items[0], "dtype") or _is_time(items):
-        dates = sys.modules["matplotlib.dates"]
-        return [float(number) for number in dates.date2num(items)]
+    if items and ("datetime" in str(getattr(items[0], "dtype", "")) or not hasattr(items[0], "__float__")):
+        return [float(number) for number in sys.modules["matplotlib.dates"].date2num(items)]
     return [float(item) for item in items]
-
-
-def _is_time(items: list[Any]) -> bool:
-    return bool(items) and "datetime" in str(getattr(items[0], "dtype", ""))

@@ -80,7 +80,7 @@ def identical(a: Any, b: Any) -> bool:
     if type(a).__module__ == "numpy" and getattr(a, "shape", None) is not None:
         return a.shape == b.shape and a.dtype == b.dtype and same(a, b)
     try:
-        if type(a).__eq__ is object.__eq__:
+        if not any("__eq__" in vars(kind) for kind in type(a).__mro__[:-1]):
             return pickle.dumps(a) == pickle.dumps(b)
         return bool(a == b) or same(a, b)
     except Exception:  # things that cannot be compared were not copied either

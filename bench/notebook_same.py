@@ -32,13 +32,14 @@ def plain(value: object) -> Any:
 def same(a: object, b: object) -> bool:
     """Equal as answers: numbers to six digits, containers of any sort by their items, NaN like NaN."""
     a, b = plain(a), plain(b)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, list) or isinstance(b, list):
-        both = isinstance(a, list) and isinstance(b, list) and len(a) == len(b)
-        return both and all(same(x, y) for x, y in zip(a, b, strict=True))
+        return False
     if isinstance(a, bool) or isinstance(b, bool):
         return isinstance(a, bool) and isinstance(b, bool) and a == b
     if isinstance(a, numbers.Real) and isinstance(b, numbers.Real):
-        return _missing(a) and _missing(b) or math.isclose(float(a), float(b), rel_tol=1e-6, abs_tol=1e-9)
+        return (_missing(a) and _missing(b)) or math.isclose(float(a), float(b), rel_tol=1e-6, abs_tol=1e-9)
     if _missing(a) or _missing(b):
         return _missing(a) and _missing(b)
     try:
@@ -48,7 +49,9 @@ def same(a: object, b: object) -> bool:
 
 
 def _missing(value: object) -> bool:
-    return value is None or type(value).__name__ in ("NaTType", "NAType") or isinstance(value, float) and value != value
+    return (
+        value is None or type(value).__name__ in ("NaTType", "NAType") or (isinstance(value, float) and value != value)
+    )
 
 
 def near(found: object, expected: object) -> bool:
@@ -107,6 +110,8 @@ def is_sequence(value: object, expected: Iterable[object], ordered: bool) -> boo
     """Whether the items of a value, or of one column of a table, are the expected ones."""
     wanted = list(expected)
     if isinstance(value, str):
+        if all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in wanted):
+            return _alike([float(found.replace(",", "")) for found in NUMBER.findall(value)], wanted, ordered)
         return any(_alike(items, [str(item) for item in wanted], ordered) for items in _listed(value))
     if type(value).__name__ == "DataFrame":
         columns = [value.index, *(value[name] for name in value.columns)]  # type: ignore
@@ -119,12 +124,13 @@ def is_sequence(value: object, expected: Iterable[object], ordered: bool) -> boo
 
 def _listed(text: str) -> Iterable[list[str]]:
     """Readings of a text as a list: a literal, lines, things between commas or spaces."""
-    try:
-        literal = ast.literal_eval(text.strip())
+    for start in (position for position, character in enumerate(text[:300]) if character in "[({"):
+        try:
+            literal = ast.literal_eval(text[start:].strip().rstrip("."))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
         if isinstance(literal, (list, tuple, set)):
             yield [str(item) for item in literal]
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        pass
     for separator in ("\n", ",", None):
         yield [item.strip(" -*•\t'\"") for item in text.strip().split(separator)]
 
@@ -134,7 +140,8 @@ def _alike(items: list[Any], wanted: list[Any], ordered: bool) -> bool:
         return False
     if not ordered:
         items, wanted = sorted(items, key=_rank), sorted(wanted, key=_rank)
-    return all(near(a, b) if not isinstance(b, (tuple, list)) else same(a, b) for a, b in zip(items, wanted, strict=True))
+    pairs = zip(items, wanted, strict=True)
+    return all(same(a, b) if isinstance(b, (tuple, list)) else near(a, b) for a, b in pairs)
 
 
 def _rank(item: object) -> tuple[str, float, str]:
@@ -177,9 +184,11 @@ def _relations(value: object) -> Iterable[dict[str, Any]]:
         for keys in columns:
             if len(set(map(str, keys))) == len(keys):
                 yield from (dict(zip(map(str, keys), items, strict=True)) for items in columns)
-    elif isinstance(value, (list, tuple)) and value and all(isinstance(x, (list, tuple)) and len(x) == 2 for x in value):
+    elif not isinstance(value, (list, tuple)) or not value:
+        return
+    elif all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value):
         yield {str(key): item for key, item in value}
-    elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+    elif all(isinstance(item, Mapping) for item in value):
         frames = sys.modules.get("pandas")
         if frames is not None:
             yield from _relations(frames.DataFrame(value))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -32,8 +29,10 @@ def test_there_are_enough_of_every_group(tasks: list[Task]) -> None:
 def test_every_check_accepts_the_reference_and_refuses_nothing_done_and_something_else(tasks: list[Task]) -> None:
     whole = [order(task) for task in tasks]
     for done in whole:  # before each reference a cell that does nothing
-        cells = [cell for cell in done["cells"]]
-        done["cells"] = [part for cell in cells for part in ([cell | {"code": "pass"}, cell] if "check" in cell else [cell])]
+        cells = done["cells"]
+        done["cells"] = [
+            part for cell in cells for part in ([cell | {"code": "pass"}, cell] if "check" in cell else [cell])
+        ]
     others = [(task, at) for task in tasks for at, step in enumerate(task.steps) if step.words]
     replies = verdicts([*whole, *(order(task, at, task.steps[at].wrong) for task, at in others)])
     failures = []
