@@ -61,7 +61,7 @@ def look(
     code of the user's, and takes a few milliseconds however large the objects are.
     """
     order = order or {}
-    ours = [name for name in list(namespace) if type(name) is str and not name.startswith("_")]
+    ours = [name for name in list(namespace) if type(name) is str and not name.startswith("_") and name.isidentifier()]
     values: dict[str, object] = {}
     imports: dict[str, str] = {}
     for name in ours:
