@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from famulus.jupyter_kernel import finish, intent, mentions
 from famulus.jupyter_kernel.candidate import Candidate, Want
+from famulus.jupyter_kernel.compose.propose import Composed, composed
 from famulus.jupyter_kernel.fill import Filler, Filling
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
@@ -17,6 +18,8 @@ from famulus.jupyter_kernel.schema import Schema, Variable
 from famulus.jupyter_kernel.words import tokens
 
 PHRASINGS = 70
+# A query that accounts for every word is still a guess: a recipe that says the same comes first.
+COMPOSED = 0.97
 
 
 def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None = None) -> list[Candidate]:
@@ -29,7 +32,7 @@ def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None =
         whole = _without(whole, named.start, named.end)
     found: dict[str, Candidate] = {}
     for read, extra in _readings(whole):
-        for candidate in _from_recipes(read, extra, want, known):
+        for candidate in (*_from_queries(read, extra, want, known), *_from_recipes(read, extra, want, known)):
             old = found.get(candidate.code)
             if old is None or old.match < candidate.match:
                 found[candidate.code] = candidate
@@ -54,6 +57,23 @@ def _readings(whole: Read) -> list[tuple[Read, Modifiers]]:
     if extra.taken:
         found.insert(0, (replace(whole, taken=whole.taken | extra.taken), extra))
     return found
+
+
+def _from_queries(read: Read, extra: Modifiers, want: Want, known: Index) -> list[Candidate]:
+    found = []
+    for query in composed(read, known):
+        candidate = _composed(query, extra, want, read)
+        if candidate is not None:
+            found.append(candidate)
+    return found
+
+
+def _composed(query: Composed, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
+    code = complete(query.code, query.gives, extra, want, read.schema, [query.subject], [])
+    if code is None:
+        return None
+    kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
+    return Candidate(code, "recipe", "query", coverage(code, want, ""), COMPOSED * kind * query.match)
 
 
 def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> list[Candidate]:

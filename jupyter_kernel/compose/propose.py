@@ -1,0 +1,79 @@
+"""Composed queries as candidates: for each table that the words may mean, the code of each reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from famulus.jupyter_kernel.compose import pandas_code
+from famulus.jupyter_kernel.compose.query import Query
+from famulus.jupyter_kernel.compose.reader import queries
+from famulus.jupyter_kernel.mentions import Read
+from famulus.jupyter_kernel.retrieve import Index
+from famulus.jupyter_kernel.schema import Variable
+
+MAX_SUBJECTS = 3
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Code of one reading: ``gives`` as in a recipe, ``match`` the share of the instruction that it accounts for."""
+
+    code: str
+    gives: str
+    match: float
+    subject: str
+    table: bool
+
+
+def composed(read: Read, index: Index) -> Iterator[Composed]:
+    """Every reading of an instruction as a query over a table of the user's."""
+    for subject, worth in _subjects(read):
+        for rank, query in enumerate(queries(read, subject)):
+            made = pandas_code.write(query)
+            if made is None or _empty(query):
+                continue
+            match = _match(read, query, index) * worth - 0.03 * rank
+            yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table)
+
+
+def _subjects(read: Read) -> list[tuple[Variable, float]]:
+    """Tables that may be meant, with how sure that is: named, or holding the columns that are named, or the latest."""
+    frames = [v for v in read.schema.variables if v.kind == "frame" and v.library == "pandas" and v.columns]
+    named = {m.variable.name for m in read.variables() if m.score >= 0.9}
+    scored = []
+    for age, frame in enumerate(frames):
+        best: dict[int, float] = {}
+        for mention in read.columns(frame):
+            if mention.score >= 0.62:
+                best[mention.start] = max(best.get(mention.start, 0.0), mention.score)
+        score = sum(best.values()) + (3.0 if frame.name in named else 0.0) - 0.05 * age
+        if frame.name in named or best:
+            scored.append((score, frame))
+    scored.sort(key=lambda pair: -pair[0])
+    return [
+        (frame, 1.0 if rank == 0 else 0.85) for rank, (_, frame) in enumerate(scored[:MAX_SUBJECTS])
+    ]
+
+
+def _empty(query: Query) -> bool:
+    return not (
+        query.conditions or query.keys or query.aggregates or query.order or query.limit or query.select or query.pick
+        or query.chart
+    )  # fmt: skip
+
+
+def _match(read: Read, query: Query, index: Index) -> float:
+    """The share of the words' weight that the query used. Little words that no clause needed are not held against
+    it, others are held against it doubly: they meant something."""
+    total = covered = 0.0
+    for position, token in enumerate(read.tokens):
+        if position in read.taken:
+            continue
+        weight = index.weight(token)
+        total += weight
+        if position in query.used:
+            covered += weight
+        elif token.weight <= 0.3:
+            covered += 0.8 * weight
+    return max(0.0, 1 - 1.6 * (total - covered) / total) if total else 0.0

@@ -1,0 +1,273 @@
+"""Reads an instruction about a table as queries: clause after clause is recognised and set aside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from famulus.jupyter_kernel.compose.conditions import conditions
+from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
+from famulus.jupyter_kernel.compose.units import Unit, implied, units
+from famulus.jupyter_kernel.mentions import Read
+from famulus.jupyter_kernel.options import column_fits
+from famulus.jupyter_kernel.schema import Column, Variable
+
+_ADDITIVE = re.compile(r"revenue|sales|amount|quantity|qty|profit|count|total|units|sold|cost|spend|visits|votes|rain", re.I)
+_CHARTS = ("bar", "line", "hist", "scatter", "pie", "box")
+
+
+class _Reader:
+    """One pass over one instruction. ``tags`` loses what has been understood; ``query`` gains it."""
+
+    def __init__(self, read: Read, subject: Variable) -> None:
+        self.subject = subject
+        self.units = units(read, subject)
+        self.tags = "".join(unit.tag for unit in self.units)
+        self.query = Query(subject)
+
+    def take(self, pattern: str) -> re.Match[str] | None:
+        """The first match of a pattern over tags, blotted out."""
+        match = re.search(pattern, self.tags)
+        if match:
+            self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+        return match
+
+    def columns(self, match: re.Match[str], group: str) -> list[Column]:
+        span = range(*match.span(group))
+        return [c for i in span if (c := self.units[i].column) is not None and self.units[i].tag in "CQ"]
+
+    def unit(self, match: re.Match[str], group: str) -> Unit:
+        return self.units[match.start(group)]
+
+    def read(self) -> Query:
+        self.chart()
+        self.query.removes = bool(re.match(r"[X·]*KR|.*KR?W", self.tags))
+        self.query.conditions, self.tags = conditions(self.tags, self.units, self.subject)
+        self.share()
+        self.extremes()
+        self.order()
+        self.keys()
+        self.aggregates()
+        self.rest()
+        self.query.used = {
+            index for unit, tag in zip(self.units, self.tags, strict=True) if tag == "·"
+            for index in range(unit.start, unit.end)
+        }  # fmt: skip
+        return self.query
+
+    def chart(self) -> None:
+        words = [unit for unit in self.units if unit.tag == "p"]
+        if words:
+            kinds = [unit.key for unit in words if unit.key in _CHARTS]
+            self.query.chart = kinds[0] if kinds else "plot"
+            if any(unit.key == "horizontal" for unit in words):
+                self.query.chart = "barh"
+            self.tags = self.tags.replace("p", "·")
+
+    def share(self) -> None:
+        if self.take(r"%"):
+            self.query.share = True
+
+    def extremes(self) -> None:
+        """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
+        query = self.query
+        if match := self.take(r"(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>A)(?![^·]*E)|(?P<g>A)(?P<o>N)"):
+            number = match["n"] and "n" or match["m"] and "m" or "o"
+            query.limit = self.unit(match, number).code
+            direction = self.units[match.start("d") if match["d"] else match.start("f") if match["f"] else match.start("g")]
+            if direction.tag in "1L":
+                query.tail = direction.tag == "L"
+                return
+            descending = direction.key in ("top", "max", "latest", "oldest", "longest")
+            if direction.tag == "A" and direction.key not in _EXTREMES:
+                query.limit = ""
+                return
+            self._ranked(descending, direction)
+            return
+        patterns = (
+            r"h(?P<label>C)w?(?P<a>[A#])?R?=?w?(?P<f>A)R?(?P<a2>[A#])?(?P<by>C)?",
+            r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>A)",
+            r"(?:h=?)?(?P<label>[CR])W?w(?P<f>A)(?P<a>[A#])?(?P<by>C)?",
+            r"h(?:=|w)?(?P<f>A)(?P<a>[A#])?(?P<by>C)",
+            r"h(?P<by>C)(?P<a>[A#])?(?P<f>A)",
+            r"(?P<by>C)(?P<a>[A#])?(?P<f>A)h?(?P<label>[CR])",
+            r"(?P<by>C)(?P<f>A)$",
+            r"(?P<f>A)(?P<label>[CR])(?:Y(?P<by>C))",
+        )
+        for pattern in patterns:
+            match = re.search(pattern, self.tags)
+            if match and self._pick(match):
+                return
+        match = re.search(r"(?P<f>A)(?P<label>[CR])", self.tags)
+        if match and implied(self.unit(match, "f"), self.subject) is not None:
+            self._pick(match)
+
+    def _pick(self, match: re.Match[str]) -> bool:
+        groups = match.groupdict()
+        direction = self.unit(match, "f")
+        if direction.key not in _EXTREMES:
+            return False
+        by = self.unit(match, "by").column if groups.get("by") else implied(direction, self.subject)
+        function = next((self.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
+        label = self.unit(match, "label").column if groups.get("label") else None
+        if by is None and function is None:
+            return False
+        if "h" not in match.group() and "label" not in groups and match.group().endswith("A"):
+            return False
+        if by is not None and label is not None and label.kind == "number" and by.kind != "number":
+            return False
+        query = self.query
+        query.pick = "max" if direction.key in _DESCENDING else "min"
+        query.label, query.by = label, by
+        if label is None and "R" not in match.group():
+            query.label = next((c for c in self.subject.columns if c.kind in ("text", "category")), None)
+        if function is not None:
+            query.keys = [Key(label)] if label is not None else []
+            query.aggregates = [Aggregate(function.key, by if function.key != "count" else None)]
+        self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+        return True
+
+    def _ranked(self, descending: bool, direction: Unit) -> None:
+        """What the best n are ranked by, and whether they are rows or groups."""
+        query = self.query
+        match = self.take(
+            r"(?P<label>[CR]?)[wY](?P<a>[A#])?(?P<f>A)?(?P<by>C?)(?![E])"
+            r"|(?P<label2>C)(?P<by2>C)|(?P<by3>C)[RX]?"
+        )
+        groups = match.groupdict() if match else {}
+        by = next((self.unit(match, g).column for g in ("by", "by2", "by3") if match and groups.get(g)), None)
+        label = next((self.unit(match, g).column for g in ("label", "label2") if match and groups.get(g)), None)
+        function = self.unit(match, "a") if match and groups.get("a") else None
+        if function is not None and function.key in _EXTREMES and groups.get("by") and not groups.get("f"):
+            descending, function = function.key in _DESCENDING, None
+        if by is not None and label is None and by.kind in ("text", "category"):
+            label, by = by, None
+        by = by or implied(direction, self.subject)
+        query.by, query.label = by, label
+        query.order = [(by, not descending)]
+        if label is not None and function is not None:
+            query.keys = [Key(label)]
+            query.aggregates = [Aggregate(function.key, by if function.key != "count" else None)]
+            query.order = [(None, not descending)]
+        elif label is not None and by is not None:
+            # A label that repeats stands for a group.
+            length, distinct = self.subject.length, label.distinct
+            if length and distinct and distinct < length:
+                query.keys, query.aggregates = [Key(label)], [Aggregate("sum", by)]
+                query.order = [(None, not descending)]
+
+    def order(self) -> None:
+        query = self.query
+        patterns = (
+            r"S[FR*]*Y?(?P<cols>[CQ](?:&[CQ])*)[ir]?(?P<dir>[Oo])?",
+            r"Y(?P<cols>[CQ](?:&[CQ])*)[&w2]*(?P<dir>[Oo])?[&2]*S(?P<dir2>[Oo])?",
+            r"Y?(?P<cols>C)(?:&?i?)(?P<dir>O)",
+            r"(?P<dir>O)[iY]?Y?(?P<cols>C)",
+            r"S[FR*]*i?(?P<dir>[Oo])?",
+            r"&?i?(?P<dir>[Oo])",
+        )
+        for pattern in patterns:
+            match = re.search(pattern, self.tags)
+            if not match:
+                continue
+            groups = match.groupdict()
+            word = next((self.unit(match, g) for g in ("dir", "dir2") if groups.get(g)), None)
+            ascending = word is None or word.key == "ascending"
+            columns: list[Column | None] = list(self.columns(match, "cols")) if groups.get("cols") else []
+            if not columns:
+                meant = implied(word, self.subject) if word is not None else None
+                columns = [meant]
+            query.order = [(column, ascending) for column in columns]
+            self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+            return
+
+    def keys(self) -> None:
+        query = self.query
+        times = [column for column in self.subject.columns if column_fits(column, "time") >= 0.95]
+        while match := self.take(r"(?:[EG&]|Y)[EYG]*(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None:
+            for index in range(*match.span("k")):
+                unit = self.units[index]
+                if unit.tag == "U":
+                    self._unit_key(unit, times)
+                elif unit.column is not None:
+                    query.keys.append(Key(unit.column))
+        if match := re.search(r"U", self.tags):
+            unit = self.units[match.start()]
+            if times and not query.keys:
+                self._unit_key(unit, times)
+                self.tags = self.tags[: match.start()] + "·" + self.tags[match.end() :]
+
+    def _grouped(self) -> bool:
+        return bool(re.search(r"E|G|Y", self.tags))
+
+    def _unit_key(self, unit: Unit, times: list[Column]) -> None:
+        whole = next((c for c in self.subject.columns if c.name.lower() == unit.key), None)
+        if whole is not None:
+            self.query.keys.append(Key(whole))
+        elif times:
+            self.query.keys.append(Key(times[0], unit.key))
+
+    def aggregates(self) -> None:
+        query = self.query
+        while match := self.take(r"(?P<f>A(?:&A)*)[*i]*(?P<c>C(?:&C(?!A))*)|(?P<c2>C(?:&C)*)=?(?P<f2>A(?:&A)*)"):
+            group = "f" if match["f"] else "f2"
+            functions = [self.units[i].key for i in range(*match.span(group)) if self.units[i].tag == "A"]
+            for column in self.columns(match, "c" if match["f"] else "c2"):
+                query.aggregates += [Aggregate(_FUNCTION.get(name, name), column) for name in functions]
+        if match := self.take(r"#[*]?[uV]?u(?P<c>C)|u(?P<d>C)#|(?P<e>C)#?u#|(?P<g>C)u#"):
+            column = next(self.units[match.start(g)].column for g in "cdeg" if match[g])
+            query.aggregates.append(Aggregate("unique", column))
+        elif match := self.take(r"#[RF*if]*(?P<c>C)?|[R]#|q"):
+            column = self.unit(match, "c").column if match.groupdict().get("c") else None
+            # "number of orders" counts rows; "number of prices" counts the prices that are there.
+            query.aggregates.append(Aggregate("count", None))
+            if column is not None and not query.keys and not query.conditions:
+                query.aggregates[-1] = Aggregate("unique" if column.kind == "text" else "count", column)
+        if not query.aggregates and (match := self.take(r"u(?P<c>C)|(?P<d>C)u")):
+            query.distinct = True
+            query.select = [column for g in "cd" if match[g] for column in self.columns(match, g)]
+
+    def rest(self) -> None:
+        """What is left: columns to show or to add up, and words that say nothing new."""
+        query = self.query
+        left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
+        columns = [column for i in left if (column := self.units[i].column) is not None]
+        if query.keys and not query.aggregates and columns and not query.pick:
+            kind = "sum" if _ADDITIVE.search(columns[0].name) else "mean"
+            numbers = [column for column in columns if column.kind in ("number", "bool", "")]
+            query.aggregates = [Aggregate(kind, column) for column in numbers]
+            self._blot(i for i in left if self.units[i].column in numbers)
+        elif not query.aggregates and not query.pick:
+            query.select = query.select or columns
+            self._blot(left)
+        elif query.aggregates and query.label is None and columns and not query.keys and len(columns) == 1 and query.chart:
+            query.keys = [Key(columns[0])]
+            self._blot(left)
+        if query.keys and not query.aggregates and not query.pick and self.take(r"#|R#?"):
+            query.aggregates = [Aggregate("count", None)]
+        query.as_list = "l" in self.tags
+        self._blot(i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes))
+
+    def _blot(self, places: Iterable[int]) -> None:
+        chosen = set(places)
+        self.tags = "".join("·" if i in chosen else tag for i, tag in enumerate(self.tags))
+
+
+_EXTREMES = frozenset(("max", "min", "latest", "earliest", "oldest", "youngest", "longest", "shortest"))
+_DESCENDING = frozenset(("max", "latest", "oldest", "longest", "top"))
+_FUNCTION = {"latest": "max", "earliest": "min", "oldest": "max", "youngest": "min"}
+
+
+def queries(read: Read, subject: Variable) -> list[Query]:
+    """The readings of an instruction as a query over ``subject``, the likeliest first."""
+    first = _Reader(read, subject).read()
+    found = [first]
+    guessed = first.keys and first.aggregates and not any(t.key in _AGGREGATING for t in read.tokens)
+    if guessed and all(a.column for a in first.aggregates):
+        other = "mean" if first.aggregates[0].function == "sum" else "sum"
+        found.append(replace(first, aggregates=[Aggregate(other, a.column) for a in first.aggregates]))
+    return found
+
+
+_AGGREGATING = frozenset(("mean", "sum", "median", "max", "min", "std", "var", "count", "unique"))

@@ -1,0 +1,157 @@
+"""An instruction as a string of tags about one variable, so that queries can be read with regular expressions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from famulus.jupyter_kernel.mentions import Mention, Read
+from famulus.jupyter_kernel.options import identifier
+from famulus.jupyter_kernel.schema import Column, Variable
+from famulus.jupyter_kernel.words import NOISE, Token, lexicon
+
+# Concept → tag. Tags for literals and names: F subject, V other variable, C column, N number, T text, D date, P path,
+# X any other word. What has no tag and little weight is left out.
+TAGS = {
+    "mean": "A", "sum": "A", "median": "A", "max": "A", "min": "A", "std": "A", "var": "A", "latest": "A",
+    "earliest": "A", "oldest": "A", "youngest": "A", "longest": "A", "shortest": "A", "count": "#", "unique": "u",
+    "gt": ">", "ge": ">", "lt": ">", "le": ">", "ne": ">", "before": ">", "after": ">", "is": "=", "ascending": "O",
+    "descending": "O", "year": "U", "quarter": "U", "month": "U", "week": "U", "day": "U", "weekday": "U", "hour": "U",
+    "where": "W", "only": "W", "filter": "W", "each": "E", "by": "Y", "and": "&", "or": "|", "not": "!", "missing": "m",
+    "contain": "c", "start": "s", "end": "e", "between": "B", "sort": "S", "group": "G", "top": "t", "bottom": "z",
+    "first": "1", "last": "L", "row": "R", "column": "k", "remove": "K", "in": "i", "from": "f", "to": "2", "with": "w",
+    "for": "r", "percent": "%", "plot": "p", "bar": "p", "line": "p", "hist": "p", "scatter": "p", "pie": "p",
+    "box": "p", "frequency": "q", "mode": "M", "all": "*", "list": "l", "index": "X", "element": "R", "change": "X",
+    "horizontal": "p", "over": "Y", "times": "x", "multiply": "x", "plus": "x", "subtract": "x", "divide": "x",
+    "difference": "d", "product": "d", "cumulative": "X", "rolling": "X", "even": "v", "odd": "v", "prime": "v",
+    "positive": "v", "negative": "v", "divisible": "V", "long": "g", "short": "g", "frame": "R",
+}  # fmt: skip
+_COMMAS = frozenset(",，、;；&")
+_OPERATORS = frozenset("+-*/×÷")
+_LIGHT = frozenset(("of", "show", "make", "as", "frame", "value", "number", "dict", "series", "any", "name", "same", "new"))
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug",
+         "september sep sept", "october oct", "november nov", "december dec"), start=1
+    )
+    for name in names.split()
+}  # fmt: skip
+# A word that compares or ranks says which column it means: *older than 30*, *the cheapest product*.
+IMPLIED = {
+    "expensive": "price", "cheap": "price", "cheaper": "price", "cheapest": "price", "costly": "price", "old": "age",
+    "older": "age", "young": "age", "younger": "age", "oldest": "age", "youngest": "age", "latest": "date",
+    "newest": "date", "recent": "date", "earliest": "date", "taller": "height", "tallest": "height", "heavier": "weight",
+    "heaviest": "weight", "lighter": "weight", "faster": "speed", "fastest": "speed", "longest": "length",
+    "longer": "length", "hottest": "temperature", "warmer": "temperature", "warmest": "temperature",
+    "colder": "temperature", "coldest": "temperature", "costs": "price", "最贵": "price", "最便宜": "price",
+    "最老": "age", "最年长": "age", "最年轻": "age", "最新": "date", "最近": "date", "最早": "date", "最晚": "date",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One tagged piece. ``key``: its concept. ``code``: Python source of a literal. ``column``: what is named, or the
+    column that a text value stands in."""
+
+    tag: str
+    start: int
+    end: int
+    key: str = ""
+    code: str = ""
+    text: str = ""
+    column: Column | None = None
+
+
+def units(read: Read, subject: Variable) -> list[Unit]:
+    """The pieces of an instruction, as one who speaks of ``subject`` means them."""
+    found: list[Unit] = []
+    position = 0
+    while position < len(read.tokens):
+        if position in read.taken:
+            position += 1
+            continue
+        unit = _unit(read, subject, position)
+        if unit is None:
+            position += 1
+            continue
+        found.append(unit)
+        position = unit.end
+    return found
+
+
+def _unit(read: Read, subject: Variable, at: int) -> Unit | None:
+    token = read.tokens[at]
+    named = _named(read, subject, at, token)
+    if named is not None:
+        return named
+    if token.kind == "number":
+        return Unit("N", at, at + 1, "#", _number(token.value), token.text)
+    if token.kind in ("quoted", "path", "date", "literal"):
+        tag = {"quoted": "T", "path": "P", "date": "D", "literal": "I"}[token.kind]
+        return Unit(tag, at, at + 1, "", token.value if tag == "I" else repr(token.value), token.value)
+    if token.text in _COMMAS:
+        return Unit("&", at, at + 1, "and")
+    if token.text in _OPERATORS or token.text in ("(", ")"):
+        return Unit("x" if token.text in _OPERATORS else token.text, at, at + 1, token.text)
+    if token.text.lower() in MONTHS and (token.text[0].isupper() or token.text.lower() not in ("may", "mar")):
+        return Unit("H", at, at + 1, "month", str(MONTHS[token.text.lower()]), token.text)
+    if token.key in TAGS:
+        return Unit(TAGS[token.key], at, at + 1, token.key, "", token.text.lower())
+    if token.key == "show" and token.text.lower() in ("which", "who", "哪个", "哪些", "谁", "哪"):
+        return Unit("h", at, at + 1, token.text.lower())
+    if token.key in _LIGHT or token.weight <= NOISE or token.kind == "symbol":
+        return None
+    return Unit("X", at, at + 1, token.key, repr(token.text), token.text)
+
+
+def _number(value: str) -> str:
+    return f"{float(value[:-1]) / 100:.10g}" if value.endswith("%") else value
+
+
+def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
+    """The column, variable or known value that begins at a token, if that is what it most likely means."""
+    here = [m for m in read.mentions if m.start == at and read.free(m.start, m.end)]
+    columns = [m for m in here if m.kind == "column" and m.variable.name == subject.name]
+    own = [m for m in here if m.kind == "variable"]
+    samples = [m for m in here if m.kind == "sample" and m.variable.name == subject.name]
+    best = max(columns, key=lambda m: (round(m.score, 1), m.end, m.score), default=None)
+    name = max(own, key=lambda m: m.score, default=None)
+    sample = max(samples, key=lambda m: m.score, default=None)
+    if name is not None and name.score >= 0.95 and (best is None or best.score < name.score):
+        tag = "F" if name.variable.name == subject.name else "V"
+        return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
+    if best is not None and best.column is not None and _means_column(read, subject, best, token):
+        return Unit("Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column)
+    if sample is not None and sample.column is not None and (token.kind == "quoted" or token.key not in TAGS):
+        return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
+    return None
+
+
+def _means_column(read: Read, subject: Variable, mention: Mention, token: Token) -> bool:
+    concept = token.key in TAGS and mention.end == mention.start + 1
+    if not concept:
+        return mention.score >= 0.62
+    if mention.score < 0.94:
+        return False
+    if TAGS[token.key] not in ("A", "#", "U"):
+        return True
+    # "total price" asks for a sum, even where there is a column "total".
+    following = [m for m in read.columns(subject) if m.start == mention.end and m.score >= 0.74]
+    return not following or TAGS[token.key] == "U"
+
+
+def implied(unit: Unit, subject: Variable) -> Column | None:
+    """The column that a comparing or ranking word means without naming it."""
+    for word in re.findall(r"\w+", unit.text):
+        meant = IMPLIED.get(word)
+        if meant:
+            groups = lexicon().columns.get(meant, frozenset())
+            for column in subject.columns:
+                parts = identifier(column.name).split("_")
+                if any(groups & lexicon().columns.get(part, frozenset()) for part in (*parts, column.name)):
+                    return column
+            if meant in ("date", "age"):
+                return next((c for c in subject.columns if c.kind == "time"), None)
+    return None
