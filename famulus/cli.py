@@ -1,119 +1,30 @@
-"""The ``famulus`` command. Exit status: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.
+"""Entry of the ``famulus`` command.
 
-Every failure is one sentence on standard error; a traceback is shown only with ``--debug``. Modules of the
-engine are imported inside the commands, so that ``famulus --help`` answers at once.
+Editors start the language server, and wait for it: it begins at once, without what reads the arguments of the other
+commands, which takes a fifth of a second to load.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from famulus import __version__
-from famulus.commands import bench, completing, doctor, kernel, lsp, models, notebook, serving, stats, tour, version
-from famulus.commands.terminal import ReaderLeft
-from famulus.engine.errors import FamulusError
-
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
-
-app = typer.Typer(
-    name="famulus",
-    help="A developer assistant that lives on your own machine.",
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-
-
-@dataclass
-class Run:
-    """What the global options of one run said."""
-
-    debug: bool = False
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"famulus {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
-    _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
-    ] = False,
-) -> None:
-    """Global options, which stand before the command."""
-    context.obj.debug = debug
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
-
-
-for _group in (tour, serving, completing, lsp, stats):
-    _group.register(app)
-app.add_typer(models.app)
-app.add_typer(kernel.app)
-app.add_typer(notebook.app)
-for _group in (doctor, version, bench):
-    _group.register(app)
+FOR_EDITORS = (["lsp"], ["lsp", "--stdio"])
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry of the ``famulus`` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?", not a failure
-    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
-
-
-def _run(arguments: list[str]) -> int:
-    run = Run()
+    """Run the command, and leave the process with its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = typer.main.get_command(app).main(arguments, "famulus", standalone_mode=False, obj=run)
-        sys.stdout.flush()
-    except (ReaderLeft, BrokenPipeError):
-        # Nobody reads any more; the interpreter must not complain about it while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
-    except (KeyboardInterrupt, typer.Abort):
-        return EXIT_INTERRUPTED
-    except typer.TyperException as error:
-        return _fail(_usage(error), error.exit_code, run)
-    except FamulusError as error:
-        return _fail(str(error), EXIT_FAILED, run)
-    except Exception as error:
-        return _fail(
-            f"Famulus itself failed ({type(error).__name__}: {error}). Run it again with --debug for the place.",
-            EXIT_FAILED,
-            run,
-        )
-    return status if isinstance(status, int) else 0
+        if given in FOR_EDITORS:
+            from famulus.lsp_server import process
 
+            process.over_stdio()
+    except (Exception, KeyboardInterrupt) as error:
+        from famulus.commands.application import Run, failed
 
-def _usage(error: typer.TyperException) -> str:
-    """The sentence, and where to read more."""
-    context = getattr(error, "ctx", None)
-    sentence = error.format_message().rstrip(".")
-    return f"{sentence}. See: {context.command_path} --help" if context is not None else sentence
+        sys.exit(failed(error, Run()))
+    from famulus.commands import application
 
-
-def _fail(sentence: str, status: int, run: Run) -> int:
-    """Called while an exception is handled."""
-    if run.debug:
-        import traceback
-
-        traceback.print_exc()
-    print(f"famulus: {' '.join(sentence.split())}", file=sys.stderr)
-    return status
+    sys.exit(application.run(given))

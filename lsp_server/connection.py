@@ -35,6 +35,10 @@ class Wire(Protocol):
     bodies: AsyncIterator[bytes]
     """The bodies of messages until the client leaves. Raises :class:`BrokenFraming`, OSError."""
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the client has the answer to its ``initialize`` already, when that comes out of :attr:`bodies`."""
+
     async def write(self, body: bytes) -> None:
         """Write one message; returns when there is room for the next. Raises OSError."""
 
@@ -64,6 +68,7 @@ class Connection:
         self._wire = wire
         self._outlet = _Outlet(wire)
         self.server.protocol.outlet = self._outlet
+        self.server.protocol.greeted = lambda: wire.greeted
 
     def end(self) -> None:
         """Leave, as when the client does. Idempotent."""

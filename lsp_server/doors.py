@@ -25,6 +25,7 @@ from famulus.lsp_server.admission import FIRST_BYTES, SUBPROTOCOL, TokenFile, ad
 from famulus.lsp_server.connection import FRAME_SECONDS, Connection, Streamed, Wire
 from famulus.lsp_server.framing import BODY_BYTES, WEBSOCKET_BYTES, BrokenFraming, frame
 from famulus.lsp_server.link import EngineLink
+from famulus.lsp_server.pipes import Pipes
 from famulus.lsp_server.stdio import Stdio
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ Announce = Callable[[str, int, TokenFile], None]
 """Told the kind of door, its port and its token when it is open."""
 
 
-async def serve_stdio() -> int:
+async def serve_stdio(pipes: Pipes) -> int:
     """Serve one client over this process's standard input and output, until it leaves; the exit status."""
     link = EngineLink()
-    connection = Connection(link, Stdio())
+    connection = Connection(link, Stdio(pipes))
     session = connection.server.session
 
     def watch(params: types.InitializeParams) -> None:
@@ -130,6 +131,8 @@ class _House:
 class TcpWire:
     """A TCP client."""
 
+    greeted = False
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._stream = Streamed(self._read, limit=BODY_BYTES, whole_seconds=FRAME_SECONDS)
@@ -169,6 +172,8 @@ class TcpWire:
 
 class WebSocketWire:
     """A WebSocket client: one message is one body."""
+
+    greeted = False
 
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket

@@ -31,6 +31,7 @@ from pygls.feature_manager import is_thread_function
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
 from famulus.engine.errors import FamulusError
+from famulus.lsp_server import handshake
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -74,6 +75,8 @@ class FamulusProtocol(LanguageServerProtocol):
         self.outlet: Outlet | None = None
         self.exit_status: int | None = None
         """Set by ``exit``: 0 after an orderly ``shutdown``, else 1."""
+        self.greeted: Callable[[], bool] = lambda: False
+        """Whether ``initialize`` was answered before it came here."""
         self._initialized = False
         self._running: dict[int | str, asyncio.Future[Any]] = {}
 
@@ -119,13 +122,38 @@ class FamulusProtocol(LanguageServerProtocol):
             handler = self._handler(method)
             params = self._params(method, message, JsonRPCRequestMessage)
         except JsonRpcException as error:
-            self._refuse(id, error)
+            if method == types.INITIALIZE and not self._initialized and self.greeted():
+                self._part(error)
+            else:
+                self._refuse(id, error)
             return
-        self._initialized = True
         self._ctx_msg_id.set(id)
         future = self._begin(handler, params)
-        self._running[id] = future
-        future.add_done_callback(lambda future: self._answer(id, future))
+        if not self._initialized:
+            self._initialized = True
+            future.add_done_callback(lambda future: self._welcome(id, message["params"]["capabilities"], future))
+        else:
+            self._running[id] = future
+            future.add_done_callback(lambda future: self._answer(id, future))
+
+    def _welcome(self, id: int | str, client: dict[str, Any], future: asyncio.Future[Any]) -> None:
+        """Answer ``initialize``, unless that was done."""
+        error = future.exception()
+        if error is not None and self.greeted():
+            self._part(error)
+        elif error is not None:
+            self._answer(id, future)
+        elif not self.greeted():
+            try:
+                self._send_response(id, result=handshake.result(client))
+            except (AttributeError, TypeError):  # pygls takes an empty list for an object without fields
+                self._refuse(id, JsonRpcInvalidParams())
+
+    def _part(self, error: BaseException) -> None:
+        """A client was told that it is served, and cannot be: one that said something wrong of itself."""
+        log.error("the connection ends, for initialize cannot be understood: %s", error)
+        if self.outlet is not None:
+            self.outlet.end()
 
     def _take_notification(self, method: str, message: dict[str, Any]) -> None:
         if method != types.EXIT and (self._shutdown or not self._initialized):

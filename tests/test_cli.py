@@ -140,7 +140,9 @@ def test_a_traceback_is_shown_only_on_demand(lonely: Any) -> None:
 
 
 def test_a_mistake_of_ours_is_one_sentence_too() -> None:
-    program = "from famulus import cli; cli.version.version.__globals__['installed'] = None; cli.main(['version'])"
+    program = (
+        "from famulus import cli; from famulus.commands import version; version.installed = None; cli.main(['version'])"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     refused(done, 1, "Famulus itself failed (TypeError", "--debug")
 

@@ -152,7 +152,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_every_command_and_every_route_is_described() -> None:
-    from famulus.cli import app
+    from famulus.commands.application import app
 
     commands = (ROOT / "docs/commands.md").read_text()
     for command in app.registered_commands:

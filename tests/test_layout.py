@@ -47,7 +47,10 @@ def test_a_users_module_does_not_take_our_place(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["famulus", "famulus.sdk", "famulus.engine", "famulus.engine.client", "famulus.cli"])
+COMMANDS = ("famulus.cli", "famulus.commands.application")
+
+
+@pytest.mark.parametrize("module", ["famulus", "famulus.sdk", "famulus.engine", "famulus.engine.client", *COMMANDS])
 def test_front_ends_stay_light(module: str, tmp_path: Path) -> None:
     program = f"""
 import sys

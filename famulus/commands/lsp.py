@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,36 +30,11 @@ def lsp(
     """Run the language server. Editors start it themselves."""
     if stdio and (tcp is not None or ws is not None):
         raise typer.BadParameter("--stdio goes without --tcp and --ws.")
-    import gc
-    import sys
+    from famulus.lsp_server import process
 
-    gc.disable()  # nothing that is imported is garbage, and looking for some takes a fifth of the time
-    import asyncio
-    import logging
-
-    from famulus.engine import logs
-    from famulus.lsp_server import doors
-
-    gc.enable()
-    gc.freeze()
-    logs.configure(sys.stderr, logging.WARNING)
-    logging.getLogger("pygls").setLevel(logging.WARNING)  # below that it writes down what users type, and tokens
     if tcp is None and ws is None:
-        serving = doors.serve_stdio()
-    else:
-        serving = doors.serve_sockets(tcp=tcp, ws=ws, origins=allow_origin or [], announce=_announce)
-    asyncio.run(_until_the_end(serving))
-
-
-async def _until_the_end(serving: Coroutine[Any, Any, int]) -> NoReturn:
-    """Leave the process as soon as all is closed: threads that still look for the engine, or read what nobody sends,
-    would hold it for seconds."""
-    import os
-    import sys
-
-    status = await serving
-    sys.stderr.flush()
-    os._exit(status)
+        process.over_stdio()
+    process.over_sockets(tcp=tcp, ws=ws, origins=allow_origin or [], announce=_announce)
 
 
 def _announce(kind: str, port: int, token: TokenFile) -> None:

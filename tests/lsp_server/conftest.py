@@ -227,6 +227,8 @@ def editors() -> Iterator[Callable[..., Editor]]:
         started.append(editor)
         if initialize:
             editor.initialize(**params)
+            with pytest.raises(Refused):  # `initialize` is answered before the rest of the server is there
+                editor.request("famulus/nothing")
         return editor
 
     yield start

@@ -11,21 +11,78 @@ import time
 
 import psutil
 import pytest
+from lsprotocol.converters import get_converter
+from pytest_lsp import client_capabilities
 
 from famulus.lsp_server.framing import frame
 
 HEAVY = ("torch", "numpy", "tree_sitter", "websockets")
 
 
-def test_answers_initialize_within_a_second_of_work(editors, stranded):
+# Holds the import of pygls until somebody opens the pipe.
+HELD = """
+import os, sys
+class Held:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pygls":
+            sys.meta_path.remove(self)
+            open(os.environ["GATE"]).close()
+sys.meta_path.insert(0, Held())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a named pipe holds the import")
+def test_answers_initialize_before_it_has_all_its_parts(editors, stranded, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(HELD)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("GATE", str(gate))
     editor = editors(stranded, initialize=False)
     capabilities = editor.initialize()
     used = psutil.Process(editor.process.pid).cpu_times()
     assert "inlineCompletionProvider" in capabilities
-    assert used.user + used.system < 2.0  # half of that where nothing else runs
-    editor.request("shutdown")
+    assert used.user + used.system < 1.0  # a tenth of that where nothing else runs
+    late = editor.ask("shutdown")
+    gate.write_text("")
+    assert editor.result(late) is None
+    assert [m["id"] for m in editor.messages if "id" in m] == [1, late]
     editor.notify("exit")
     assert editor.gone(2) == 0
+
+
+def test_what_initialize_is_answered_with_is_what_the_bound_features_can(inside):
+    clients = [client_capabilities(name) for name in ("visual-studio-code", "neovim", "emacs")]
+    known = [get_converter().unstructure(client) for client in clients]
+    ghost = {"textDocument": {"inlineCompletion": {"dynamicRegistration": False}}}
+    notebooks = {"notebookDocument": {"synchronization": {"executionSummarySupport": True}}}
+    files = {"workspace": {"fileOperations": {"didCreate": True, "willRename": True}}}
+    encodings = [
+        {"general": {"positionEncodings": names}} for names in (["utf-32", "utf-8"], ["x", "utf-8"], ["x"], [])
+    ]
+    nulls = {"general": None, "textDocument": {"inlineCompletion": None}, "notebookDocument": None}
+    for client in ({}, *known, ghost, notebooks, files, ghost | notebooks | files, *encodings, nulls):
+        editor = inside(capabilities=client)
+        protocol = editor.connection.server.protocol
+        bound = get_converter().unstructure(protocol.server_capabilities)
+        for unset in ("willSave", "willSaveWaitUntil"):  # pygls says "no" to a client that could
+            assert not bound["textDocumentSync"].pop(unset, None)
+        assert editor.capabilities == bound, "lsp_server/handshake.py says something else"
+
+
+@pytest.mark.parametrize("capabilities", [None, 7, {"general": []}])
+def test_a_client_that_says_nothing_of_itself_is_refused(editors, stranded, capabilities):
+    editor = editors(stranded, initialize=False)
+    with pytest.raises(Exception, match="-32602"):
+        editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities})
+
+
+def test_a_client_that_says_something_wrong_of_itself_is_left(editors, stranded):
+    editor = editors(stranded, initialize=False)
+    editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": {"workspace": 7}})
+    assert editor.gone(10) == 1
+    lines = [json.loads(line) for line in editor.process.stderr.read().splitlines()]
+    assert any("initialize cannot be understood" in line["message"] for line in lines)
 
 
 def test_loads_nothing_heavy_before_initialize_is_answered():
