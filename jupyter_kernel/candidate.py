@@ -53,7 +53,8 @@ class Effect:
 @dataclass(frozen=True)
 class Rehearsal:
     """What happened when code ran in a copy of the kernel. Names are those of the user's namespace; ``changed`` are
-    objects altered in place. ``value`` is the shortened ``repr`` of the last expression, None if there is none."""
+    objects altered in place, ``unchecked`` those that the code could reach and that were too large or too strange to
+    be compared wholly. ``value`` is the shortened ``repr`` of the last expression, None if there is none."""
 
     status: Literal["ok", "error", "refused", "timeout", "memory", "died"]
     seconds: float = 0.0
@@ -70,3 +71,4 @@ class Rehearsal:
     error: str = ""
     message: str = ""
     traceback: str = ""
+    unchecked: tuple[str, ...] = ()

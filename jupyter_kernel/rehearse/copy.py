@@ -206,4 +206,5 @@ def _rehearsal(answer: dict[str, Any], stdout: str) -> Rehearsal:
         error=str(answer.get("error", "")),
         message=str(answer.get("message", "")),
         traceback=str(answer.get("traceback", "")),
+        unchecked=names("unchecked"),
     )
