@@ -61,7 +61,7 @@ def _figures(result: Replay, engine: dict[str, float]) -> list[tuple[str, str, s
     asked = [story["total"] / 1000 for story in result.stories if story["source"] == "the engine"]
     unwanted = sum(not story["source"] for story in result.stories)
     earlier = sources["an earlier key's"] + sources["written ahead"]
-    done = [story for story in result.stories if story["tokens"]["prompt"] and story["source"] != "type-through"]
+    done = [story for story in result.stories if story["tokens"] and story["source"] != "type-through"]
     finished = sum(story["source"] != "an earlier key's" for story in done)
     # A request's last row of the prompt gives its first token: rows less tokens is one too few for each request.
     computed = engine["computed_tokens"] - engine["generated_tokens"] + engine["cancelled"] + finished

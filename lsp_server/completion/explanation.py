@@ -40,6 +40,7 @@ class Explanation:
     total: float = 0.0
     timing: Timing = field(default_factory=Timing)
     usage: Usage = field(default_factory=Usage)
+    """All 0 where it is not known: the engine tells it at the end."""
     confidence: float | None = None
     threshold: float | None = None
     candidates: list[Judged] = field(default_factory=list)
@@ -53,12 +54,13 @@ class Explanation:
             self.prompt, self.pieces, self.usage = origin.prompt, origin.pieces, origin.usage
 
     def data(self) -> dict[str, Any]:
-        """For programs: the plain values."""
+        """For programs: the plain values; ``tokens`` is None where they are not known."""
         names = ("version", "line", "column", "outcome", "gate", "source", "delay", "context", "first_text", "engine",
                  "filters", "total", "confidence", "threshold")  # fmt: skip
-        tokens = {"prompt": self.usage.prompt, "cached": self.usage.cached, "generated": self.usage.generated}
+        used = self.usage
+        known = {"prompt": used.prompt, "cached": used.cached, "generated": used.generated} if used.prompt else None
         dropped = [judged.dropped for judged in self.candidates if judged.dropped is not None]
-        return {name: getattr(self, name) for name in names} | {"tokens": tokens, "dropped": dropped}
+        return {name: getattr(self, name) for name in names} | {"tokens": known, "dropped": dropped}
 
     def markdown(self) -> str:
         """For people."""
@@ -77,6 +79,8 @@ class Explanation:
                 f"- tokens: {self.usage.prompt} of prompt ({self.usage.cached} from the cache, {computed} computed), "
                 f"{self.usage.generated} written"
             )
+        elif self.prompt is not None:
+            lines.append("- tokens: not known, as the stream was ended early, before the engine told")
         lines += [f"- context: {path} ({source}, {score:.2f})" for path, source, score, _ in self.pieces]
         return "\n".join(lines)
 

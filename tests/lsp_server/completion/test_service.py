@@ -263,6 +263,8 @@ def test_a_hopeless_suggestion_is_given_up_at_once_and_explained(at_desk: Scenes
         assert asked.cancelled
         told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
         assert "not likely enough" in told["text"]
+        assert told["data"]["tokens"] is None  # the stream was ended before the engine told
+        assert "tokens: not known" in told["text"]
 
     at_desk(scene)
 
@@ -321,6 +323,24 @@ def test_no_engine_means_no_wait(at_desk: Scenes) -> None:
         assert await desk.shown(await desk.complete()) == []
         told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
         assert "cannot be started" in told["text"]
+
+    at_desk(scene)
+
+
+def test_the_tokens_of_an_answer_are_told_and_of_none_nothing_is(at_desk: Scenes) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(HEAD + "return ")
+        id = await desk.complete()
+        desk.engine.asked[0].say("width", " *", " height")
+        desk.engine.asked[0].end()
+        await desk.shown(id)
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(desk.text)))
+        assert told["data"]["tokens"] == {"prompt": 100, "cached": 99, "generated": 5}
+        assert "tokens: 100 of prompt" in told["text"]
+        await desk.complete(at=len(HEAD) - 9)  # inside a word: nothing is asked
+        told = await desk.command("famulus.whyNothing", "file:///nowhere/a.py", desk.position(len(HEAD) - 9))
+        assert told["data"]["tokens"] is None
+        assert "tokens" not in told["text"]
 
     at_desk(scene)
 
