@@ -32,11 +32,11 @@ def read_callable(name: str, value: Any, type_: str, left: Allowance) -> Variabl
     if method:
         value = value.__func__
     if type(value) is types.FunctionType:
-        return Variable(name, "callable", type_, signature=_signature(value, skip=method), module=_module(value))
+        return Variable(name, "callable", type_, signature=_signature(value, skip=method), module=_module(value, name))
     if type(value) is types.BuiltinFunctionType:
         text = getattr(value, "__text_signature__", None)
         written = text.replace("$self, ", "").replace("$module, ", "")[:LONGEST] if type(text) is str else ""
-        return Variable(name, "callable", type_, signature=written, module=_module(value))
+        return Variable(name, "callable", type_, signature=written, module=_module(value, name))
     return Variable(name, "callable", type_)
 
 
@@ -49,7 +49,7 @@ def read_class(name: str, value: type) -> Variable:
             signature = _signature(made, skip=True) if type(made) is types.FunctionType else ""
             break
     own = full_name(value)
-    return Variable(name, "class", own, signature=signature, module=own.rpartition(".")[0])
+    return Variable(name, "class", own, signature=signature, module=own.removesuffix(f".{name}") if own.endswith(f".{name}") else "")
 
 
 def is_class(value: object) -> bool:
@@ -103,6 +103,7 @@ def _annotations(function: types.FunctionType) -> dict[str, str]:
     return found
 
 
-def _module(function: Any) -> str:
+def _module(function: Any, name: str) -> str:
+    """The module from which ``name`` can be imported, "" where the function has another name there."""
     module = function.__module__
-    return module if type(module) is str else ""
+    return module if type(module) is str and function.__name__ == name else ""

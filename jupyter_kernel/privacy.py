@@ -56,7 +56,7 @@ _HEADS: dict[str, tuple[str, ...]] = {
         "iban", "card number", "credit card", "debit card", "card no", "cc number", "ccnum", "bank account",
         "account number", "account no", "acct number", "acct no",
     ),
-    ADDRESS: ("ip", "ip address", "ipaddr", "ipaddress", "ipv4", "ipv6", "remote addr", "mac address"),
+    ADDRESS: ("ip", "ip address", "ipaddr", "ipaddress", "ipv", "remote addr", "mac address"),
 }  # fmt: skip
 """Last words of names, by what the column then may hold."""
 

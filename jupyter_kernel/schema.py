@@ -54,7 +54,7 @@ class Variable:
     ``type`` is the full public name of its class (``builtins.int``, ``pandas.DataFrame``), ``library`` its first part.
     A series has itself as its one column, ``index`` holds the levels of an index that says something. ``shape`` is
     that of frames and arrays; ``columns`` may be fewer. ``preview`` is a shortened ``repr``, empty where ``private``
-    says why. ``module`` is where a callable or a class comes from.
+    says why. ``module`` is where a callable or a class can be imported from under this name.
     """
 
     name: str
