@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
-from famulus.jupyter_kernel import modes, provenance, undo
+from famulus.jupyter_kernel import context, modes, provenance, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.errors import CellError, NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.interrupt import interruptible
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from famulus.jupyter_kernel.kernel import FamulusKernel
 
 VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
+CONTEXT_TOKENS = 700
 KEPT = 5
 """Words cells that ``%undo`` can take back, one after the other."""
 
@@ -95,6 +97,10 @@ class Assistant:
         except FamulusError as error:
             answer.run = error
             answer.panel.failed(error, answer.translation)
+        except Exception as error:
+            # A mistake of ours must not leave the front end waiting for a reply that never comes.
+            self.kernel.log.exception("a cell in words failed")
+            answer.run = CellError(f"Famulus failed on these words ({type(error).__name__}: {error}). Nothing was run.")
         return answer
 
     def ran(self, answer: Answer, reply: dict[str, Any]) -> None:
@@ -136,6 +142,16 @@ class Assistant:
         seen = last.translation.best.rehearsal
         lines += [f"Not undone: {VERBS[effect.kind]} {effect.what}." for effect in (seen.effects if seen else ())]
         return "\n".join(lines)
+
+    def told(self, words: str) -> str:
+        """What a model would be told now, for ``words`` or for any."""
+        told = context.render(
+            self.schema(), words, self._recent(), last_error(), budget=CONTEXT_TOKENS, count=estimated_tokens
+        )
+        return context.explain(told, "tokens, estimated")
+
+    def _recent(self) -> list[str]:
+        return [cell for cell in self.shell.history_manager.input_hist_parsed[1:] if cell.strip()]
 
     def avoid(self, last: Done) -> None:
         """The same words will not be answered with the same code again."""
@@ -244,6 +260,17 @@ class Assistant:
             return str(self.kernel.raw_input(question)).strip().lower()  # type: ignore[no-untyped-call]
         except KeyboardInterrupt:
             raise Stopped("Interrupted. Nothing was run.") from None
+
+
+def last_error() -> str:
+    """The last error that a cell showed, as one line."""
+    error = getattr(sys, "last_value", None)
+    return f"{type(error).__name__}: {error}" if error is not None else ""
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens of ``text``, near enough to fit a budget without asking the engine."""
+    return (len(text) + 2) // 3
 
 
 def asked_for(effect: Effect, want: Want) -> bool:

@@ -64,7 +64,12 @@ class FamulusKernel(IPythonKernel):
         if code.strip() == "%retry":
             return detect.Reading("words", code, "")
         magics = self.shell.magics_manager.magics["line"]
-        return detect.read(code, self.shell.user_ns, magics=magics)
+        try:
+            return detect.read(code, self.shell.user_ns, magics=magics)
+        except Exception:
+            # Whatever we get wrong, ordinary cells run as they always did.
+            self.log.exception("a cell could not be read")
+            return detect.Reading("python", code, "")
 
     async def do_is_complete(self, code: str) -> dict[str, Any]:
         """A line in words is complete as it stands."""

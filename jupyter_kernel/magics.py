@@ -40,8 +40,10 @@ class FamulusMagics(Magics):
     @line_magic
     def explain(self, line: str) -> None:
         """Say how the last words cell came to its code."""
+        from famulus.jupyter_kernel.explain import explain
+
         last = self._assistant.last
-        print(self._assistant.explain() if last else NONE_YET)
+        print(explain(last.translation) if last else NONE_YET)
 
     @line_magic
     def accept(self, line: str) -> None:
@@ -56,7 +58,7 @@ class FamulusMagics(Magics):
     @line_magic
     def context(self, line: str) -> None:
         """Show what a model is told about the namespace, with the tokens of each part."""
-        print(self._assistant.context(line.strip()))
+        print(self._assistant.told(line.strip()))
 
     @line_magic
     def famulus(self, line: str) -> None:
