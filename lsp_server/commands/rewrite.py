@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import SequenceMatcher
 
 from famulus.engine.errors import InvalidRequest
 from famulus.lsp_server.commands.asking import ask, code_in, indented, talk
@@ -54,8 +55,8 @@ async def rewrite(
     """New code for ``[start, end)``, which are whole lines; None where no candidate holds.
 
     The likeliest code is taken if it holds; others are written only if not. ``report`` is told its text as it comes,
-    ``grow`` its whole lines, as they would stand in the document. Raises :class:`InvalidRequest` for an instruction
-    that is empty or too long, and the engine's typed errors.
+    ``grow`` its whole lines with what it has not come to (:func:`so_far`). Raises :class:`InvalidRequest` for an
+    instruction that is empty or too long, and the engine's typed errors.
     """
     instruction = instruction.strip()
     if not instruction or len(instruction) > LONGEST_INSTRUCTION:
@@ -72,7 +73,7 @@ async def rewrite(
             report(text)
         whole = text.rpartition("\n")[0]
         if grow is not None and whole.strip():
-            grow(fitted(old, code_in(whole)))
+            grow(so_far(old, fitted(old, code_in(whole))))
 
     for others in (0, CANDIDATES - 1):
         told = None if others else heard
@@ -91,6 +92,17 @@ def fitted(old: str, new: str) -> str:
     first = next(line for line in old.splitlines() if line.strip())
     text = indented(new.strip("\r\n"), first[: len(first) - len(first.lstrip())])
     return text.replace("\n", "\r\n") if "\r\n" in old else text
+
+
+def so_far(old: str, new: str) -> str:
+    """The lines of ``new``, the beginning of a rewriting of ``old``, and the lines of ``old`` that it has not come to:
+    those behind the last one that both have."""
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    if after and not after[-1].endswith("\n"):
+        after[-1] += "\r\n" if "\r\n" in old else "\n"
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    reached = max((block.a + block.size for block in blocks if block.size), default=0)
+    return "".join([*after, *before[reached:]]).rstrip("\r\n")
 
 
 def holds(seen: Snapshot, change: Change) -> bool:

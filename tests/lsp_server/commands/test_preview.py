@@ -58,7 +58,7 @@ def test_it_grows_by_whole_lines_and_is_applied_after_a_yes(at_desk: Scenes) -> 
         await say(desk, asked, "tal(values):\n", *NEW[1:3], "    res")
         assert states(desk) == ["growing"] * 3
         assert [text(told) for told in desk.told("famulus/proposal")] == [
-            "".join(NEW[: count + 1]).rstrip("\n") for count in range(3)
+            "".join([*NEW[:count], *OLD.splitlines(keepends=True)[1:]]).rstrip("\n") for count in (1, 2, 3)
         ]
         assert len({told["id"] for told in desk.told("famulus/proposal")}) == 1
         assert desk.asked("workspace/applyEdit") == [] and desk.answer(id) is None
@@ -108,7 +108,7 @@ def test_what_does_not_hold_is_withdrawn(at_desk: Scenes) -> None:
 def test_a_user_who_discards_it_ends_the_work(at_desk: Scenes) -> None:
     async def scene(desk: Any) -> None:
         id, asked = await begin(desk)
-        await say(desk, asked, *NEW[:2])
+        await say(desk, asked, NEW[0], "    pass\n")
         desk.tell("famulus/discardProposal", {"id": "another"})
         desk.tell("famulus/discardProposal", {})
         await desk.settle()
@@ -139,7 +139,7 @@ def test_a_cancelled_command_withdraws_it_even_while_the_user_is_asked(at_desk: 
 def test_typing_into_the_text_withdraws_it(at_desk: Scenes) -> None:
     async def scene(desk: Any) -> None:
         id, asked = await begin(desk)
-        await say(desk, asked, *NEW[:2])
+        await say(desk, asked, NEW[0], "    pass\n")
         desk.type("# more\n")
         await say(desk, asked, NEW[2])
         assert "text changed" in desk.answer(id)["error"]["message"]
