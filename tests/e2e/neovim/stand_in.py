@@ -1,7 +1,8 @@
 """A language server that offers what a test wrote down, and notes what it is told: for the plugin's own behaviour.
 
 It speaks the protocol over standard input and output. FOLDER/offers.json maps ends of the text before the cursor to
-lists of items: a string to insert, or an item without its command. FOLDER/heard.jsonl gets every message.
+lists of items: a string to insert, or an item without its command. FOLDER/heard.jsonl gets every message. The command
+famulus.rewrite sends the messages of FOLDER/says.json; where a name stands among them, it waits for FOLDER/name first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ CAPABILITIES = {
     "positionEncoding": "utf-16",
     "textDocumentSync": {"openClose": True, "change": 1},
     "inlineCompletionProvider": {},
-    "executeCommandProvider": {"commands": ["famulus.completionAccepted", "famulus.whyNothing"]},
+    "executeCommandProvider": {"commands": ["famulus.completionAccepted", "famulus.whyNothing", "famulus.rewrite"]},
 }
 PAGE = {"title": "Why nothing is shown", "text": "# Why\n\nThe gate said *no*."}
 texts: dict[str, str] = {}
@@ -63,6 +64,12 @@ def offered(params: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def answer(method: str, params: Any) -> Any:
     if method == "initialize":
         return {"capabilities": CAPABILITIES}
@@ -72,6 +79,13 @@ def answer(method: str, params: Any) -> Any:
         return offered(params)
     if method == "workspace/executeCommand" and params["command"] == "famulus.whyNothing":
         return PAGE
+    if method == "workspace/executeCommand" and params["command"] == "famulus.rewrite":
+        says = FOLDER / "says.json"
+        for message in json.loads(says.read_text()) if says.exists() else []:
+            if isinstance(message, str):
+                wait_for(FOLDER / message)
+            else:
+                send(message)
     return None
 
 

@@ -74,14 +74,16 @@ def test_the_commands_of_the_real_server_show_documents(editor: Any) -> None:
 
 def test_a_rewrite_is_shown_and_applied_after_a_yes(editor: Any) -> None:
     editor.open("rename.py", SOURCE.replace("    \n", "    return math.pi * radius**2\n"))
-    for answer, first in (("2", "def area_of_circle(radius):"), ("1", "def area_of_circle(r):")):
+    source, old, new = editor.nvim.current.buffer, "def area_of_circle(radius):", "def area_of_circle(r):"
+    for key, first in (("q", old), ("<Tab>", new)):
         editor.nvim.command("4,5Famulus rewrite rename radius to r")
-        editor.until(lambda: editor.nvim.api.get_mode()["mode"] == "c", "asked")
-        editor.type(f"{answer}<CR>")
-        editor.until(lambda: editor.nvim.api.get_mode()["mode"] == "n", "answered")
-        editor.until(lambda first=first: editor.nvim.current.buffer[3] == first, f"answered {answer}")
+        editor.until(lambda: "applies" in editor.nvim.current.window.options["winbar"], "asked")
+        assert editor.nvim.current.buffer[3] == new and source[3] == old
+        editor.type(key)
+        editor.until(lambda: editor.nvim.current.buffer == source, "closed")
+        editor.until(lambda first=first: source[3] == first, f"answered {key}")
     editor.nvim.command("undo")
-    assert editor.nvim.current.buffer[3] == "def area_of_circle(radius):"
+    assert source[3] == old
 
 
 def test_health_is_clean(editor: Any) -> None:

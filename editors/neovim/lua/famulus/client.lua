@@ -6,6 +6,7 @@ local config = require("famulus.config")
 local log = require("famulus.log")
 local native = require("famulus.native")
 local own = require("famulus.own")
+local proposals = require("famulus.proposals")
 
 M.install = "run `make tour` in a checkout of Famulus, then put its .venv/bin on the PATH or into the option `cmd`"
 
@@ -124,6 +125,7 @@ local function configuration(options, command, root)
         partialCompletions = view == own and options.streaming,
         status = true,
         documents = true,
+        proposals = true,
       },
       settings = vim.empty_dict(),
     },
@@ -149,6 +151,15 @@ local function configuration(options, command, root)
           view.partial(client, params)
         end
       end),
+      ["famulus/proposal"] = log.guarded(function(_, params, context)
+        local client = vim.lsp.get_client_by_id(context.client_id)
+        if client then
+          proposals.told(params, client)
+        end
+      end),
+      ["workspace/applyEdit"] = function(_, params, context)
+        return proposals.apply(params, assert(vim.lsp.get_client_by_id(context.client_id)))
+      end,
     },
     on_init = function(client)
       states[client.id] = states[client.id] or { kind = "Normal", busy = true, message = "" }
@@ -160,6 +171,7 @@ local function configuration(options, command, root)
     on_exit = vim.schedule_wrap(function(code, signal, id)
       local begun = states[id] ~= nil
       states[id] = nil
+      proposals.forget(id)
       if restarting[id] then
         restarting[id] = nil
         M.attach_all(options)

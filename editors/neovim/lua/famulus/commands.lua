@@ -173,6 +173,14 @@ local function cancel()
   end
 end
 
+--- Answer what is proposed.
+---@param yes boolean
+local function answer(yes)
+  return function()
+    require("famulus.proposals").answer(yes)
+  end
+end
+
 --- Trust the root of the current buffer, or no longer.
 ---@param trusted boolean
 local function trust(trusted)
@@ -214,6 +222,8 @@ M.list = {
   fix = { run = fix, about = "fix the diagnostic of this line" },
   docstring = { run = at_cursor("famulus.docstring"), about = "write a docstring" },
   rewrite = { run = rewrite, about = "rewrite the lines as you say" },
+  apply = { run = answer(true), about = "apply the edit that is proposed" },
+  discard = { run = answer(false), about = "discard it, also while it is written" },
   commit = {
     run = function()
       local found = server(true)
