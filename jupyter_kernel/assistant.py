@@ -12,7 +12,7 @@ from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import context, modes, provenance, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import CellError, NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.errors import NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.interrupt import interruptible
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
@@ -97,10 +97,6 @@ class Assistant:
         except FamulusError as error:
             answer.run = error
             answer.panel.failed(error, answer.translation)
-        except Exception as error:
-            # A mistake of ours must not leave the front end waiting for a reply that never comes.
-            self.kernel.log.exception("a cell in words failed")
-            answer.run = CellError(f"Famulus failed on these words ({type(error).__name__}: {error}). Nothing was run.")
         return answer
 
     def ran(self, answer: Answer, reply: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from ipykernel.ipkernel import IPythonKernel
 from traitlets import Enum, Type, Unicode
 
 from famulus.jupyter_kernel import detect
+from famulus.jupyter_kernel.errors import CellError
 from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
 
@@ -53,10 +54,18 @@ class FamulusKernel(IPythonKernel):
         if reading is None or reading.kind == "python" or threading.current_thread() is not threading.main_thread():
             untouched: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
             return untouched
-        outcome = await self.assistant.answer(code, reading, allow_stdin=allow_stdin, metadata=cell_meta or {})
-        with self.shell.in_place_of(code, outcome.run):
+        outcome = None
+        try:
+            outcome = await self.assistant.answer(code, reading, allow_stdin=allow_stdin, metadata=cell_meta or {})
+            run = outcome.run
+        except Exception as error:
+            # A mistake of ours must not leave the front end waiting for a reply that never comes.
+            self.log.exception("a cell in words failed")
+            run = CellError(f"Famulus failed on these words ({type(error).__name__}: {error}). Nothing was run.")
+        with self.shell.in_place_of(code, run):
             reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
-        self.assistant.ran(outcome, reply)
+        if outcome is not None:
+            self.assistant.ran(outcome, reply)
         return reply
 
     def read(self, code: str) -> detect.Reading:
