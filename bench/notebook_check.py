@@ -86,6 +86,11 @@ class Watch:
                 found.append(f"file {path} {'changed' if path in self._files else 'is new'}")
         return found
 
+    def altered(self, names: list[str]) -> bool:
+        """Whether any of these names differs."""
+        now = self._user_names()
+        return any(not (name in now and identical(now[name], self._old[name])) for name in names if name in self._old)
+
     def judge(self, check: str) -> str:
         """Empty if the cell did what was asked, else why not."""
         now = self._user_names()

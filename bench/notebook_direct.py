@@ -1,8 +1,9 @@
 """Runs code as cells without a kernel, and judges it: ``python -P notebook_direct.py`` reads orders, a line each.
 
 An order is ``{"id": ..., "setup": ..., "cells": [{"code", "check", "changes", "writes"} or {"code"}]}``; the answer is
-``{"why": [...], "violations": [...]}`` with one entry per cell (None for a cell without a check). Each order runs in an
-empty folder and an empty namespace. A cell that takes longer than ``SECONDS`` has failed.
+``{"why": [...], "violations": [...]}`` with one entry per cell (None for a cell without a check). A cell with ``words``
+runs the first code that the recipes propose for them; the answer's ``code`` is the code that ran last. Each order runs
+in an empty folder and an empty namespace. A cell that takes longer than ``SECONDS`` has failed.
 """
 
 from __future__ import annotations
@@ -74,11 +75,13 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
     _run(task["setup"], namespace)
     why: list[str | None] = []
     violations: list[list[str]] = []
+    code = ""
     for cell in task["cells"]:
+        code = _proposed(cell["words"], namespace) if "words" in cell else cell["code"]
         watch = Watch(namespace)
         failure = ""
         try:
-            value = _run(cell["code"], namespace)
+            value = _run(code, namespace)
             if value is not None:
                 watch.shown.append(value)
         except (Exception, SystemExit) as error:  # code under judgement may do anything
@@ -89,7 +92,16 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
         why.append((failure or watch.judge(cell["check"])) if judged else failure or None)
         violations.append(watch.violations(cell["changes"], cell["writes"]) if judged else [])
         _close_figures()
-    return {"why": why, "violations": violations}
+    return {"why": why, "violations": violations, "code": code}
+
+
+def _proposed(words: str, namespace: dict[str, Any]) -> str:
+    """What the recipes propose first, the names of the namespace filled in; a comment where they have nothing."""
+    from famulus.jupyter_kernel.look import look
+    from famulus.jupyter_kernel.slots import propose
+
+    found = propose(words, look(namespace, {"__name__", "__builtins__"}))
+    return found[0].code if found else "# nothing"
 
 
 def _run(code: str, namespace: dict[str, Any]) -> object:

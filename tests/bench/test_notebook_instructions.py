@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from famulus.bench.notebook_direct import order, verdicts
 from famulus.bench.notebook_tasks import GROUPS, Task, load
-
-RECIPES = Path(__file__).parents[2] / "jupyter_kernel/recipes"
+from famulus.jupyter_kernel import recipe
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,18 @@ def test_every_check_accepts_the_reference_and_refuses_nothing_done_and_somethin
         if not reply["why"][at]:
             failures.append(f"{task.id}: accepts {task.steps[at].wrong!r}")
     assert not failures, "\n".join(failures)
+
+
+def test_recipes_have_neither_words_nor_examples_of_the_benchmark(tasks: list[Task]) -> None:
+    asked = {normal(step.words): task.id for task in tasks for step in task.asked}
+    shared = []
+    for one in recipe.load():
+        for said in (*one.say, one.example["words"]):
+            if normal(said) in asked:
+                shared.append(f"{one.id} shares an instruction with {asked[normal(said)]}")
+    assert not shared, "\n".join(shared)
+
+
+def normal(text: str) -> str:
+    """Letters and digits alone."""
+    return re.sub(r"\W|_", "", unicodedata.normalize("NFKC", text).casefold())
