@@ -20,6 +20,7 @@ export function activate(context: ExtensionContext): void {
     output,
     status,
     pages,
+    here,
     ...register(here, status, pages),
     commands.registerCommand('famulus.menu', () => showMenu(status)),
     commands.registerCommand('famulus.toggle', () => toggleLanguage()),

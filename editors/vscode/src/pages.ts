@@ -18,8 +18,9 @@ const KEPT = 20;
 export class Pages implements TextDocumentContentProvider, Disposable {
   private readonly texts = new Map<string, string>();
   private readonly changed = new EventEmitter<Uri>();
-  private readonly registration = workspace.registerTextDocumentContentProvider(SCHEME, this);
+  /** Before the registration: VS Code looks there whether texts change. */
   readonly onDidChange = this.changed.event;
+  private readonly registration = workspace.registerTextDocumentContentProvider(SCHEME, this);
 
   provideTextDocumentContent(uri: Uri): string {
     return this.texts.get(uri.path) ?? '';

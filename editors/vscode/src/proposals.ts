@@ -1,19 +1,20 @@
-/** Edits that the server proposes: shown as a diff, applied when the user says so. */
+/** Edits that the server proposes: shown as a diff that grows while they are written, applied when the user says so. */
 
 import {
   CancellationTokenSource,
   commands,
-  type Disposable,
+  Disposable,
   type Tab,
   TabInputTextDiff,
   type TextDocument,
-  type Uri,
+  Uri,
   window,
   workspace,
 } from 'vscode';
 import type {
   ApplyWorkspaceEditParams,
   ApplyWorkspaceEditRequest,
+  ApplyWorkspaceEditResult,
   ChangeAnnotation,
   LanguageClient,
   TextDocumentEdit,
@@ -26,60 +27,193 @@ import type { Pages } from './pages';
 
 /** What the paths of proposed texts begin with; package.json knows it, too. */
 const PROPOSALS = '/proposal/';
+/** The proposed texts that can be applied; package.json knows it, too. */
+const FINAL = 'famulus.finalProposals';
 const APPLY = 'Apply';
 const DISCARD = 'Discard';
+/** Without a reason: the user knows why. */
+const DISCARDED: ApplyWorkspaceEditResult = { applied: false };
 
-type Middleware = NonNullable<WorkspaceMiddleware['handleApplyEdit']>;
+/** What the server tells of a proposal while it is written. */
+export interface Told {
+  id: string;
+  state: 'growing' | 'final' | 'withdrawn';
+  edit?: WorkspaceEdit;
+}
 
 /**
  * VS Code's own preview of edits that need confirmation starts with all of them unchecked, so that "Apply" does
  * nothing: we ask ourselves, and hand over an edit that needs no confirmation any more.
  */
-export function askFirst(client: () => LanguageClient | undefined, pages: Pages): Middleware {
-  let turn: Promise<unknown> = Promise.resolve();
-  return (params, next) => {
-    const result = turn.then(() => ask(params, next)); // One question at a time.
-    turn = result.catch(() => undefined);
-    return result;
+export class Proposals implements Disposable {
+  private readonly open = new Map<string, Shown>();
+  /** Those that the user discarded while they were written: what is still told of them is not shown. */
+  private readonly unwanted = new Set<string>();
+  private readonly registrations = Disposable.from(
+    commands.registerCommand('famulus.applyProposal', (uri?: Uri) => this.at(uri ?? inFront())?.answer('apply')),
+    commands.registerCommand('famulus.discardProposal', (uri?: Uri) => this.at(uri ?? inFront())?.answer('discard')),
+    window.tabGroups.onDidChangeTabs(({ closed }) => {
+      closed.forEach((tab) => this.at(proposedIn(tab))?.answer('discard'));
+    }),
+  );
+  private turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly client: () => LanguageClient | undefined,
+    private readonly pages: Pages,
+  ) {}
+
+  /** Takes a notification of the server. */
+  told({ id, state, edit }: Told): Promise<void> {
+    return this.next(async () => {
+      if (state === 'withdrawn') {
+        this.unwanted.delete(id);
+        this.open.get(id)?.answer('withdrawn');
+      } else if (edit) {
+        await this.show(edit);
+      }
+    });
+  }
+
+  /** Asks the user about an edit that needs confirmation. */
+  readonly ask: NonNullable<WorkspaceMiddleware['handleApplyEdit']> = async (params, next) => {
+    const { token } = new CancellationTokenSource();
+    const proposal = proposed(params.edit);
+    const shown = await this.next(() => this.show(params.edit));
+    if (proposal && shown) {
+      return this.settle(shown, proposal.annotation, params, (given) => next(given, token));
+    }
+    return proposal && this.unwanted.has(proposal.id) ? DISCARDED : next(params, token);
   };
 
-  async function ask(params: ApplyWorkspaceEditParams, next: ApplyWorkspaceEditRequest.HandlerSignature) {
-    const { token } = new CancellationTokenSource();
-    const proposal = proposed(params);
-    const converter = client()?.protocol2CodeConverter;
-    if (!proposal || !converter) {
-      return next(params, token);
+  /** Lets go of all: the server has ended. */
+  forget(): void {
+    this.open.forEach((shown) => shown.answer('withdrawn'));
+    this.unwanted.clear();
+  }
+
+  dispose(): void {
+    this.forget();
+    this.registrations.dispose();
+  }
+
+  /** One message after the other, in the order of the server's. */
+  private next<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.turn.then(work);
+    this.turn = result.catch(() => undefined);
+    return result;
+  }
+
+  private async settle(
+    shown: Shown,
+    { label, description }: ChangeAnnotation,
+    params: ApplyWorkspaceEditParams,
+    apply: (params: ApplyWorkspaceEditParams) => ReturnType<ApplyWorkspaceEditRequest.HandlerSignature>,
+  ): Promise<ApplyWorkspaceEditResult> {
+    shown.final = true;
+    this.tellFinal();
+    const text = description ? `${label} (${description})` : label;
+    void window
+      .showInformationMessage(text, APPLY, DISCARD)
+      .then((button) => button && shown.answer(button === APPLY ? 'apply' : 'discard'));
+    if ((await shown.answered) !== 'apply') {
+      return DISCARDED;
     }
-    const document = await workspace.openTextDocument(converter.asUri(proposal.edit.textDocument.uri));
-    const name = document.uri.path.split('/').pop();
-    const right = pages.keep(`${PROPOSALS}${name}`, edited(document, proposal, converter));
-    await commands.executeCommand('vscode.diff', document.uri, right, proposal.annotation.label, { preview: true });
-    const yes = await agreed(proposal.annotation, right);
-    await closeDiff(right);
-    if (!yes) {
-      return { applied: false, failureReason: 'The user discarded the edit.' };
+    const result = await apply({ ...params, edit: confirmed(params.edit) });
+    if (!('applied' in result)) {
+      return { applied: false, failureReason: result.message };
     }
-    const result = await next({ ...params, edit: confirmed(params.edit) }, token);
-    if ('applied' in result && !result.applied) {
+    if (!result.applied) {
       void window.showWarningMessage('Nothing was applied: the text has changed meanwhile.');
     }
     return result;
   }
+
+  /** Shows an edit as a diff, or what has become of one that is shown; undefined: it cannot be shown like this. */
+  private async show(edit: WorkspaceEdit): Promise<Shown | undefined> {
+    const proposal = proposed(edit);
+    const converter = this.client()?.protocol2CodeConverter;
+    if (!proposal || !converter || this.unwanted.has(proposal.id)) {
+      return undefined;
+    }
+    const { uri: path, version } = proposal.edit.textDocument;
+    const document = await workspace.openTextDocument(converter.asUri(path));
+    const known = this.open.get(proposal.id);
+    if (version !== null && version !== document.version) {
+      return known; // Its places are those of another text; the server withdraws it.
+    }
+    const name = document.uri.path.split('/').pop();
+    const right = this.pages.keep(`${PROPOSALS}${proposal.id}/${name}`, edited(document, proposal, converter));
+    const shown = known ?? this.begin(proposal, document.uri, right);
+    await shown.visible;
+    return shown;
+  }
+
+  private begin({ id, annotation }: Proposal, left: Uri, right: Uri): Shown {
+    const shown = new Shown(right, commands.executeCommand('vscode.diff', left, right, annotation.label, { preview: false }));
+    this.open.set(id, shown);
+    void shown.answered.then(async (answer) => {
+      this.open.delete(id);
+      if (answer === 'discard' && !shown.final) {
+        this.unwanted.add(id);
+        await this.client()?.sendNotification('famulus/discardProposal', { id });
+      }
+      this.tellFinal();
+      await shown.visible;
+      await closeDiff(right);
+    });
+    return shown;
+  }
+
+  private at(uri: Uri | undefined): Shown | undefined {
+    return [...this.open.values()].find((shown) => shown.text.toString() === uri?.toString());
+  }
+
+  private tellFinal(): void {
+    const final = [...this.open.values()].filter((shown) => shown.final);
+    void commands.executeCommand('setContext', FINAL, final.map((shown) => shown.text.toString()));
+  }
+}
+
+type Answer = 'apply' | 'discard' | 'withdrawn';
+
+/** A proposal in a diff. */
+class Shown {
+  /** Is it written to its end, so that it can be applied? */
+  final = false;
+  readonly answered: Promise<Answer>;
+  private resolve: (answer: Answer) => void = () => {};
+
+  /** `text`: the document with the proposed text; `visible`: when the diff is open. */
+  constructor(
+    readonly text: Uri,
+    readonly visible: Thenable<unknown>,
+  ) {
+    this.answered = new Promise((resolve) => (this.resolve = resolve));
+  }
+
+  /** The first answer counts; only what is final can be applied. */
+  answer(answer: Answer): void {
+    if (answer !== 'apply' || this.final) {
+      this.resolve(answer);
+    }
+  }
 }
 
 interface Proposal {
+  id: string;
   edit: TextDocumentEdit;
   annotation: ChangeAnnotation;
 }
 
 /** The one edit of one document that needs confirmation, if that is all there is. */
-function proposed({ edit }: ApplyWorkspaceEditParams): Proposal | undefined {
-  const [annotation, ...others] = Object.values(edit.changeAnnotations ?? {});
-  const [change, ...more] = edit.documentChanges ?? [];
-  if (!annotation?.needsConfirmation || others.length || more.length || !change || !('edits' in change)) {
+function proposed({ changeAnnotations, documentChanges }: WorkspaceEdit): Proposal | undefined {
+  const [annotated, ...others] = Object.entries(changeAnnotations ?? {});
+  const [edit, ...more] = documentChanges ?? [];
+  if (!annotated?.[1].needsConfirmation || others.length || more.length || !edit || !('edits' in edit)) {
     return undefined;
   }
-  return { edit: change, annotation };
+  return { id: annotated[0], edit, annotation: annotated[1] };
 }
 
 function edited(document: TextDocument, { edit }: Proposal, converter: LanguageClient['protocol2CodeConverter']): string {
@@ -98,27 +232,16 @@ function confirmed(edit: WorkspaceEdit): WorkspaceEdit {
   return { ...edit, changeAnnotations: Object.fromEntries(changed) };
 }
 
-/** The user says yes or no in a message, with the buttons of the diff's title, or no by closing the diff. */
-async function agreed({ label, description }: ChangeAnnotation, right: Uri): Promise<boolean> {
-  const text = description ? `${label} (${description})` : label;
-  const waiting: Disposable[] = [];
-  const answer = await new Promise<boolean>((resolve) => {
-    waiting.push(
-      commands.registerCommand('famulus.applyProposal', () => resolve(true)),
-      commands.registerCommand('famulus.discardProposal', () => resolve(false)),
-      window.tabGroups.onDidChangeTabs(({ closed }) => closed.some((tab) => shows(tab, right)) && resolve(false)),
-    );
-    void window.showInformationMessage(text, APPLY, DISCARD).then((button) => button && resolve(button === APPLY));
-  });
-  waiting.forEach((one) => one.dispose());
-  return answer;
+/** The proposed text that a tab shows. */
+function proposedIn(tab: Tab | undefined): Uri | undefined {
+  return tab?.input instanceof TabInputTextDiff ? tab.input.modified : undefined;
 }
 
-function shows({ input }: Tab, right: Uri): boolean {
-  return input instanceof TabInputTextDiff && input.modified.toString() === right.toString();
+function inFront(): Uri | undefined {
+  return proposedIn(window.tabGroups.activeTabGroup.activeTab);
 }
 
 async function closeDiff(right: Uri): Promise<void> {
   const tabs = window.tabGroups.all.flatMap((group) => group.tabs);
-  await window.tabGroups.close(tabs.filter((tab) => shows(tab, right)));
+  await window.tabGroups.close(tabs.filter((tab) => proposedIn(tab)?.toString() === right.toString()));
 }

@@ -15,7 +15,7 @@ import {
 
 import { find, type Found } from './find';
 import type { Pages } from './pages';
-import { askFirst } from './proposals';
+import { Proposals, type Told } from './proposals';
 import { reportShown } from './shown';
 import type { Report, Status } from './status';
 
@@ -26,7 +26,7 @@ export class Server implements Disposable {
   private client: LanguageClient | undefined;
   private command: string | undefined;
   private said = '';
-  private readonly proposals: ReturnType<typeof askFirst>;
+  private readonly proposals: Proposals;
   private turn: Promise<void> = Promise.resolve();
 
   /** `owned`: the commands that the extension registers itself and only forwards. */
@@ -36,7 +36,7 @@ export class Server implements Disposable {
     pages: Pages,
     private readonly owned: ReadonlySet<string>,
   ) {
-    this.proposals = askFirst(() => this.client, pages);
+    this.proposals = new Proposals(() => this.client, pages);
   }
 
   /** The client while it runs. */
@@ -69,6 +69,7 @@ export class Server implements Disposable {
   }
 
   dispose(): void {
+    this.proposals.dispose();
     void this.stop();
   }
 
@@ -121,6 +122,8 @@ export class Server implements Disposable {
     );
     client.registerFeature(new Forwarded(this.owned));
     client.onNotification('famulus/status', (report: Report) => this.status.report(report));
+    client.onNotification('famulus/proposal', (told: Told) => this.proposals.told(told));
+    client.onDidChangeState(({ newState }) => newState === State.Stopped && this.proposals.forget());
     return client;
   }
 
@@ -130,12 +133,12 @@ export class Server implements Disposable {
       outputChannel: this.output,
       stdioOptions: { stdout: () => {}, stderr: (lines) => void this.copy(lines) },
       initializationOptions: () => ({
-        famulus: { trusted: workspace.isTrusted, status: true, documents: true },
+        famulus: { trusted: workspace.isTrusted, status: true, documents: true, proposals: true },
       }),
       errorHandler: this.errorHandler(client),
       middleware: {
         provideInlineCompletionItems: reportShown(client),
-        workspace: { handleApplyEdit: this.proposals },
+        workspace: { handleApplyEdit: this.proposals.ask },
       },
     };
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from famulus.lsp_server import settings
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 EXTENSION = Path(__file__).parents[3] / "editors/vscode"
+STAND_IN = Path(__file__).parents[1] / "neovim/stand_in.py"
 EDITOR = ".editor-group-container.active .monaco-editor"
 
 
@@ -142,6 +144,79 @@ def test_a_server_that_ends_is_started_again(vscode: Any) -> None:
     vscode.open("shapes.py")
     vscode.page.type("return ")
     assert "radius" in vscode.ghost()
+
+
+def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(vscode: Any, tmp_path: Path) -> None:
+    """With a language server that proposes what is written here, when it is told to."""
+    vscode.ready()
+    before = vscode.open("sales.py")
+    uri = (vscode.project / "sales.py").as_uri()
+
+    def edit(id: str, *lines: str) -> dict[str, Any]:
+        place = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 12}}
+        change = {"range": place, "newText": "\n".join(lines), "annotationId": id}
+        return {
+            "documentChanges": [{"textDocument": {"uri": uri, "version": None}, "edits": [change]}],
+            "changeAnnotations": {id: {"label": f"Proposal {id}", "needsConfirmation": True}},
+        }
+
+    def told(id: str, state: str, *lines: str) -> dict[str, Any]:
+        return {"method": "famulus/proposal", "params": {"id": id, "state": state, "edit": edit(id, *lines)}}
+
+    def asked(id: str, *lines: str) -> dict[str, Any]:
+        return {"id": id, "method": "workspace/applyEdit", "params": {"edit": edit(id, *lines)}}
+
+    def heard(**wanted: Any) -> list[Any]:
+        messages = map(json.loads, (tmp_path / "heard.jsonl").read_text().split("\n")[:-1])
+        return [m for m in messages if wanted.items() <= m.items()]
+
+    def propose(*messages: Any) -> None:
+        (tmp_path / "says.json").write_text(json.dumps(messages))
+        vscode.run("Famulus: Rewrite Selection...")
+        vscode.page.wait(".quick-input-title >> text=Rewrite Selection")
+        vscode.page.type("go")
+        vscode.page.keys("Enter")
+
+    def sees(line: str) -> None:
+        vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text={line}")
+        assert (vscode.project / "sales.py").read_text() == before
+
+    actions = ".editor-group-container.active .editor-actions [aria-label^={}]"
+    (tmp_path / "offers.json").write_text("{}")
+    command = tmp_path / "famulus"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{STAND_IN}" "{tmp_path}" "$@"\n')
+    command.chmod(0o755)
+    vscode.machine.parent.mkdir(exist_ok=True)
+    vscode.machine.write_text(json.dumps({"famulus.command": str(command)}))
+    vscode.page.until("it runs", lambda: (tmp_path / "heard.jsonl").exists() and heard(method="textDocument/didOpen"))
+
+    propose(told("one", "growing", "    first = 1"), "more", told("one", "growing", "    first = 1", "    second = 2"),
+            "all", asked("one", "    return 3"))  # fmt: skip
+    sees("first")
+    assert not vscode.page(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=second", "isVisible")
+    (tmp_path / "more").touch()
+    sees("second")
+    vscode.page.wait(actions.format("Discard"))
+    assert not vscode.page(actions.format("Apply"), "isVisible"), "what is not yet written can be applied"
+    vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
+    vscode.page.wait(".tab.active[data-resource-name='sales.py'][aria-label^='sales.py']")
+    (tmp_path / "all").touch()
+    vscode.page.until("it is told", lambda: heard(method="famulus/discardProposal", params={"id": "one"}))
+    vscode.page.until("it is refused", lambda: heard(id="one", result={"applied": False}))
+
+    propose(told("two", "growing", "    first = 1"), told("two", "final", "    return 4"), asked("two", "    return 4"))
+    sees("4")
+    vscode.page(actions.format("Apply"), "click")
+    vscode.page.until("it is applied", lambda: heard(id="two", result={"applied": True}))
+    assert vscode.saved("sales.py") == before.replace("1", "4")
+
+    propose(told("three", "growing", "    return 5"), "no more",
+            {"method": "famulus/proposal", "params": {"id": "three", "state": "withdrawn"}})  # fmt: skip
+    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=5")
+    (tmp_path / "no more").touch()
+    vscode.page.wait(".tab.active[data-resource-name='sales.py'][aria-label^='sales.py']")
+    vscode.machine.write_text("{}")
+    vscode.ready()
 
 
 def test_a_command_that_does_not_exist_is_named(vscode: Any) -> None:
