@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from famulus.jupyter_kernel import context_code, context_lines, defuse, mentions, privacy
+from famulus.jupyter_kernel import context_code, context_lines, defuse, mentions
 from famulus.jupyter_kernel.context_lines import Detail
 from famulus.jupyter_kernel.schema import Schema, Variable
 
@@ -78,7 +78,6 @@ def render(
     """
     chosen: list[tuple[_Piece, str]] = []
     left, used = budget, 0
-    left_out = []
     for piece in _pieces(schema, words, recent, error):
         for form in piece.forms:
             cost = count(form + "\n")
@@ -86,18 +85,15 @@ def render(
                 chosen.append((piece, form))
                 left -= cost
                 break
-        else:
-            if piece.name:
-                left_out.append(piece.name)
     # Tokens of a whole are not always the sum of those of its parts.
     while (used := count(_text(chosen))) > budget and chosen:
-        dropped, _ = chosen.pop()
-        if dropped.name:
-            left_out.append(dropped.name)
+        chosen.pop()
+    told = {piece.name for piece, _ in chosen}
+    left_out = tuple(v.name for v in schema.variables if v.name not in told and not context_lines.imported(v))
     if not chosen:
-        return Context("", (), 0, budget, tuple(left_out))
+        return Context("", (), 0, budget, left_out)
     parts = tuple(Part(title, text, count(text)) for title in _TITLES if (text := _text(chosen, title)))
-    return Context(_text(chosen), parts, used, budget, tuple(left_out))
+    return Context(_text(chosen), parts, used, budget, left_out)
 
 
 def explain(context: Context, unit: str = "tokens") -> str:
@@ -126,12 +122,10 @@ def _pieces(schema: Schema, words: str, recent: Sequence[str], error: str) -> li
     near = set(re.findall(r"\w+", "\n".join((*cells[-2:], error[-500:]))))
     asked, others = [], []
     for age, variable in enumerate(schema.variables):
-        if context_lines.imported(variable):
-            continue
         score = scores.get(variable.name, 0.0)
         if score >= MENTIONED:
             asked.append((-score, age, variable))
-        else:
+        elif not context_lines.imported(variable):
             others.append((age - NEAR * (variable.name in near), age, variable))
     asked.sort(key=lambda item: item[:2])
     others.sort(key=lambda item: item[:2])
@@ -142,7 +136,7 @@ def _pieces(schema: Schema, words: str, recent: Sequence[str], error: str) -> li
         return _Piece(VARIABLES_TITLE, (float(mentioned), -age), tuple(filter(None, forms)), variable.name)
 
     pieces = [piece(variable, age, ("full", "brief", "short"), True) for _, age, variable in asked[:VARIABLES]]
-    if said := defuse.message(privacy.hide(error[-4000:])):
+    if said := defuse.message(error):
         pieces.append(_Piece(ERROR, (), (f"# last error: {said}",)))
     if imports := context_lines.imports(schema):
         pieces.append(_Piece(IMPORTS, (), (imports,)))

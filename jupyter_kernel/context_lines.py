@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from keyword import iskeyword
 from typing import Literal
 
 from famulus.jupyter_kernel import defuse, privacy
@@ -46,7 +47,7 @@ def imports(schema: Schema) -> str:
         if _dotted(alias) and _dotted(module):
             lines.add(f"import {module}" + (f" as {alias}" if alias != module else ""))
     for variable in schema.variables:
-        if imported(variable) and defuse.name(variable.name):
+        if imported(variable):
             lines.add(f"from {variable.module} import {variable.name}")
     return "\n".join(sorted(lines))
 
@@ -54,8 +55,9 @@ def imports(schema: Schema) -> str:
 def imported(variable: Variable) -> bool:
     """Is it a function or class that came by an import?"""
     module = variable.module
-    private = any(part.startswith("_") for part in module.split("."))
-    return variable.kind in ("callable", "class") and not private and module != "builtins" and _dotted(module)
+    if variable.kind not in ("callable", "class") or any(part.startswith("_") for part in module.split(".")):
+        return False
+    return module != "builtins" and _dotted(module) and _dotted(variable.name)
 
 
 def _rest(variable: Variable, detail: Detail, wanted: Container[str]) -> str:
@@ -146,4 +148,5 @@ def _signature(variable: Variable) -> str:
 
 
 def _dotted(name: str) -> bool:
-    return all(part.isidentifier() and defuse.name(part) for part in name.split("."))
+    """May it stand in an import?"""
+    return all(part.isidentifier() and not iskeyword(part) and defuse.name(part) for part in name.split("."))
