@@ -99,7 +99,7 @@ def round_result(code: str, digits: str) -> str:
     return _replace_last(code, last, f"round({value}, {digits})")
 
 
-def save_result(code: str, gives: str, path: str, tabular: bool) -> str | None:
+def save_result(code: str, gives: str, path: str, tabular: bool, rows: bool = False) -> str | None:
     """The code that writes its result to ``path`` (Python source of a string), None where it has no such result."""
     ending = ast.literal_eval(path).rpartition(".")[2].lower()
     if gives == "plot":
@@ -109,9 +109,12 @@ def save_result(code: str, gives: str, path: str, tabular: bool) -> str | None:
         return None
     value = ast.get_source_segment(code, last.value) or ""
     if tabular:
+        plain = ", index=False" if rows else ""
+        records = ', orient="records"' if rows else ""
         writers = {
-            "csv": f".to_csv({path})", "json": f".to_json({path})", "xlsx": f".to_excel({path})",
-            "parquet": f".to_parquet({path})", "txt": f".to_csv({path})", "tsv": f'.to_csv({path}, sep="\\t")',
+            "csv": f".to_csv({path}{plain})", "txt": f".to_csv({path}{plain})", "xlsx": f".to_excel({path}{plain})",
+            "tsv": f".to_csv({path}, sep='\\t'{plain})", "parquet": f".to_parquet({path})",
+            "json": f".to_json({path}{records})",
         }  # fmt: skip
         return _replace_last(code, last, f"{value}{writers[ending]}") if ending in writers else None
     if ending == "json":

@@ -20,7 +20,7 @@ _NAMING = tuple(
         rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:call|name|label)\s+{_RESULT}\s+(?:as )?[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
         rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:save|store|put|keep|assign|bind|remember|hold|write|return|collect)\s+(?:{_RESULT}\s+)?(?:as|in|into|to|under|with)\s+{_THING}\s*(?:called |named |with the name |by the name )?[`'\"]?{_NAME}[`'\"]?(?=\s*(?:[,;.!?]?\s*$|[,;]|\band\b|\bthen\b))",
         rf"(?:,|;|\s)*\b(?:in|into|to|as|under)\s+{_THING}\s*\b(?:called|named|variable)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
-        rf"(?<!column )(?<!field )(?<!key )(?<!file )(?<!folder )(?<!directory )(?<!columns )(?:,|;|\s)*\b(?:called|named|with the name|by the name(?: of)?|under the name)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
+        rf"(?:,|;|\s)*(?<!column )(?<!field )(?<!key )(?<!file )(?<!folder )(?<!directory )(?<!columns )(?<!sheet )(?<!table )(?<!attribute )\b(?:called|named|with the name|by the name(?: of)?|under the name)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.])(?:\([^()]*\))?",
         rf"^\s*(?:let |set )?{_NAME}\s*(?:=|:=|:)(?!=)\s*(?=\S)",
         rf"^\s*let\s+{_NAME}\s+be\b",
         r"(?:，|,|。|；|\s)*(?:并|并且|然后|再|把结果|将结果|结果|把它|将其|将它|把其)*(?:叫做|叫作|叫|命名为|命名成|称为|取名为|取名|起名为|起名|名为|记为|记作|变量名为|名字叫|保存为变量|保存到变量|存为变量|存到变量|存入变量|赋值给变量|赋值给|赋给|保存为|保存到|存为|存到|存入|存进|存成|放到|放进|放入|写入变量)\s*(?:变量|列表|字典|名为|叫做)?\s*[`'\"“]?(?P<name>[A-Za-z_]\w*)[`'\"”]?(?![\w./])(?:\s*(?:里面|里|中|变量|当中))?",
@@ -127,7 +127,7 @@ def naming(words: str, schema: Schema) -> Naming | None:
 
 
 def _is_file(words: str, end: int) -> bool:
-    return words[end : end + 1] in (".", "/", "(") and words[end + 1 : end + 2].isalnum()
+    return words[end : end + 1] in (".", "/") and words[end + 1 : end + 2].isalnum()
 
 
 def read(words: str, schema: Schema) -> Want:

@@ -247,12 +247,14 @@ def _sample_mentions(
             run = its_tokens[start:end]
             if run[0].kind == "quoted" and end == start + 1:
                 text = run[0].value
-            elif any(t.kind not in ("word", "number") for t in run) or all(t.weight <= NOISE for t in run):
+            elif any(t.kind not in ("word", "number") for t in run):
                 continue
             else:
                 text = "".join(t.text if i == 0 or t.text[0] > "\u3400" else f" {t.text}" for i, t in enumerate(run))
             for spelling, score in ((text.lower(), 0.95), (re.sub("s$", "", text.lower()), 0.8)):
                 for value, variable, column in samples.get(spelling, ()):
+                    if run[0].weight <= NOISE and (value != text or text.islower()):
+                        continue
                     found.append(Mention("sample", start, end, score, variable, column, repr(value)))
                 if spelling in samples:
                     break

@@ -28,18 +28,26 @@ def modifiers(read: Read) -> Modifiers:
             if span is not None:
                 digits, tokens = span
                 taken |= tokens
-        if token.key == "save" and index not in read.taken and index > 0:
-            goal = next(
-                (i for i in range(index + 1, min(index + 8, len(read.tokens))) if read.tokens[i].kind == "path"), None
-            )
-            between = read.tokens[index + 1 : goal] if goal is not None else ()
-            if goal is not None and all(t.weight < 0.5 or t.key in _RESULT for t in between):
+        if token.key == "save" and index not in read.taken:
+            goal = next((i for i in range(index + 1, len(read.tokens)) if read.tokens[i].kind == "path"), None)
+            if goal is not None:
                 path = read.tokens[goal].value
-                taken |= set(range(index, goal + 1))
+                taken |= _saving(read, index, goal)
     return Modifiers(digits, path, frozenset(taken))
 
 
 _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur", "imag", "chart", "list", "frame"))
+
+
+def _saving(read: Read, verb: int, goal: int) -> set[int]:
+    """The tokens that say that the result is saved: verb, preposition and path, and *the result* between them."""
+    tokens = read.tokens
+    between = range(verb + 1, goal)
+    if all(tokens[i].weight < 0.5 or tokens[i].key in _RESULT for i in between):
+        return set(range(verb, goal + 1))
+    little = ("to", "as", "in", "a", "file", "csv", "the", "json", "called", "name")
+    before = {i for i in range(goal - 1, max(goal - 4, verb), -1) if tokens[i].key in little}
+    return {verb, goal, *before}
 
 
 def _rounding(read: Read, index: int) -> tuple[str, set[int]] | None:

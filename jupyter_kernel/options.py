@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
-from famulus.jupyter_kernel.words import Token
+from famulus.jupyter_kernel.words import Token, lexicon
 
 COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "is": "==", "ne": "!=", "before": "<", "after": ">"}
 AGG = {
@@ -286,8 +286,8 @@ def _words(slot: Slot, context: Context) -> list[Option]:
         if token.kind == "quoted":
             found.append(_word(token, index, 1.0))
         elif token.kind in ("word", "date") and token.weight > 0.1 and token.key != "literal":
-            known = token.key != token.text.lower() and token.weight < 1
-            found.append(_word(token, index, 0.3 if known else 0.5))
+            concept = token.key in lexicon().single.values()
+            found.append(_word(token, index, 0.1 if concept else 0.5))
         elif token.kind == "symbol" and token.text not in ".?!。？！":
             found.append(Option(repr(token.text), index, index + 1, 0.3, attributes=_named(token.text)))
     for mention in context.read.mentions:

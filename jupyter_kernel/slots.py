@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from famulus.jupyter_kernel import finish, intent, mentions
 from famulus.jupyter_kernel.candidate import Candidate, Want
+from famulus.jupyter_kernel.compose.expressions import conditions_as_options, expressions
 from famulus.jupyter_kernel.compose.propose import Composed, composed
 from famulus.jupyter_kernel.fill import Filler, Filling
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
-from famulus.jupyter_kernel.options import Context, Option
+from famulus.jupyter_kernel.options import Context
 from famulus.jupyter_kernel.recipe import VARIABLES, Recipe
 from famulus.jupyter_kernel.retrieve import Index, index
-from famulus.jupyter_kernel.schema import Schema, Variable
+from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.words import tokens
 
 PHRASINGS = 70
@@ -69,7 +70,7 @@ def _from_queries(read: Read, extra: Modifiers, want: Want, known: Index) -> lis
 
 
 def _composed(query: Composed, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
-    code = complete(query.code, query.gives, extra, want, read.schema, [query.subject], [])
+    code = complete(query.code, query.gives, extra, want, read.schema, [query.subject], [], query.rows)
     if code is None:
         return None
     kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
@@ -81,7 +82,7 @@ def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> lis
 
     def context(library: str) -> Context:
         if library not in contexts:
-            contexts[library] = Context(read, want.name, library, _no_options, _no_options)
+            contexts[library] = Context(read, want.name, library, conditions_as_options, expressions)
         return contexts[library]
 
     filler = Filler(known, context)
@@ -93,10 +94,6 @@ def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> lis
             if candidate is not None:
                 found.append(candidate)
     return found
-
-
-def _no_options(read: Read, variable: Variable) -> list[Option]:
-    return []
 
 
 def _candidate(filling: Filling, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
@@ -115,14 +112,15 @@ def _candidate(filling: Filling, extra: Modifiers, want: Want, read: Read) -> Ca
 
 
 def complete(
-    code: str, gives: str, extra: Modifiers, want: Want, schema: Schema, subjects: list[str], new: list[str]
+    code: str, gives: str, extra: Modifiers, want: Want, schema: Schema, subjects: list[str], new: list[str],
+    rows: bool = False,
 ) -> str | None:
     """A filled template with its modifiers, its name and its imports; None where a modifier cannot be had."""
     if extra.digits and gives == "value":
         code = finish.round_result(code, extra.digits)
     if extra.path:
         tabular = any(v.kind in ("frame", "series") for name in subjects if (v := schema.variable(name)))
-        saved = finish.save_result(code, gives, repr(extra.path), tabular)
+        saved = finish.save_result(code, gives, repr(extra.path), tabular or rows, rows)
         if saved is None:
             return None
         code = saved

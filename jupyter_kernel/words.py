@@ -6,7 +6,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -215,7 +215,17 @@ def tokens(text: str, names: Iterable[str] = ()) -> tuple[Token, ...]:
             found.append(Token(piece, start, end, "symbol", lexicon().single.get(piece, piece), NOISE))
         else:
             found.append(Token(piece, start, end, "word", "", FULL, piece, (piece.lower(),)))
-    return tuple(_weighed(token) for token in _phrases(_number_words(found), own))
+    return tuple(_weighed(token) for token in _over(_phrases(_number_words(found), own)))
+
+
+def _over(found: list[Token]) -> list[Token]:
+    """*over 50* compares, *price over time* does not."""
+    return [
+        replace(token, key="gt")
+        if token.key == "over" and found[i + 1 : i + 2] and found[i + 1].kind == "number"
+        else token
+        for i, token in enumerate(found)
+    ]
 
 
 def number_value(text: str) -> str:

@@ -16,7 +16,7 @@ _PATTERNS = (
     ("between", r"(?P<C>C)=?(?P<o>>)=?(?P<v>N)&=?(?P<p>>)=?(?P<w>N)"),
     ("missing", r"(?P<C>C)=?(?P<n>!?)m"),
     ("missing", r"(?P<n>!?)mi?(?P<C>C)"),
-    ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>A)(?:(?P<w>C))?"),
+    ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[AM])(?:(?P<w>C))?"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[NDTC])"),
     ("contains", r"(?P<C>C)(?P<n>!?)c(?P<v>[TXN])"),
     ("starts", r"(?P<C>C)(?P<n>!?)s(?P<v>[TX])"),
@@ -121,7 +121,7 @@ def _compare(
     column: Column, operator: Unit | None, value: Unit, second: Unit | None, negated: bool
 ) -> Condition | None:
     sign = COMPARE[operator.key] if operator is not None else "=="
-    if value.tag == "A":
+    if value.tag in "AM":
         if value.key not in ("mean", "median", "max", "min"):
             return None
         return Condition(column, sign, (Value(column=second.column if second else column, statistic=value.key),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from famulus.jupyter_kernel.compose.query import Condition, Key, Query, Value
 from famulus.jupyter_kernel.options import UNITS, column_code
@@ -27,6 +27,9 @@ def write(query: Query) -> Code | None:
         from famulus.jupyter_kernel.compose import charts
 
         return charts.write(query)
+    if query.removes and query.conditions and not (query.keys or query.aggregates or query.pick or query.select):
+        # The words tell to take rows away from the table itself.
+        return Code(f"{query.subject.name} = {source(query)}", "change", True)
     found = expression(query)
     return Code(found[0], "value", found[1]) if found is not None else None
 
@@ -48,12 +51,11 @@ def source(query: Query) -> str:
     """The subject, reduced to the rows that meet the conditions."""
     if not query.conditions:
         return query.subject.name
-    mask = condition_code(query.subject, query.conditions)
-    return f"{query.subject.name}[{_negated(mask) if query.removes else mask}]"
-
-
-def _negated(mask: str) -> str:
-    return f"~({mask})"
+    found = query.conditions
+    if query.removes and len(found) == 1 and " " not in found[0].operator:
+        return f"{query.subject.name}[{condition_code(query.subject, [replace(found[0], negated=not found[0].negated)])}]"
+    mask = condition_code(query.subject, found)
+    return f"{query.subject.name}[{f'~({mask})' if query.removes else mask}]"
 
 
 def condition_code(subject: Variable, found: list[Condition]) -> str:

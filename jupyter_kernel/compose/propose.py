@@ -23,7 +23,7 @@ class Composed:
     gives: str
     match: float
     subject: str
-    table: bool
+    rows: bool
 
 
 def composed(read: Read, index: Index) -> Iterator[Composed]:
@@ -34,7 +34,7 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
             if made is None or _empty(query):
                 continue
             match = _match(read, query, index) * worth - 0.03 * rank
-            yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table)
+            yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table and not query.keys)
 
 
 def _subjects(read: Read) -> list[tuple[Variable, float]]:
@@ -48,11 +48,10 @@ def _subjects(read: Read) -> list[tuple[Variable, float]]:
             if mention.score >= 0.62:
                 best[mention.start] = max(best.get(mention.start, 0.0), mention.score)
         score = sum(best.values()) + (3.0 if frame.name in named else 0.0) - 0.05 * age
-        if frame.name in named or best:
-            scored.append((score, frame))
+        scored.append((score, frame))
     scored.sort(key=lambda pair: -pair[0])
     return [
-        (frame, 1.0 if rank == 0 else 0.85) for rank, (_, frame) in enumerate(scored[:MAX_SUBJECTS])
+        (frame, 1.0 if rank == 0 else 0.85 if score > 0 else 0.6) for rank, (score, frame) in enumerate(scored[:MAX_SUBJECTS])
     ]
 
 

@@ -72,7 +72,7 @@ class _Reader:
     def extremes(self) -> None:
         """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
         query = self.query
-        if match := self.take(r"(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>A)(?![^·]*E)|(?P<g>A)(?P<o>N)"):
+        if match := self.take(r"(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"):
             number = match["n"] and "n" or match["m"] and "m" or "o"
             query.limit = self.unit(match, number).code
             direction = self.units[match.start("d") if match["d"] else match.start("f") if match["f"] else match.start("g")]
@@ -80,41 +80,39 @@ class _Reader:
                 query.tail = direction.tag == "L"
                 return
             descending = direction.key in ("top", "max", "latest", "oldest", "longest")
-            if direction.tag == "A" and direction.key not in _EXTREMES:
-                query.limit = ""
-                return
             self._ranked(descending, direction)
             return
         patterns = (
-            r"h(?P<label>C)w?(?P<a>[A#])?R?=?w?(?P<f>A)R?(?P<a2>[A#])?(?P<by>C)?",
-            r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>A)",
-            r"(?:h=?)?(?P<label>[CR])W?w(?P<f>A)(?P<a>[A#])?(?P<by>C)?",
-            r"h(?:=|w)?(?P<f>A)(?P<a>[A#])?(?P<by>C)",
-            r"h(?P<by>C)(?P<a>[A#])?(?P<f>A)",
-            r"(?P<by>C)(?P<a>[A#])?(?P<f>A)h?(?P<label>[CR])",
-            r"(?P<by>C)(?P<f>A)$",
-            r"(?P<f>A)(?P<label>[CR])(?:Y(?P<by>C))",
+            r"h(?P<label>C)w?=?(?P<f>M)R?(?P<a>[A#])?R?(?P<by>C)?",
+            r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
+            r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>M)",
+            r"(?:h=?)?(?P<label>[CR])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
+            r"h(?:=|w)?(?P<f>M)(?P<a>[A#])?(?P<by>C)",
+            r"h(?P<by>C)(?P<a>[A#])?(?P<f>M)",
+            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
+            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CR])",
+            r"(?P<f>M)(?P<label>[CR])(?:Y(?P<by>C))",
         )
         for pattern in patterns:
             match = re.search(pattern, self.tags)
             if match and self._pick(match):
                 return
-        match = re.search(r"(?P<f>A)(?P<label>[CR])", self.tags)
+        match = re.search(r"(?P<f>M)(?P<label>[CR])", self.tags)
         if match and implied(self.unit(match, "f"), self.subject) is not None:
             self._pick(match)
 
     def _pick(self, match: re.Match[str]) -> bool:
         groups = match.groupdict()
         direction = self.unit(match, "f")
-        if direction.key not in _EXTREMES:
-            return False
         by = self.unit(match, "by").column if groups.get("by") else implied(direction, self.subject)
         function = next((self.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
         label = self.unit(match, "label").column if groups.get("label") else None
         if by is None and function is None:
             return False
-        if "h" not in match.group() and "label" not in groups and match.group().endswith("A"):
-            return False
+        if by is not None and label is None and by.kind in ("text", "category"):
+            label, by = by, implied(direction, self.subject)
+            if by is None:
+                return False
         if by is not None and label is not None and label.kind == "number" and by.kind != "number":
             return False
         query = self.query
@@ -132,7 +130,7 @@ class _Reader:
         """What the best n are ranked by, and whether they are rows or groups."""
         query = self.query
         match = self.take(
-            r"(?P<label>[CR]?)[wY](?P<a>[A#])?(?P<f>A)?(?P<by>C?)(?![E])"
+            r"(?P<label>[CR]?)[wY](?P<a>[AM#])?(?P<f>M)?(?P<by>C?)(?![E])"
             r"|(?P<label2>C)(?P<by2>C)|(?P<by3>C)[RX]?"
         )
         groups = match.groupdict() if match else {}
@@ -210,10 +208,10 @@ class _Reader:
 
     def aggregates(self) -> None:
         query = self.query
-        while match := self.take(r"(?P<f>A(?:&A)*)[*i]*(?P<c>C(?:&C(?!A))*)|(?P<c2>C(?:&C)*)=?(?P<f2>A(?:&A)*)"):
-            group = "f" if match["f"] else "f2"
-            functions = [self.units[i].key for i in range(*match.span(group)) if self.units[i].tag == "A"]
-            for column in self.columns(match, "c" if match["f"] else "c2"):
+        before = r"(?P<f>[AM](?:&[AM])*)[*i]*(?P<c>C(?:&C(?![AM]))*)"
+        while match := self.take(before) or self.take(r"(?P<c>C(?:&C)*)=?(?P<f>[AM](?:&[AM])*)"):
+            functions = [self.units[i].key for i in range(*match.span("f")) if self.units[i].tag in "AM"]
+            for column in self.columns(match, "c"):
                 query.aggregates += [Aggregate(_FUNCTION.get(name, name), column) for name in functions]
         if match := self.take(r"#[*]?[uV]?u(?P<c>C)|u(?P<d>C)#|(?P<e>C)#?u#|(?P<g>C)u#"):
             column = next(self.units[match.start(g)].column for g in "cdeg" if match[g])

@@ -7,22 +7,21 @@ import re
 from dataclasses import dataclass
 
 from famulus.jupyter_kernel.mentions import Mention, Read
-from famulus.jupyter_kernel.options import identifier
 from famulus.jupyter_kernel.schema import Column, Variable
-from famulus.jupyter_kernel.words import NOISE, Token, lexicon
+from famulus.jupyter_kernel.words import NOISE, Token, lexicon, name_parts
 
 # Concept → tag. Tags for literals and names: F subject, V other variable, C column, N number, T text, D date, P path,
 # X any other word. What has no tag and little weight is left out.
 TAGS = {
-    "mean": "A", "sum": "A", "median": "A", "max": "A", "min": "A", "std": "A", "var": "A", "latest": "A",
-    "earliest": "A", "oldest": "A", "youngest": "A", "longest": "A", "shortest": "A", "count": "#", "unique": "u",
+    "mean": "A", "sum": "A", "median": "A", "max": "M", "min": "M", "std": "A", "var": "A", "latest": "M",
+    "earliest": "M", "oldest": "M", "youngest": "M", "longest": "M", "shortest": "M", "count": "#", "unique": "u",
     "gt": ">", "ge": ">", "lt": ">", "le": ">", "ne": ">", "before": ">", "after": ">", "is": "=", "ascending": "O",
     "descending": "O", "year": "U", "quarter": "U", "month": "U", "week": "U", "day": "U", "weekday": "U", "hour": "U",
     "where": "W", "only": "W", "filter": "W", "each": "E", "by": "Y", "and": "&", "or": "|", "not": "!", "missing": "m",
     "contain": "c", "start": "s", "end": "e", "between": "B", "sort": "S", "group": "G", "top": "t", "bottom": "z",
     "first": "1", "last": "L", "row": "R", "column": "k", "remove": "K", "in": "i", "from": "f", "to": "2", "with": "w",
     "for": "r", "percent": "%", "plot": "p", "bar": "p", "line": "p", "hist": "p", "scatter": "p", "pie": "p",
-    "box": "p", "frequency": "q", "mode": "M", "all": "*", "list": "l", "index": "X", "element": "R", "change": "X",
+    "box": "p", "frequency": "q", "all": "*", "list": "l", "index": "X", "element": "R", "change": "X",
     "horizontal": "p", "over": "Y", "times": "x", "multiply": "x", "plus": "x", "subtract": "x", "divide": "x",
     "difference": "d", "product": "d", "cumulative": "X", "rolling": "X", "even": "v", "odd": "v", "prime": "v",
     "positive": "v", "negative": "v", "divisible": "V", "long": "g", "short": "g", "frame": "R",
@@ -135,11 +134,16 @@ def _means_column(read: Read, subject: Variable, mention: Mention, token: Token)
         return mention.score >= 0.62
     if mention.score < 0.94:
         return False
-    if TAGS[token.key] not in ("A", "#", "U"):
+    if TAGS[token.key] not in ("A", "M", "#", "U"):
         return True
     # "total price" asks for a sum, even where there is a column "total".
     following = [m for m in read.columns(subject) if m.start == mention.end and m.score >= 0.74]
     return not following or TAGS[token.key] == "U"
+
+
+def column_groups(name: str) -> frozenset[int]:
+    """The groups of synonyms that a column's name stands in."""
+    return lexicon().columns.get(" ".join(name_parts(name)), frozenset())
 
 
 def implied(unit: Unit, subject: Variable) -> Column | None:
@@ -147,10 +151,9 @@ def implied(unit: Unit, subject: Variable) -> Column | None:
     for word in re.findall(r"\w+", unit.text):
         meant = IMPLIED.get(word)
         if meant:
-            groups = lexicon().columns.get(meant, frozenset())
+            groups = column_groups(meant)
             for column in subject.columns:
-                parts = identifier(column.name).split("_")
-                if any(groups & lexicon().columns.get(part, frozenset()) for part in (*parts, column.name)):
+                if groups & (column_groups(column.name) | frozenset().union(*map(column_groups, name_parts(column.name)))):
                     return column
             if meant in ("date", "age"):
                 return next((c for c in subject.columns if c.kind == "time"), None)

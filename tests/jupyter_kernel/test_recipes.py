@@ -64,7 +64,8 @@ def example_fault(made: Recipe) -> str:
     try:
         run(finish.with_imports(made.example["setup"], Schema()), namespace)
         schema = look({name: value for name, value in namespace.items() if name != "__builtins__"})
-        proposed = slots.propose(made.example["words"], schema, 1, Index([made]))
+        proposed = slots.propose(made.example["words"], schema, 99, Index([made]))
+        proposed = [candidate for candidate in proposed if candidate.recipe == made.id]
         if not proposed:
             return f"its slots cannot be filled from {made.example['words']!r}"
         code = proposed[0].code
