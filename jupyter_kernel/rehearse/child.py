@@ -83,6 +83,7 @@ def _run(
     except Exception as error:
         return {"status": "error", **_told(error)}
     comparison = Comparison(shell, tree, shared)
+    databases = comparison.databases()
     started = time.perf_counter()
     watcher.armed = True
     outcome = execute.run(shell, tree)
@@ -109,7 +110,7 @@ def _run(
     else:
         refused = effects.is_refusal(failure, tried)
         if refused and not tried:
-            tried = effects.named_by(failure, [*watcher.databases, *comparison.databases()])
+            tried = effects.named_by(failure, [*watcher.databases, *databases])
         status = "refused" if refused and tried else "error"
         answer |= _told(failure)
     return answer | {"status": status, "effects": [[effect.kind, effect.what] for effect in tried]}

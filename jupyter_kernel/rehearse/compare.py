@@ -58,12 +58,14 @@ class Comparison:
         ]
 
     def databases(self) -> list[str]:
-        """Files of the SQLite connections that the user has."""
+        """Files of the SQLite connections that the code can reach. From now on none of these waits for a lock, which
+        cannot be had on a file that is open for reading."""
         sqlite = sys.modules.get("sqlite3")
         found = []
-        for value in self._before.values():
+        for value in map(self._before.get, self._roots):
             if sqlite is not None and isinstance(value, sqlite.Connection):
                 with contextlib.suppress(sqlite.Error):
+                    value.execute("PRAGMA busy_timeout = 0")
                     found += [row[2] for row in value.execute("PRAGMA database_list") if row[2]]
         return found
 

@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 from famulus.jupyter_kernel.candidate import Effect
@@ -16,7 +17,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MOST = 50
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EBADF, errno.ENETUNREACH)
 _REFUSED = re.compile(
-    r"permission denied|operation not permitted|readonly database|read-only|unable to open database|"
+    r"permission denied|operation not permitted|readonly database|database is locked|read-only|unable to open database|"
     r"bad file descriptor|disk i/o error|not opened? (for|in) writ|cannot open file",
     re.IGNORECASE,
 )
@@ -199,24 +200,50 @@ def is_refusal(error: BaseException, effects: Sequence[Effect]) -> bool:
 
 
 def named_by(error: BaseException, databases: Sequence[str]) -> list[Effect]:
-    """The effects that native code tried, which only its error message tells."""
-    found = []
+    """The effect that native code tried, which only its error tells. ``databases`` are SQLite's files, the last one
+    the likeliest."""
     for one in chain(error):
-        text = str(one)
-        if not (_REFUSED.search(text) or (isinstance(one, OSError) and one.errno in _REFUSALS)):
+        refused = isinstance(one, OSError) and one.errno in _REFUSALS
+        if not refused and not _REFUSED.search(str(one)):
             continue
-        if type(one).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy", "aiosqlite"):
-            files = [path for path in databases if path not in ("", ":memory:")]
-            found += [Effect("write", os.path.abspath(files[-1] if files else "a database"))] if files else []
-            found += [] if files else [Effect("write", "a database")]
-        elif isinstance(one, OSError) and isinstance(one.filename, str | bytes):
-            found.append(Effect("write", os.path.abspath(os.fsdecode(one.filename))))
-        else:
-            quoted = _QUOTED.search(text)
-            after = text.rpartition(": ")[2] if "os error" in text else ""
-            name = quoted[1] if quoted else after
-            found.append(Effect("write", os.path.abspath(name) if name else "a file"))
-    return found[:1]
+        if type(one).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy"):
+            files = [os.path.abspath(path) for path in databases if path not in ("", ":memory:")]
+            return [Effect("write", files[-1] if files else "a database")]
+        frames = list(_frames(one))
+        if any(f"{os.sep}multiprocessing{os.sep}" in frame.f_code.co_filename for frame in frames):
+            return [Effect("process", "other processes")]
+        if any(frame.f_code.co_filename.endswith("socket.py") for frame in frames):
+            return [Effect("network", _aim(frames))]
+        return [Effect("write", _file_of(one))]
+    return []
+
+
+def _file_of(error: BaseException) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        return os.path.abspath(os.fsdecode(error.filename))
+    text = str(error)
+    quoted = _QUOTED.search(text)
+    name = quoted[1] if quoted else text.rpartition(": ")[2] if "os error" in text else ""
+    return os.path.abspath(name) if name else "a file"
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
+
+
+def _aim(frames: Sequence[FrameType]) -> str:
+    """Where a connection would have gone, if the functions that make it know: the socket itself was refused before."""
+    for frame in reversed(frames):
+        for name in ("address", "addr", "addr_info"):
+            value = frame.f_locals.get(name)
+            if isinstance(value, tuple) and len(value) == 5:  # what getaddrinfo gives
+                value = value[4]
+            if isinstance(value, tuple | str) and value:
+                return _address(value)
+    return "a network connection"
 
 
 def for_its_own_sake(effect: Effect) -> bool:

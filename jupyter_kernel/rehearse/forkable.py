@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 
@@ -18,6 +19,8 @@ _LIBRARIES = {
     "jpype": "JPype",
     "ray": "Ray",
 }
+_POLARS_POOL = re.compile(r"polars-\d|async-executor")
+"""Threads that Polars starts when it first computes; those that it starts when it is imported do no harm."""
 
 
 def why_not() -> str:
@@ -31,7 +34,7 @@ def why_not() -> str:
     for module, name in _LIBRARIES.items():
         if module in sys.modules:
             return f"{name} is loaded, whose threads do not survive in a copy"
-    if "polars" in sys.modules and any(name.startswith("polars") for name in _thread_names()):
+    if "polars" in sys.modules and any(_POLARS_POOL.match(name) for name in _thread_names()):
         return "Polars has started its threads, which do not survive in a copy"
     if _is_debugged():
         return "a debugger is attached"
