@@ -193,6 +193,12 @@ def test_secrets_and_personal_data_give_their_form_only() -> None:
     assert people and column(people, "age").samples == ("30",)
 
 
+def test_a_private_value_among_ordinary_ones_is_not_told() -> None:
+    told = seen(pd.DataFrame({"who": ["ann@example.org", *"abcdefghi"]}))
+    assert column(told, "who").samples == tuple(map(repr, "abcdefghi")) and not column(told, "who").private
+    assert "example" not in repr(seen(["ann@example.org", *"abcdefghi"]))
+
+
 def test_tables_of_a_sqlite_database_are_told_without_disturbing_it(tmp_path: pathlib.Path) -> None:
     with sqlite3.connect(tmp_path / "x.db") as connection:
         connection.execute("CREATE TABLE orders (id INTEGER, item TEXT, at DATETIME)")
