@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from math import inf
 from typing import Protocol
 
 from famulus.lsp_server.framing import BODY_BYTES, BrokenFraming, Frames
@@ -19,9 +20,13 @@ SILENT_SECONDS = 0.8
 """Without a byte in the middle of a message: whoever begins one ends it, so a longer silence means that the place is
 lost. (An editor that is stopped in the middle of a write loses its server too; the time of a suspended machine does not
 count.)"""
-BODY_SECONDS = 10.0
-"""The same once :data:`LARGE` bytes of a body have come: the pipe was full, and the editor writes on when it can."""
 LARGE = 16 << 10
+"""Bytes of a body. Where so many have come already, the pipe was full, and a busy editor may write on later: after the
+same silence it is told, and what it writes then is taken as the rest, or as the next message if it begins like one."""
+BODY_SECONDS = 10.0
+"""Without a byte after it was told."""
+CUT_OFF = b""
+"""Stands for a message that did not come to its end. No JSON is empty, so it is answered as what cannot be read."""
 GRACE_SECONDS = 0.05
 """After a deadline: where this process was held up itself, what lies ready still counts."""
 FRAME_SECONDS = 10.0
@@ -126,36 +131,57 @@ class Streamed:
         self.frames = Frames(limit)
 
     async def bodies(self) -> AsyncIterator[bytes]:
-        """For :class:`Wire`."""
+        """For :class:`Wire`; :data:`CUT_OFF` for what was cut off, if what follows can be understood."""
         loop = asyncio.get_running_loop()
         began: float | None = None
-        while True:
-            if self.frames.begun:
-                began = loop.time() if began is None else began
-                data = await self._soon(self._patience(loop.time() - began))
-            else:
-                data = await self._read()
-            if not data:
-                if self.frames.begun:
-                    raise BrokenFraming("The client left in the middle of a message.")
-                return
-            for body in self.frames.feed(data):
-                began = None
-                yield body
-
-    def _patience(self, passed: float) -> float:
-        """Seconds until the next bytes of a message must be there, of which the first came ``passed`` seconds ago."""
-        patience = BODY_SECONDS if self.frames.body_bytes >= LARGE else SILENT_SECONDS
-        return patience if self._whole is None else max(0.0, min(patience, self._whole - passed))
-
-    async def _soon(self, seconds: float) -> bytes:
-        """The next bytes. Raises :class:`BrokenFraming` where there are none within ``seconds``."""
-        reading = asyncio.ensure_future(self._read())
+        told = False
+        reading: asyncio.Future[bytes] | None = None
         try:
-            if not (await asyncio.wait({reading}, timeout=seconds))[0]:
-                await asyncio.wait({reading}, timeout=GRACE_SECONDS)
-            if reading.done():
-                return reading.result()
+            while True:
+                reading = reading or asyncio.ensure_future(self._read())
+                if not self.frames.begun:
+                    began, told = None, False
+                    await reading
+                elif not await _soon(reading, self._patience(began := began or loop.time(), told)):
+                    if self.frames.resume():
+                        began, told = None, False
+                    elif told or not self._may_go_on(began):
+                        raise BrokenFraming("A message was begun and not ended.")
+                    else:
+                        told = True
+                    yield CUT_OFF
+                    for body in self.frames.feed(b""):
+                        yield body
+                    continue
+                data, reading = reading.result(), None
+                if not data:
+                    self._check_end()
+                    return
+                for body in self.frames.feed(data, doubtful=told):
+                    began, told = None, False
+                    yield body
         finally:
-            reading.cancel()
-        raise BrokenFraming("A message was begun and not ended.")
+            if reading is not None:
+                reading.cancel()
+
+    def _patience(self, began: float, told: bool) -> float:
+        """Seconds until the next bytes of a message must be there that began at ``began``."""
+        return min(BODY_SECONDS if told else SILENT_SECONDS, self._left(began))
+
+    def _left(self, began: float) -> float:
+        """Seconds until a message must be whole."""
+        return inf if self._whole is None else max(0.0, began + self._whole - asyncio.get_running_loop().time())
+
+    def _may_go_on(self, began: float) -> bool:
+        return self.frames.body_bytes >= LARGE and self._left(began) > 0
+
+    def _check_end(self) -> None:
+        if self.frames.begun:
+            raise BrokenFraming("The client left in the middle of a message.")
+
+
+async def _soon(reading: asyncio.Future[bytes], seconds: float) -> bool:
+    """Whether there is something to read within ``seconds``."""
+    if not (await asyncio.wait({reading}, timeout=seconds))[0]:
+        await asyncio.wait({reading}, timeout=GRACE_SECONDS)
+    return reading.done()

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from famulus.engine.errors import InvalidRequest
 
 HEADER_BYTES = 8 << 10
+HEADER_WITHIN = 256
+"""Bytes of a header that is found where none should be."""
 BODY_BYTES = 64 << 20
 """The largest message of a stream."""
 WEBSOCKET_BYTES = 16 << 20
@@ -19,6 +21,10 @@ WEBSOCKET_BYTES = 16 << 20
 
 _FIELD = re.compile(rb"([A-Za-z-]+)[ \t]*:[ \t]*([\x20-\x7e]*?)[ \t]*\r?")
 _BEGUN = re.compile(rb"[A-Za-z-]{1,64}(?:[ \t]*(?::[\x20-\x7e\t]*)?)\r?|\r?")
+_BLANK = re.compile(rb"\n\r?\n")
+_TYPE = rb"(?:Content-Type[^\r\n]*\r?\n)?"
+_HEADER = re.compile(_TYPE + rb"Content-Length[ \t]*:[ \t]*[0-9]{1,15}[ \t]*\r?\n" + _TYPE + rb"\r?\n\Z", re.IGNORECASE)
+"""No JSON holds this: within a string a line break is escaped, and outside there are no such letters."""
 _NUMBER = re.compile(rb"[0-9]{1,15}")
 
 
@@ -52,11 +58,35 @@ class Frames:
         """How much of a body that is not yet whole has come."""
         return 0 if self._wanted is None else len(self._buffer)
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The bodies that are whole now. Raises :class:`BrokenFraming`."""
+    def feed(self, data: bytes, *, doubtful: bool = False) -> Iterator[bytes]:
+        """The bodies that are whole now. ``doubtful``: the one that has begun may have been cut off, see
+        :meth:`resume`. Raises :class:`BrokenFraming`."""
         self._buffer += data
+        if doubtful:
+            self.resume()
         while (body := self._next()) is not None:
             yield body
+
+    def resume(self) -> bool:
+        """Give up a body that is not whole where the header of another message stands in it: it was cut off. Whether
+        there was one; :meth:`feed` goes on there."""
+        start = self._header_within() if self._wanted is not None else None
+        if start is None:
+            return False
+        del self._buffer[:start]
+        self._begin()
+        return True
+
+    def _header_within(self) -> int | None:
+        """Where in the body the first header begins. Blank lines are looked for, which bodies seldom have."""
+        for blank in _BLANK.finditer(self._buffer):
+            low = max(0, blank.start() - HEADER_WITHIN)
+            if (found := _HEADER.search(self._buffer[low : blank.end()])) is not None:
+                return low + found.start()
+        return None
+
+    def _begin(self) -> None:
+        self._wanted, self._length, self._header, self._fields, self._seen = None, None, 0, 0, 0
 
     def _next(self) -> bytes | None:
         while self._wanted is None:
@@ -74,7 +104,7 @@ class Frames:
             return None
         body = bytes(self._buffer[: self._wanted])
         del self._buffer[: self._wanted]
-        self._wanted, self._length, self._header, self._fields = None, None, 0, 0
+        self._begin()
         return body
 
     def _take(self, line: bytes) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from famulus.lsp_server.connection import BODY_SECONDS, LARGE, Streamed
+from famulus.lsp_server.connection import BODY_SECONDS, CUT_OFF, LARGE, Streamed
 from famulus.lsp_server.framing import BrokenFraming, Frames, frame
 
 
@@ -139,7 +140,9 @@ def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
 
 
 def test_a_body_that_comes_slowly_is_waited_for():
-    """The pipe takes some of a large message, and the editor is busy; or a small one comes in many pieces."""
+    """The pipe takes some of a large message, and the editor is busy; or a small one comes in many pieces.
+
+    After a second of silence the editor is told; that is an answer to nothing, which does no harm."""
     large, small = frame(b"x" * 40_000), frame(b"0123456789")
     pieces = [(0.0, large[: LARGE + 100]), (1.2, large[LARGE + 100 :])]
     pieces += [(0.3, small[at : at + 6]) for at in range(0, len(small), 6)]
@@ -154,7 +157,45 @@ def test_a_body_that_comes_slowly_is_waited_for():
     async def bodies() -> list[bytes]:
         return [body async for body in Streamed(read).bodies()]
 
-    assert list(map(len, asyncio.run(bodies()))) == [40_000, 10]
+    assert list(map(len, asyncio.run(bodies()))) == [len(CUT_OFF), 40_000, 10]
+
+
+@pytest.mark.parametrize("size", [5, 40_000])
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_what_follows_a_message_that_was_cut_off_is_understood(size, pieces):
+    async def read() -> bytes:
+        if left:
+            return left.pop(0)
+        await asyncio.Event().wait()
+        return b""
+
+    async def bodies() -> None:
+        async for body in Streamed(read).bodies():
+            found.append(body)
+
+    follows = frame(b'{"a": 1}') + frame(b'{"b": 2}')
+    step = len(follows) // pieces + 1
+    left = [b"Content-Length: 99999\r\n\r\n" + b"x" * size]
+    left += [follows[at : at + step] for at in range(0, len(follows), step)]
+    found: list[bytes] = []
+
+    async def main() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(bodies(), 1.5)
+
+    asyncio.run(main())
+    assert found == [CUT_OFF, b'{"a": 1}', b'{"b": 2}']
+
+
+@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_a_body_is_never_taken_for_a_header(value):
+    """Whatever a text says, JSON writes its line breaks otherwise."""
+    text = f"Content-Length: 5\r\n\r\n{value}"
+    body = json.dumps([text, {text: value}], indent=1).replace("\n", "\r\n").encode()
+    frames = Frames()
+    assert list(frames.feed(frame(body)[:-1])) == []
+    assert not frames.resume()
+    assert list(frames.feed(body[-1:])) == [body]
 
 
 def test_what_came_while_the_process_was_held_up_counts():

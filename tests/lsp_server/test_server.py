@@ -156,6 +156,17 @@ def test_half_a_message_and_silence_end_the_process(editors, stranded, sent):
     assert ["begun and not ended" in line["message"] for line in lines if line["level"] == "error"] == [True]
 
 
+@pytest.mark.parametrize("wire", ["stdio", "socket"])
+@pytest.mark.parametrize("size", [17_000, 5_000_000])
+def test_a_large_message_that_is_cut_off_is_answered_and_the_next_one_is_understood(
+    editors, inside, stranded, wire, size
+):
+    editor = editors(stranded) if wire == "stdio" else inside()
+    editor.raw(b"Content-Length: %d\r\n\r\n" % (size + 1) + b"1" * size)
+    editor.wait(lambda m: m.get("id", 0) is None and m["error"]["code"] == -32700, 5, "an answer")
+    assert editor.request("shutdown", timeout=5) is None
+
+
 def test_reads_from_a_file_and_writes_to_one(stranded, tmp_path):
     asked = tmp_path / "asked"
     messages = [
