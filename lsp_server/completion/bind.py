@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = "famulus/didShowCompletion"
 PARTLY = "famulus/didPartiallyAcceptCompletion"
+MOVED = "famulus/didMoveCursor"
 WHY_NOTHING = "famulus.whyNothing"
 SHOW_PROMPT = "famulus.showPrompt"
 
@@ -38,6 +39,13 @@ def bind(server: FamulusServer) -> None:
         length = getattr(params, "acceptedLength", None)
         if isinstance(length, int) and length >= 0:
             service.offers.accepted(id_of(getattr(params, "item", None)), length)
+
+    @server.feature(MOVED)
+    def did_move_cursor(params: Any) -> None:
+        uri, position = getattr(getattr(params, "textDocument", None), "uri", None), getattr(params, "position", None)
+        line, character = getattr(position, "line", None), getattr(position, "character", None)
+        if isinstance(uri, str) and isinstance(line, int) and isinstance(character, int) and min(line, character) >= 0:
+            service.resting.moved(uri, types.Position(line, character))
 
     @server.command(ACCEPTED)
     def accepted(id: str) -> None:

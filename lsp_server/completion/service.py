@@ -20,6 +20,7 @@ from famulus.lsp_server.completion.judging import UNLIKELY, Measure, Verdict, ju
 from famulus.lsp_server.completion.offers import Offer, Offers
 from famulus.lsp_server.completion.partial import Partial
 from famulus.lsp_server.completion.request import Order, Place, Writing
+from famulus.lsp_server.completion.resting import Resting
 from famulus.lsp_server.completion.situation import Popup, Situation
 from famulus.lsp_server.completion.speculation import LIKELY, PAUSE_SECONDS, Ahead, accepted, on_the_way
 from famulus.lsp_server.completion.track import Request, Track
@@ -48,6 +49,8 @@ class CompletionService:
         self._numbers = count(1)
         self.offers = Offers(session)
         self.explanations = Explanations()
+        self.resting = Resting(session, self._prepare)
+        self._prepared: Track | None = None
         session.on_change.append(self._changed)
         session.on_close.append(self._closed)
 
@@ -236,6 +239,22 @@ class CompletionService:
         if decision.wanted:
             order = Order(self._prompt(after, decision), lane="idle")
             track.ahead = Ahead(origin, expected, self._start(after, decision, order, self._measure(after)))
+
+    def _prepare(self, document: Document, offset: int) -> None:
+        """Write what would be shown at a place where nobody has asked yet, unless there is something better to do."""
+        track = self._tracks.setdefault(document.uri, Track())
+        request = Request(document, document.snapshot(), offset)
+        if not track.idle or track.asked_at(request):
+            return
+        for other in {id(t): t for t in (track, self._prepared) if t is not None}.values():
+            other.drop()
+        situation = self._situation(request, track)
+        decision = decide(situation)
+        if decision.wanted and situation.settings.completion.speculative:
+            order = Order(self._prompt(situation, decision), lane="idle")
+            writing = self._start(situation, decision, order, self._measure(situation))
+            track.ahead = Ahead(Place(situation.snapshot.text, offset), "", writing)
+            self._prepared = track
 
     def _prompt(self, situation: Situation, decision: Decision, story: Explanation | None = None) -> Infill:
         text, offset, seen = situation.text, situation.offset, situation.snapshot

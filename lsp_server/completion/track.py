@@ -87,6 +87,14 @@ class Track:
         """Whether nothing is being written for the cursor."""
         return self.writing is None or self.writing.over
 
+    def asked_at(self, request: Request) -> bool:
+        """Whether the newest request was for the same place."""
+        newest = self.newest
+        return newest is not None and (newest.snapshot.version, newest.offset) == (
+            request.snapshot.version,
+            request.offset,
+        )
+
     def drop(self) -> None:
         """Nothing that is being written is wanted any more."""
         for writing in (self.writing, self.ahead.writing if self.ahead else None):

@@ -66,6 +66,7 @@ class Engine:
         self.home: Path | None = None
         self.asked: list[Asked] = []
         self.errors: list[FamulusError] = []
+        self.listeners: list[Callable[[], None]] = []
         self._ids = count()
 
     def generate(self, prompt: Prompt, **fields: Any) -> Call:
@@ -80,7 +81,14 @@ class Engine:
         self.errors.append(error)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def become(self, state: str) -> None:
+        """Change the state, and tell who listens."""
+        self.state = state
+        for listener in self.listeners:
+            listener()
 
     def start(self) -> None:
         """It runs."""
