@@ -98,7 +98,7 @@ def _asked(python: str | os.PathLike[str]) -> dict[str, Any]:
     command = [str(path), "-c", PROBE]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
-        found: dict[str, Any] = json.loads(done.stdout.decode(errors="replace").rpartition("\n")[2])
+        found: dict[str, Any] = json.loads(done.stdout.decode(errors="replace").strip().rpartition("\n")[2])
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelNotInstalled(f"{path} cannot be run ({error}).", fix="Name another with --python.") from error
     except ValueError:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from famulus.commands.terminal import grid, output, print_json, write
+from famulus.commands.terminal import print_json, write
 
 app = typer.Typer(name="kernel", help="Put the notebook kernel into Jupyter.", invoke_without_command=True)
 
@@ -105,7 +105,8 @@ def list_kernels(
     for kernel in found if not as_json else ():
         rows = [("kernel", f"{kernel.name}, shown as {kernel.display_name}"), ("state", kernel.problem or "ok")]
         rows += [("runs cells in", str(kernel.python)), ("engine from", str(kernel.famulus_python))]
-        output().print(grid([*rows, ("folder", str(kernel.folder)), ("", "")]))
+        rows += [("folder", str(kernel.folder))]
+        write("".join(f"{name:<15}{value}\n" for name, value in rows) + "\n" * (kernel is not found[-1]))
 
 
 def _check(user: bool, sys_prefix: bool, prefix: Path | None, name: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +21,7 @@ import pytest
 from ipykernel.kernelspec import write_kernel_spec
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+from packaging.requirements import Requirement
 
 from famulus.jupyter_kernel import install
 
@@ -181,3 +184,45 @@ def kernel(both: tuple[Notebook, Notebook]) -> Notebook:
 def stock(both: tuple[Notebook, Notebook]) -> Notebook:
     """ipykernel's own kernel."""
     return both[1]
+
+
+def new_environment(folder: Path) -> Path:
+    """The interpreter of a new virtual environment without any package."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=PATIENCE)
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a virtual environment without any package."""
+    return new_environment(tmp_path_factory.mktemp("empty") / "venv")
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a virtual environment that holds ipykernel and what it needs, linked from this one."""
+    python = new_environment(tmp_path_factory.mktemp("bare") / "venv")
+    folder = python.parents[1]
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    for path in needed_by("ipykernel"):
+        if not (packages / path.name).exists():
+            (packages / path.name).symlink_to(path)
+    return python
+
+
+def needed_by(name: str) -> Iterator[Path]:
+    """What stands in site-packages for a package and all that it needs."""
+    known, queue = set(), [name]
+    while queue:
+        name = queue.pop()
+        if name in known:
+            continue
+        known.add(name)
+        distribution = importlib.metadata.distribution(name)
+        for file in distribution.files or ():
+            if file.parts[0] not in ("..", "__pycache__"):
+                yield Path(str(distribution.locate_file(file.parts[0])))
+        for line in distribution.requires or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                queue.append(requirement.name)
