@@ -144,12 +144,16 @@ class Filler:
             if unmatched.get(item.key):
                 covered += unmatched[item.key].pop()
                 met += weight
+        # A phrasing of which only little words are met says nothing of what is asked.
+        heard = met / wanted if wanted else 1.0
         for name, slot in said.recipe.slots.items():
             option = partial.chosen[name]
             if slot.default is None and slot.type != "new":
                 wanted += 0.8
                 met += 0.8 * _worth(slot, option)
-        return (covered + met) / (total + wanted) if total + wanted else 0.0
+        whole = (covered + met) / (total + wanted) if total + wanted else 0.0
+        least = 0.65 if said.recipe.gives == "change" else 0.5
+        return whole * min(1.0, 0.4 + 0.6 * heard / least)
 
 
 def _worth(slot: Slot, option: Option) -> float:

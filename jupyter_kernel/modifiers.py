@@ -39,6 +39,22 @@ def modifiers(read: Read) -> Modifiers:
 _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur", "imag", "chart", "list", "frame"))
 
 
+def _in_words(read: Read, index: int) -> tuple[str, set[int]] | None:
+    """*rounded to one decimal place*, *to whole numbers*."""
+    words = [token.text.lower() for token in read.tokens[index + 1 : index + 6]]
+    joined = " ".join(words)
+    if "one decimal" in joined or "one digit" in joined:
+        last = next(i for i, word in enumerate(words) if word.startswith(("decimal", "digit")))
+    elif "whole" in joined or "integer" in joined or "整数" in joined:
+        last = next(i for i, word in enumerate(words) if word.startswith(("whole", "integer", "整数")))
+    else:
+        return None
+    end = index + 2 + last
+    while end < len(read.tokens) and read.tokens[end].text.lower() in ("place", "places", "number", "numbers"):
+        end += 1
+    return ("1" if "one" in words else "0"), set(range(index, end))
+
+
 def _saving(read: Read, verb: int, goal: int) -> set[int]:
     """The tokens that say that the result is saved: verb, preposition and path, and *the result* between them."""
     tokens = read.tokens
@@ -54,7 +70,7 @@ def _rounding(read: Read, index: int) -> tuple[str, set[int]] | None:
     tokens = read.tokens
     near = [i for i in range(index + 1, min(index + 5, len(tokens))) if tokens[i].kind == "number"]
     if not near:
-        return None
+        return _in_words(read, index)
     number = near[0]
     end = number + 1
     while end < len(tokens) and (tokens[end].key in _PLACES or tokens[end].text.lower() in ("places", "place", "位")):

@@ -26,7 +26,8 @@ def write(query: Query) -> Code | None:
     if query.chart == "hist" or (len(columns) == 1 and query.chart == "plot" and columns[0].kind == "number"):
         if query.chart != "hist" and not query.keys:
             return _one(query, rows, columns[0])
-        lines = "".join(f"ax.hist({rows}[{c.key}].dropna())\nax.set_xlabel({c.key})\n" for c in columns[:1])
+        bins = f", bins={query.bins}" if query.bins else ""
+        lines = "".join(f"ax.hist({rows}[{c.key}].dropna(){bins})\nax.set_xlabel({c.key})\n" for c in columns[:1])
         return Code(_AXES + lines + 'ax.set_ylabel("count")', "plot")
     if query.chart == "box":
         return _box(query, rows, columns)

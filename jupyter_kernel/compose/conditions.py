@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from famulus.jupyter_kernel.compose.query import Condition, Value
-from famulus.jupyter_kernel.compose.units import Unit, implied
+from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied
 from famulus.jupyter_kernel.options import COMPARE, column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
 
@@ -16,6 +16,7 @@ _PATTERNS = (
     ("between", r"(?P<C>C)=?(?P<o>>)=?(?P<v>N)&=?(?P<p>>)=?(?P<w>N)"),
     ("missing", r"(?P<C>C)=?(?P<n>!?)m"),
     ("missing", r"(?P<n>!?)mi?(?P<C>C)"),
+    ("missing", r"(?:W|w)!(?P<C>C)(?![=>])"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[AM])(?:(?P<w>C))?"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[NDTC])"),
     ("contains", r"(?P<C>C)(?P<n>!?)c(?P<v>[TXN])"),
@@ -142,7 +143,11 @@ def _compare(
 def _only_number(subject: Variable, value: Unit) -> Column | None:
     kind = "time" if value.tag == "D" else "number"
     fitting = [column for column in subject.columns if column_fits(column, kind) >= 0.9]
-    return fitting[0] if len(fitting) == 1 else None
+    if len(fitting) == 1:
+        return fitting[0]
+    # "people over 30" speaks of their age.
+    ages = [column for column in fitting if column_groups("age") & column_groups(column.name)]
+    return ages[0] if ages and value.tag == "N" and float(value.code) < 120 else None
 
 
 def _unit(value: Unit, unit: Unit | None, subject: Variable) -> Condition | None:

@@ -23,6 +23,15 @@ class Code:
 
 def write(query: Query) -> Code | None:
     """The code of a query, None where it asks for nothing."""
+    if query.computed[0]:
+        # What is computed goes into a copy: the words do not ask for a change of the table.
+        name, code = query.computed
+        table = replace(query.subject, name="_table")
+        made = write(replace(query, computed=("", ""), subject=table))
+        if made is None or made.gives == "change":
+            return None
+        whole = f"{query.subject.name}.assign(**{{{name!r}: {code}}})"
+        return replace(made, text=f"_table = {whole}\n{made.text}")
     if query.chart:
         from famulus.jupyter_kernel.compose import charts
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from famulus.jupyter_kernel.compose import pandas_code
+from famulus.jupyter_kernel.compose.chain import chains
+from famulus.jupyter_kernel.compose.chain import code as chain_code
 from famulus.jupyter_kernel.compose.query import Query
 from famulus.jupyter_kernel.compose.reader import queries
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.retrieve import Index
+from famulus.jupyter_kernel.retrieve import Index, token_key
 from famulus.jupyter_kernel.schema import Variable
+from famulus.jupyter_kernel.words import lexicon
 
 MAX_SUBJECTS = 3
 
@@ -33,8 +36,12 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
             made = pandas_code.write(query)
             if made is None or _empty(query):
                 continue
-            match = _match(read, query, index) * worth - 0.03 * rank
+            match = _match(read, query.used, index) * worth - 0.03 * rank
             yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table and not query.keys)
+    for chain in chains(read):
+        code = chain_code(chain)
+        if code is not None:
+            yield Composed(code, "value", _match(read, chain.used, index), chain.source.variable, False)
 
 
 def _subjects(read: Read) -> list[tuple[Variable, float]]:
@@ -62,17 +69,21 @@ def _empty(query: Query) -> bool:
     )  # fmt: skip
 
 
-def _match(read: Read, query: Query, index: Index) -> float:
+def _match(read: Read, used: set[int], index: Index) -> float:
     """The share of the words' weight that the query used. Little words that no clause needed are not held against
     it, others are held against it doubly: they meant something."""
+    known = lexicon().single.values()
     total = covered = 0.0
     for position, token in enumerate(read.tokens):
         if position in read.taken:
             continue
         weight = index.weight(token)
         total += weight
-        if position in query.used:
+        if position in used:
             covered += weight
+        elif token.kind == "word" and token_key(token) not in index.rarity and token.key not in known:
+            # A word that no recipe speaks of (placed, everybody) is more often filling than meaning.
+            covered += 0.5 * weight
         elif token.weight <= 0.3:
             covered += 0.8 * weight
     return max(0.0, 1 - 1.6 * (total - covered) / total) if total else 0.0

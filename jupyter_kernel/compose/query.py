@@ -66,5 +66,6 @@ class Query:
     as_list: bool = False
     removes: bool = False
     chart: str = ""
+    computed: tuple[str, str] = ("", "")
+    bins: str = ""
     used: set[int] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from famulus.jupyter_kernel.compose.conditions import conditions
+from famulus.jupyter_kernel.compose.expressions import spans
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
 from famulus.jupyter_kernel.compose.units import Unit, implied, units
 from famulus.jupyter_kernel.mentions import Read
@@ -41,6 +42,7 @@ class _Reader:
         return self.units[match.start(group)]
 
     def read(self) -> Query:
+        self.computed()
         self.chart()
         self.query.removes = bool(re.match(r"[X·]*KR|.*KR?W", self.tags))
         self.query.conditions, self.tags = conditions(self.tags, self.units, self.subject)
@@ -50,11 +52,28 @@ class _Reader:
         self.keys()
         self.aggregates()
         self.rest()
-        self.query.used = {
+        self.query.used |= {
             index for unit, tag in zip(self.units, self.tags, strict=True) if tag == "·"
             for index in range(unit.start, unit.end)
         }  # fmt: skip
         return self.query
+
+    def computed(self) -> None:
+        """Arithmetic becomes a column of a copy; *where revenue is price times quantity* names it."""
+        for start, end, code in spans(self.tags, self.units, self.subject):
+            head = re.search(r"[W&]*(?P<n>X)(?:=|w|x)$", self.tags[:start])
+            name = head and self.units[head.start("n")].text or "_".join(u.text for u in self.units[start:end] if u.column)
+            column = Column(name.replace(" ", "_"), "number")
+            self.query.computed = (column.name, code)
+            unit = replace(self.units[end - 1], tag="C", column=column, start=self.units[start].start)
+            first = head.start() if head and self.tags.count("X") > 1 else start
+            others = {u.text for u in self.units[first:start] if u.tag == "X"} if first < start else set()
+            kept = [] if others else [unit]
+            self.query.used |= {i for u in self.units[first:end] for i in range(u.start, u.end)}
+            self.units[first:end] = kept
+            self.units = [replace(unit, start=u.start, end=u.end) if u.text in others else u for u in self.units]
+            self.tags = "".join(u.tag for u in self.units)
+            return
 
     def chart(self) -> None:
         words = [unit for unit in self.units if unit.tag == "p"]
@@ -64,6 +83,11 @@ class _Reader:
             if any(unit.key == "horizontal" for unit in words):
                 self.query.chart = "barh"
             self.tags = self.tags.replace("p", "·")
+            for match in re.finditer(r"[w&]?(?P<n>N)(?P<b>X)", self.tags):
+                if self.unit(match, "b").key == "bin":
+                    self.query.bins = self.unit(match, "n").code
+                    self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+                    break
 
     def share(self) -> None:
         if self.take(r"%"):
@@ -72,10 +96,10 @@ class _Reader:
     def extremes(self) -> None:
         """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
         query = self.query
-        if match := self.take(r"(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"):
-            number = match["n"] and "n" or match["m"] and "m" or "o"
+        if match := self.take(r"(?P<p>N)[FRX]W?w?(?P<h>M)|(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"):
+            number = next(group for group in "pnmo" if match[group])
             query.limit = self.unit(match, number).code
-            direction = self.units[match.start("d") if match["d"] else match.start("f") if match["f"] else match.start("g")]
+            direction = self.unit(match, next(group for group in "hdfg" if match[group]))
             if direction.tag in "1L":
                 query.tail = direction.tag == "L"
                 return
@@ -83,14 +107,15 @@ class _Reader:
             self._ranked(descending, direction)
             return
         patterns = (
-            r"h(?P<label>C)w?=?(?P<f>M)R?(?P<a>[A#])?R?(?P<by>C)?",
+            r"h(?P<label>C)[w=iC]*(?P<f>M)R?(?P<a>[A#])?R?(?P<by>C)?(?P<a2>[A#])?",
             r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
             r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>M)",
             r"(?:h=?)?(?P<label>[CR])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?:=|w)?(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?P<by>C)(?P<a>[A#])?(?P<f>M)",
+            r"h(?P<label>C)=(?P<f>M)",
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
-            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CR])",
+            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRX])",
             r"(?P<f>M)(?P<label>[CR])(?:Y(?P<by>C))",
         )
         for pattern in patterns:
@@ -158,7 +183,7 @@ class _Reader:
     def order(self) -> None:
         query = self.query
         patterns = (
-            r"S[FR*]*Y?(?P<cols>[CQ](?:&[CQ])*)[ir]?(?P<dir>[Oo])?",
+            r"S[FR*]*Y?(?P<cols>[CQ](?:&Y?[CQ])*)&?[ir]?(?P<dir>[Oo])?",
             r"Y(?P<cols>[CQ](?:&[CQ])*)[&w2]*(?P<dir>[Oo])?[&2]*S(?P<dir2>[Oo])?",
             r"Y?(?P<cols>C)(?:&?i?)(?P<dir>O)",
             r"(?P<dir>O)[iY]?Y?(?P<cols>C)",
@@ -188,7 +213,7 @@ class _Reader:
                 unit = self.units[index]
                 if unit.tag == "U":
                     self._unit_key(unit, times)
-                elif unit.column is not None:
+                elif unit.column is not None and Key(unit.column) not in query.keys:
                     query.keys.append(Key(unit.column))
         if match := re.search(r"U", self.tags):
             unit = self.units[match.start()]
@@ -229,6 +254,9 @@ class _Reader:
     def rest(self) -> None:
         """What is left: columns to show or to add up, and words that say nothing new."""
         query = self.query
+        told = [condition.column for condition in query.conditions]
+        told += [key.column for key in query.keys]
+        self._blot(i for i, tag in enumerate(self.tags) if tag == "C" and self.units[i].column in told and query.aggregates)
         left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
         columns = [column for i in left if (column := self.units[i].column) is not None]
         if query.keys and not query.aggregates and columns and not query.pick:
