@@ -197,7 +197,8 @@ def column(
     reason = privacy.by_name(name, kind, people)
     if not given:
         return Column(name, kind, dtype, (), reason, None, "", label)
-    reason = reason or privacy.by_values([given[at] for at in spread(len(given), JUDGED)])
+    judged = [given[at] for at in spread(len(given), JUDGED)]
+    reason = privacy.by_values(judged) if not reason or (kind == "number" and privacy.counts(judged)) else reason
     distinct, different = _different(given)
     if reason:
         shapes = privacy.pattern((text.strip("'\"") for text in map(shown, different[:JUDGED]) if text), reason)

@@ -175,7 +175,7 @@ _FOUND = {
 }  # fmt: skip
 _TELLING = re.compile(r"[\d@:=+]")
 _KEYLIKE = re.compile(r"(?<![\w/.+-])[A-Za-z0-9_+/-]{24,200}={0,2}(?![\w/.+-])")
-_RUN = re.compile(r"[a-z]+|[A-Z]+|\d+")
+_RUN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
 def in_text(text: str) -> str:
@@ -222,6 +222,12 @@ def by_values(values: Sequence[object]) -> str:
     return ""
 
 
+def counts(values: Sequence[object]) -> bool:
+    """Are these numbers too small or too fine to be those of telephones, cards or codes, whatever their name says?"""
+    numbers = [value for value in values if type(value) is int or type(value) is float]
+    return len(numbers) == len(values) and all(-100 < number < 100 or number % 1 for number in numbers)
+
+
 def pattern(values: Iterable[str], reason: str) -> str:
     """The most frequent shape of private values, with no more than three letters in a row; "***" for a secret."""
     if reason == SECRET:
@@ -255,6 +261,6 @@ def _holds(kind: str, text: str) -> bool:
 
 def _drawn(text: str) -> bool:
     """Does it look drawn by lot? Letters of both cases and digits change places more often than in names."""
-    runs: list[str] = _RUN.findall(text)
-    kinds = {run[0].isdigit() + 2 * run[0].isupper() for run in runs}
-    return len(kinds) == 3 and len(runs) * 3 >= len(text)
+    if text.islower() or text.isupper() or not any(map(str.isdigit, text)):
+        return False
+    return len(_RUN.findall(text)) * 5 >= len(text) * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 import time
 
 import pytest
@@ -82,7 +84,7 @@ PLAIN = [
     "IMG_20240101_Holiday.jpg", "https://example.org/search?q=abc", "SKU-1234-5678", "ISBN 978-3-16-148410-0",
     "DE00370400440532013000", "110105194912310021", "MyVeryLongClassNameForTheFactory",
     "https://example.org/a/very/long/path/to/A/file/Named2Times.html", "handle_user_authentication_request",
-    "a long sentence about tokens, passwords and keys without any of them",
+    "One_Story_1946_and_Newer_All_Styles", "a long sentence about tokens, passwords and keys without any of them",
 ]  # fmt: skip
 
 
@@ -101,6 +103,21 @@ def test_a_column_is_private_if_a_quarter_of_it_is() -> None:
     assert privacy.by_values([4111111111111111, 5500005555555559]) == privacy.ACCOUNT
     assert privacy.by_values([1000000000000001, 1000000000000002]) == ""
     assert privacy.by_values([13812345678, 13912345678]) == privacy.CONTACT
+
+
+def test_small_and_fine_numbers_are_measures_whatever_their_name() -> None:
+    assert privacy.counts([1, 2, 99]) and privacy.counts([9.5, 2000.25])
+    assert not privacy.counts([1, 1234]) and not privacy.counts([4930123456])
+
+
+def test_keys_drawn_by_lot_are_known() -> None:
+    drawn = random.Random(7)
+    keys = [
+        "".join(drawn.choices(string.ascii_letters + string.digits, k=length))
+        for length in range(24, 64)
+        for _ in "123"
+    ]
+    assert sum(map(bool, map(privacy.in_text, keys))) >= 0.95 * len(keys)
 
 
 def test_patterns_show_the_form_and_nothing_else() -> None:
