@@ -10,6 +10,7 @@ import pytest
 from pygls.workspace import PositionCodec
 
 from famulus.engine.errors import EngineRestarted
+from famulus.lsp_server.completion import partial
 from famulus.lsp_server.completion.track import Request, Track
 from famulus.lsp_server.documents import Document, Snapshot, Text
 
@@ -386,6 +387,34 @@ def test_ghost_text_is_streamed_to_who_asked_for_it(at_desk: Scenes) -> None:
         asked.say(" +", " 1")
         asked.end()
         assert await desk.shown(id) == ["width * height + 1"]
+
+    at_desk(scene, options={"partialCompletions": True})
+
+
+@pytest.mark.parametrize(
+    ("before", "tokens", "so_far"),
+    [
+        ("import os\n\n\n", ("def", " area", "(width", "):"), []),  # a head without its block
+        (HEAD, ("for", " side", " in", " sides", ":"), []),
+        (HEAD, ("if", " width", ":", "\n", "        return 0", "\n", "    else", ":"), ["if width:\n        return 0"]),
+        (HEAD + "return ", ("width", " *", " (height"), ["width * (height)"]),  # closed, as it would be at the end
+        (HEAD + "return (width\n            * height)", ("\n", "\n", "\n", "def", " f"), []),  # leaves the block
+    ],
+)
+def test_streamed_ghost_text_passes_the_filters_of_the_answer(
+    at_desk: Scenes, before: str, tokens: tuple[str, ...], so_far: list[str]
+) -> None:
+    async def scene(desk: Any) -> None:
+        desk.open(before)
+        id = await desk.complete()
+        (asked,) = desk.engine.asked
+        asked.say(*tokens[:-1])
+        await asyncio.sleep(2 * partial.SECONDS)  # the model takes its time
+        asked.say(tokens[-1])
+        await desk.settle()
+        told = [told["item"]["insertText"] for told in desk.told("famulus/partialCompletion")]
+        asked.end()
+        assert told[-1:] == (await desk.shown(id)) == so_far
 
     at_desk(scene, options={"partialCompletions": True})
 
