@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from famulus.jupyter_kernel.mentions import Read
@@ -11,10 +12,12 @@ _PLACES = frozenset(("float", "digit", "place", "places", "decim", "digits"))
 
 @dataclass(frozen=True)
 class Modifiers:
-    """``digits`` to round to, ``path`` to save to (both "" for none), and the tokens that said so."""
+    """``digits`` to round to, ``path`` to save to (both "" for none), lines that add to a
+    drawing, and the tokens that said so."""
 
     digits: str = ""
     path: str = ""
+    drawing: tuple[str, ...] = ()
     taken: frozenset[int] = field(default_factory=frozenset)
 
 
@@ -33,10 +36,50 @@ def modifiers(read: Read) -> Modifiers:
             if goal is not None:
                 path = read.tokens[goal].value
                 taken |= _saving(read, index, goal)
-    return Modifiers(digits, path, frozenset(taken))
+    drawing, told = _drawing(read)
+    return Modifiers(digits, path, drawing, frozenset(taken | told))
 
 
 _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur", "imag", "chart", "list", "frame"))
+
+
+_PLOTS = frozenset(("plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap"))
+_TITLE = re.compile(
+    r"(?:,|，|and|with|并|，)*\s*(?:the |a |an )?(?:title|titled|heading|标题)(?: it| of| is| as|为|是|叫)?\s*(?::|：)?\s*"
+    r"(?P<t>\"[^\"]+\"|'[^']+'|“[^”]+”|「[^」]+」|.+?)(?=$|[.;]$|,|，| and | with |并)",
+    re.IGNORECASE,
+)
+_AXIS = re.compile(
+    r"(?:,|and|with|并)*\s*(?:label|name)?\s*(?:the )?(?P<a>[xy])[- ]?(?:axis|label|轴)(?: label| labelled| labeled|标签)?(?: with| as| is| to|为|是)?\s*"
+    r"(?P<t>\"[^\"]+\"|'[^']+'|“[^”]+”|[^\W\d]\w*)",
+    re.IGNORECASE,
+)
+
+
+def _drawing(read: Read) -> tuple[tuple[str, ...], set[int]]:
+    """Title, labels of axes, legend and grid of a picture."""
+    keys = {token.key for token in read.tokens}
+    if not keys & _PLOTS:
+        return (), set()
+    lines, spans = [], []
+    if match := _TITLE.search(read.text):
+        lines.append(f"plt.title({_bare(match['t'])!r})")
+        spans.append(match.span())
+    for match in _AXIS.finditer(read.text):
+        lines.append(f"plt.{match['a'].lower()}label({_bare(match['t'])!r})")
+        spans.append(match.span())
+    for index, token in enumerate(read.tokens):
+        if token.key in ("grid", "legend"):
+            lines.append("plt.grid(True)" if token.key == "grid" else "plt.legend()")
+            spans.append((token.start, token.end))
+            if index and read.tokens[index - 1].key in ("with", "add"):
+                spans.append((read.tokens[index - 1].start, token.end))
+    taken = {i for i, t in enumerate(read.tokens) for start, end in spans if start <= t.start and t.end <= end}
+    return tuple(lines), taken
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip("\"'“”「」")
 
 
 def _in_words(read: Read, index: int) -> tuple[str, set[int]] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 from famulus.jupyter_kernel import finish, intent, mentions
 from famulus.jupyter_kernel.candidate import Candidate, Want
 from famulus.jupyter_kernel.compose.expressions import conditions_as_options, expressions
-from famulus.jupyter_kernel.compose.propose import Composed, composed
+from famulus.jupyter_kernel.compose.propose import composed
 from famulus.jupyter_kernel.fill import Filler, Filling
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
@@ -18,7 +19,7 @@ from famulus.jupyter_kernel.retrieve import Index, index
 from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.words import tokens
 
-PHRASINGS = 70
+PHRASINGS = 50
 # A query that accounts for every word is still a guess: a recipe that says the same comes first.
 COMPOSED = 0.97
 
@@ -31,13 +32,38 @@ def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None =
     whole = mentions.read(words, schema)
     if named is not None:
         whole = _without(whole, named.start, named.end)
+    drafts = [draft for read, extra in _readings(whole) for draft in _drafts(read, extra, want, known)]
     found: dict[str, Candidate] = {}
-    for read, extra in _readings(whole):
-        for candidate in (*_from_queries(read, extra, want, known), *_from_recipes(read, extra, want, known)):
-            old = found.get(candidate.code)
-            if old is None or old.match < candidate.match:
-                found[candidate.code] = candidate
-    return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))[:limit]
+    # Making a draft ready costs more than judging it: only the best are.
+    for draft in sorted(drafts, key=lambda draft: -draft.match)[: 2 * limit]:
+        code = draft.complete(want, schema)
+        if code is not None and code not in found:
+            found[code] = Candidate(code, "recipe", draft.recipe, coverage(code, want, ""), draft.match)
+            if len(found) >= limit:
+                break
+    return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """Code that lacks its name, its modifiers and its imports. ``subjects`` are the user's variables that it works on,
+    ``new`` the names that it may bind; ``rows`` says that it gives rows of a table."""
+
+    text: Callable[[], str]
+    recipe: str
+    gives: str
+    match: float
+    extra: Modifiers
+    subjects: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    rows: bool = False
+
+    def complete(self, want: Want, schema: Schema) -> str | None:
+        """The code, None where a modifier cannot be had or the filled template is no Python."""
+        try:
+            return _complete(self, want, schema)
+        except SyntaxError:
+            return None
 
 
 def nearest(words: str, k: int = 4, recipes: Index | None = None) -> list[Recipe]:
@@ -60,24 +86,11 @@ def _readings(whole: Read) -> list[tuple[Read, Modifiers]]:
     return found
 
 
-def _from_queries(read: Read, extra: Modifiers, want: Want, known: Index) -> list[Candidate]:
-    found = []
+def _drafts(read: Read, extra: Modifiers, want: Want, known: Index) -> Iterator[_Draft]:
     for query in composed(read, known):
-        candidate = _composed(query, extra, want, read)
-        if candidate is not None:
-            found.append(candidate)
-    return found
-
-
-def _composed(query: Composed, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
-    code = complete(query.code, query.gives, extra, want, read.schema, [query.subject], [], query.rows)
-    if code is None:
-        return None
-    kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
-    return Candidate(code, "recipe", "query", coverage(code, want, ""), COMPOSED * kind * query.match)
-
-
-def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> list[Candidate]:
+        kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
+        match = COMPOSED * kind * query.match
+        yield _Draft(partial(str, query.code), "query", query.gives, match, extra, (query.subject,), (), query.rows)
     contexts: dict[str, Context] = {}
 
     def context(library: str) -> Context:
@@ -87,47 +100,39 @@ def _from_recipes(read: Read, extra: Modifiers, want: Want, known: Index) -> lis
 
     filler = Filler(known, context)
     free = [token for i, token in enumerate(read.tokens) if i not in read.taken]
-    found = []
     for said in known.search(free, PHRASINGS):
         for filling in filler.fill(said):
-            candidate = _candidate(filling, extra, want, read)
-            if candidate is not None:
-                found.append(candidate)
-    return found
+            yield _filled(filling, extra, want, read)
 
 
-def _candidate(filling: Filling, extra: Modifiers, want: Want, read: Read) -> Candidate | None:
+def _filled(filling: Filling, extra: Modifiers, want: Want, read: Read) -> _Draft:
     recipe = filling.phrasing.recipe
-    subjects = [o.code for n, o in filling.chosen.items() if recipe.slots[n].type in VARIABLES and o.owner]
-    code: str | None = filling.code
-    new = [o.code for n, o in filling.chosen.items() if recipe.slots[n].type == "new"]
-    try:
-        code = complete(filling.code, recipe.gives, extra, want, read.schema, subjects, new)
-    except SyntaxError:
-        return None
-    if code is None:
-        return None
+    chosen = filling.chosen.items()
+    subjects = tuple(o.code for n, o in chosen if recipe.slots[n].type in VARIABLES and o.owner)
+    new = tuple(o.code for n, o in chosen if recipe.slots[n].type == "new")
     match = filling.match * _prior(recipe, want, read) + 0.02 * min(filling.fit, 3.0) - 0.03
-    return Candidate(code, "recipe", recipe.id, coverage(code, want, recipe.code), max(0.0, min(match, 1.0)))
+    return _Draft(
+        lambda: filling.code, recipe.id, recipe.gives, max(0.0, min(match, 1.0)), extra, subjects, new
+    )
 
 
-def complete(
-    code: str, gives: str, extra: Modifiers, want: Want, schema: Schema, subjects: list[str], new: list[str],
-    rows: bool = False,
-) -> str | None:
-    """A filled template with its modifiers, its name and its imports; None where a modifier cannot be had."""
+def _complete(draft: _Draft, want: Want, schema: Schema) -> str | None:
+    code, gives, extra = draft.text(), draft.gives, draft.extra
     if extra.digits and gives == "value":
         code = finish.round_result(code, extra.digits)
     if extra.path:
-        tabular = any(v.kind in ("frame", "series") for name in subjects if (v := schema.variable(name)))
-        saved = finish.save_result(code, gives, repr(extra.path), tabular or rows, rows)
+        tabular = any(v.kind in ("frame", "series") for name in draft.subjects if (v := schema.variable(name)))
+        saved = finish.save_result(code, gives, repr(extra.path), tabular, draft.rows)
         if saved is None:
             return None
         code = saved
-    allowed = {*subjects, *new, want.name}
-    code = finish.keep_names(code, schema, allowed)
-    if want.name and want.name not in new and not extra.path:
-        code = finish.name_result(code, gives, want.name, subjects)
+    if gives == "plot":
+        code = "\n".join([code, *extra.drawing])
+    elif extra.drawing:
+        return None
+    code = finish.keep_names(code, schema, {*draft.subjects, *draft.new, want.name})
+    if want.name and want.name not in draft.new and not extra.path:
+        code = finish.name_result(code, gives, want.name, draft.subjects)
     return finish.tidy(finish.with_imports(code, schema))
 
 
