@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import collections
 import datetime
-import decimal
-import fractions
 import io
 import itertools
 import pathlib
-import sqlite3
 import types
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from famulus.jupyter_kernel import privacy
 from famulus.jupyter_kernel.look_callables import CALLABLES, is_class, read_callable, read_class
-from famulus.jupyter_kernel.look_databases import read_sqlite
 from famulus.jupyter_kernel.look_frames import Known, genuine, known
 from famulus.jupyter_kernel.look_values import (
     FEW,
@@ -31,6 +27,7 @@ from famulus.jupyter_kernel.look_values import (
     element,
     elements,
     full_name,
+    is_exact,
     lineage,
     shown,
     spread,
@@ -88,7 +85,7 @@ def _variable(name: str, value: object, libraries: Mapping[int, Known], left: Al
     cls = type(value)
     try:
         for base in lineage(cls):
-            if reader := _READERS.get(id(base)):
+            if reader := _READERS.get(id(base)) or (_scalar("number") if is_exact(base) else None):
                 return reader(name, value, full_name(cls), left)
             if library := libraries.get(id(base)):
                 own = library.type if base is cls else full_name(cls)
@@ -236,14 +233,14 @@ _READERS: dict[int, _Reader] = {
     id(cls): reader
     for cls, reader in (
         (bool, _scalar("bool")), (int, _scalar("number")), (float, _scalar("number")), (complex, _scalar("number")),
-        (decimal.Decimal, _scalar("number")), (fractions.Fraction, _scalar("number")), (str, _scalar("text")),
+        (str, _scalar("text")),
         (datetime.datetime, _scalar("time")), (datetime.date, _scalar("time")), (datetime.time, _scalar("time")),
         (datetime.timedelta, _scalar("time")), (list, _sequence("list", list.__len__, list.__getitem__)),
         (tuple, _sequence("tuple", tuple.__len__, tuple.__getitem__)),
         (collections.deque, _sequence("list", collections.deque.__len__, collections.deque.__getitem__)),
         (set, _set), (frozenset, _set), (dict, _dict), (range, _range), (pathlib.PurePath, _path),
         (bytes, _plain("other", bytes.__len__)), (bytearray, _plain("other", bytearray.__len__)),
-        (_FILE, _plain("file")), (sqlite3.Connection, read_sqlite),
+        (_FILE, _plain("file")),
         *((cls, read_callable) for cls in CALLABLES),
     )
 }  # fmt: skip

@@ -7,11 +7,13 @@ is left alone. DuckDB tells nothing: its first query takes longer than a look ma
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from famulus.jupyter_kernel.look_values import Allowance
+from famulus.jupyter_kernel.look_values import Allowance, library
 from famulus.jupyter_kernel.schema import Column, Element, Table, Variable
+
+if TYPE_CHECKING:
+    import sqlite3
 
 TABLES = 20
 COLUMNS = 40
@@ -19,11 +21,9 @@ COLUMNS = 40
 
 def read_sqlite(name: str, connection: Any, type_: str, left: Allowance) -> Variable:
     """The database of a connection. Without tables where another thread made it, it is closed, locked or peculiar."""
-    if type(connection) is not sqlite3.Connection:
-        return Variable(name, "database", type_)
     try:
         return Variable(name, "database", type_, tables=_tables(connection))
-    except sqlite3.Error:
+    except library("sqlite3")["Error"]:
         return Variable(name, "database", type_)
 
 
@@ -31,7 +31,7 @@ def _tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
     by_hand = getattr(connection, "autocommit", -1) is False
     if connection.row_factory is not None or connection.text_factory is not str or by_hand:
         return ()
-    cursor = sqlite3.Connection.cursor(connection)
+    cursor = connection.cursor()
     try:
         wait = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
         cursor.execute("PRAGMA busy_timeout = 0")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from famulus.jupyter_kernel import privacy
+from famulus.jupyter_kernel.look_databases import read_sqlite
 from famulus.jupyter_kernel.look_values import (
     SAMPLE,
     Allowance,
@@ -277,6 +278,7 @@ _CLASSES: tuple[tuple[str, str, Kind, Reader | None], ...] = (
     ("matplotlib.axes", "Axes", "figure", None),
     ("plotly.graph_objs", "Figure", "figure", None),
     ("seaborn", "FacetGrid", "figure", None),
+    ("sqlite3", "Connection", "database", read_sqlite),
     ("duckdb", "DuckDBPyConnection", "database", None),
     ("sqlalchemy.engine", "Engine", "database", None),
     ("sqlalchemy.engine", "Connection", "database", None),

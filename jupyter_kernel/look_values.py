@@ -7,11 +7,8 @@ Nothing here runs code of the user's: a class is known by its identity, never by
 from __future__ import annotations
 
 import datetime
-import decimal
-import fractions
 import itertools
 import sys
-import zoneinfo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,14 +38,13 @@ DISTINCT = 12
 _MRO = type.__dict__["__mro__"]
 _MODULE = type.__dict__["__module__"]
 _QUALNAME = type.__dict__["__qualname__"]
-_ZONES = (type(None), datetime.timezone, zoneinfo.ZoneInfo)
-_WRITTEN = (str, bool, int, float, complex, decimal.Decimal, fractions.Fraction, datetime.date, datetime.timedelta)
+_WRITTEN = (str, bool, int, float, complex, datetime.date, datetime.timedelta)
 _TIMES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 # By id: a metaclass may define what a class hashes to.
 _ELEMENTS: dict[int, Element] = {
-    id(bool): "bool", id(int): "number", id(float): "number", id(complex): "number", id(decimal.Decimal): "number",
-    id(fractions.Fraction): "number", id(str): "text", id(dict): "dict", id(list): "list", id(tuple): "list",
+    id(bool): "bool", id(int): "number", id(float): "number", id(complex): "number",
+    id(str): "text", id(dict): "dict", id(list): "list", id(tuple): "list",
     id(datetime.datetime): "time", id(datetime.date): "time", id(datetime.time): "time",
     id(datetime.timedelta): "time",
 }  # fmt: skip
@@ -66,6 +62,11 @@ def lineage(cls: type) -> tuple[type, ...]:
 def one_of(cls: object, *classes: object) -> bool:
     """Is it one of these very classes? (``in`` would ask its metaclass.)"""
     return any(cls is other for other in classes)
+
+
+def is_exact(cls: type) -> bool:
+    """Is it the class of decimal numbers or of fractions?"""
+    return one_of(cls, library("decimal").get("Decimal"), library("fractions").get("Fraction"))
 
 
 def full_name(cls: type) -> str:
@@ -118,6 +119,8 @@ def _classes(values: Iterable[object]) -> list[type]:
 def _kind(cls: type) -> Element:
     numpy = library("numpy")
     for base in lineage(cls):
+        if is_exact(base):
+            return "number"
         if kind := _ELEMENTS.get(id(base)):
             return kind
         for name, of_numpy in _NUMPY.items():
@@ -138,7 +141,7 @@ def shown(value: object, longest: int = LONGEST) -> str:
         return repr(value) if value.bit_length() < 128 else ""
     if one_of(cls, float, complex):
         return repr(value) if value == value else ""
-    if one_of(cls, decimal.Decimal, fractions.Fraction):
+    if is_exact(cls):
         return repr(value)[: longest + 20]
     pandas, numpy = library("pandas"), library("numpy")
     if one_of(cls, *_TIMES, pandas.get("Timestamp"), pandas.get("Timedelta")):
@@ -152,7 +155,9 @@ def shown(value: object, longest: int = LONGEST) -> str:
 def _shown_time(value: Any) -> str:
     if isinstance(value, datetime.timedelta):
         return repr(str(value))
-    if type(value) is not datetime.date and not one_of(type(value.tzinfo), *_ZONES):
+    if type(value) is not datetime.date and not one_of(
+        type(value.tzinfo), type(None), datetime.timezone, library("zoneinfo").get("ZoneInfo")
+    ):
         return ""
     return repr(value.isoformat().removesuffix("T00:00:00"))
 

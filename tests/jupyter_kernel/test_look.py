@@ -335,7 +335,7 @@ def test_looking_imports_nothing_and_starts_no_thread_of_polars() -> None:
         import os, sys
         from famulus.jupyter_kernel.look import look
         look({"x": 1, "rows": [{"a": 1}]})
-        heavy = {"pandas", "numpy", "polars", "pyarrow", "matplotlib", "duckdb", "torch"} & set(sys.modules)
+        heavy = {"pandas", "numpy", "polars", "pyarrow", "matplotlib", "duckdb", "torch", "sqlite3"} & set(sys.modules)
         assert not heavy, heavy
         import datetime, polars as pl
         if os.path.isdir("/proc/self/task"):
