@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Done:
     count: int
     translation: Translation
     snapshot: undo.Snapshot
+    recording: Recording | None
 
     @property
     def words(self) -> str:
@@ -105,13 +106,10 @@ class Assistant:
         if found is None or snapshot is None:
             return
         snapshot.settle(self.shell.user_ns)
-        self.done = [*self.done, Done(reply["execution_count"], found, snapshot)][-KEPT:]
+        self.done = [*self.done, Done(reply["execution_count"], found, snapshot, answer.recording)][-KEPT:]
         answer.panel.ran(found, reply["status"], snapshot.unsaved)
-        if answer.recording is not None and reply["status"] == "ok":
-            try:
-                self._recordings.add(answer.recording)
-            except FamulusError as error:
-                self.kernel.log.warning("%s", error)
+        if reply["status"] == "ok":
+            self._record(answer.recording)
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
             text = "".join(f"# {line}\n" for line in found.words.splitlines()) + found.best.candidate.code
             reply["payload"] = [*reply["payload"], {"source": "set_next_input", "text": text, "replace": True}]
@@ -128,6 +126,7 @@ class Assistant:
             return "There is no cell in words to undo."
         last = self.done.pop()
         result = last.snapshot.restore(self.shell.user_ns)
+        self._record(last.recording and replace(last.recording, undone=True))
         parts = [
             f"put back {', '.join(result.restored)}" if result.restored else "",
             f"removed {', '.join(result.removed)}" if result.removed else "",
@@ -190,6 +189,14 @@ class Assistant:
         except FamulusError as error:
             self.kernel.log.warning("%s", error)
             return None
+
+    def _record(self, recording: Recording | None) -> None:
+        """Keeps it; a folder that cannot be written to is no reason to fail a cell."""
+        try:
+            if recording is not None and recording.mine:
+                self._recordings.add(recording)
+        except FamulusError as error:
+            self.kernel.log.warning("%s", error)
 
     def _earlier(self) -> str:
         """A digest of the code that this kernel ran before, the code of words cells among it."""

@@ -33,7 +33,8 @@ MOST_BYTES = 16 << 20
 @dataclass(frozen=True)
 class Recording:
     """``uses``: a digest of the shape of each variable that the code uses; ``earlier``: one of all code before it.
-    ``mine``: the signature is that of this user."""
+    ``undone``: the user took the cell back, so that this code is not what the words meant. ``mine``: the signature is
+    that of this user."""
 
     words: str
     code: str
@@ -43,6 +44,7 @@ class Recording:
     effects: tuple[Effect, ...] = ()
     recipe: str = ""
     model: str = ""
+    undone: bool = False
     mine: bool = True
 
     def fits(self, schema: Schema) -> bool:
@@ -58,8 +60,12 @@ class Recordings:
         self._home = home
 
     def find(self, words: str, schema: Schema, earlier: str) -> Recording | None:
-        """The newest recording of these words that fits; this user's own, and one after the same code, come first."""
-        fitting = [one for one in self.of(words) if one.fits(schema)]
+        """The newest recording of these words that fits and was not undone; this user's own, and one after the same
+        code, come first."""
+        known = self.of(words)
+        last = {one.code: one for one in reversed(known) if one.mine}
+        wrong = {code for code, one in last.items() if one.undone}
+        fitting = [one for one in known if one.code not in wrong and not one.undone and one.fits(schema)]
         return max(fitting, key=lambda one: (one.mine, one.earlier == earlier), default=None)
 
     def of(self, words: str) -> list[Recording]:
@@ -74,8 +80,7 @@ class Recordings:
 
     def add(self, recording: Recording) -> None:
         """Appends a line, unless the newest one for these words says the same. Raises :class:`StorageFailed`."""
-        newest = next(iter(self.of(recording.words)), None)
-        if newest == recording:
+        if next(iter(self.of(recording.words)), None) == recording:
             return
         body = asdict(recording)
         del body["mine"]

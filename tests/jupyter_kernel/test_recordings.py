@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_the_newest_counts_and_the_same_code_before_it_counts_more(kept: Recordi
         kept.add(recording(code, earlier=earlier))
     assert kept.find("mean price", PRICES, "b") == recording("2", earlier="b")
     assert kept.find("mean price", PRICES, "none") == recording("3", earlier="c")
+
+
+def test_what_was_undone_is_not_what_the_words_mean(kept: Recordings) -> None:
+    kept.add(recording("wrong"))
+    kept.add(replace(recording("wrong"), undone=True))
+    assert kept.find("mean price", PRICES, "e") is None
+    kept.add(recording("right"))
+    assert kept.find("mean price", PRICES, "e") == recording("right")
+    kept.add(recording("wrong"))
+    assert kept.find("mean price", PRICES, "e") == recording("wrong"), "run again since"
 
 
 def test_the_same_is_written_once(kept: Recordings, tmp_path: Path) -> None:
