@@ -49,7 +49,9 @@ def read_class(name: str, value: type) -> Variable:
             signature = _signature(made, skip=True) if type(made) is types.FunctionType else ""
             break
     own = full_name(value)
-    return Variable(name, "class", own, signature=signature, module=own.removesuffix(f".{name}") if own.endswith(f".{name}") else "")
+    return Variable(
+        name, "class", own, signature=signature, module=own.removesuffix(f".{name}") if own.endswith(f".{name}") else ""
+    )
 
 
 def is_class(value: object) -> bool:

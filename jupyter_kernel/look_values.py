@@ -117,6 +117,8 @@ def _classes(values: Iterable[object]) -> list[type]:
 
 
 def _kind(cls: type) -> Element:
+    if kind := _ELEMENTS.get(id(cls)):
+        return kind
     numpy = library("numpy")
     for base in lineage(cls):
         if is_exact(base):
