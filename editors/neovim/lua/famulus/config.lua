@@ -15,7 +15,7 @@ M.defaults = {
   root_markers = { ".git", ".hg", "pyproject.toml", "package.json", "Cargo.toml", "go.mod", "Makefile" },
   -- Settings of the server (docs/editors.md has the table).
   settings = {},
-  -- Who shows ghost text: "native" (Neovim 0.12), "own", or "auto": native where there is one.
+  -- Who shows ghost text: "native" (Neovim 0.12), "own", or "auto": native where you have switched that on for all.
   inline = "auto",
   -- Milliseconds to wait after a key before asking ("own" only; the server has a delay of its own that adapts).
   delay = 0,

@@ -34,6 +34,12 @@ function M.available()
   return vim.lsp.inline_completion ~= nil
 end
 
+--- Has the user switched it on, for servers of all kinds?
+---@return boolean
+function M.enabled()
+  return M.available() and vim.lsp.inline_completion.is_enabled()
+end
+
 --- A transport in front of `rpc` that watches inline completion.
 ---@param rpc table vim.lsp.rpc.PublicClient
 ---@return table

@@ -119,7 +119,7 @@ end
 function Own:request(kind)
   self:cancel()
   local client = self.client
-  if client:is_stopped() or not client:supports_method(METHOD, self.bufnr) then
+  if client:is_stopped() then
     return
   end
   self.asked = self:state()
