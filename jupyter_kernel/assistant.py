@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
 CONTEXT_TOKENS = 700
+LONG_CELL = 20_000
+"""Characters; a longer cell is not read for the names that it binds."""
 KEPT = 5
 """Words cells that ``%undo`` can take back, one after the other."""
 
@@ -117,8 +119,15 @@ class Assistant:
     def schema(self) -> Schema:
         """The user's namespace as it is now."""
         shell = self.shell
-        hidden = {name for name, value in shell.user_ns_hidden.items() if shell.user_ns.get(name) is value}
-        return look(shell.user_ns, hidden, {})
+        return look(shell.user_ns, shell.user_ns_hidden, self._order())
+
+    def _order(self) -> dict[str, int]:
+        """When each name was last bound: the number of the cell."""
+        order = {}
+        for number, code in enumerate(self.shell.history_manager.input_hist_parsed):
+            for name in provenance.bound(code) if len(code) <= LONG_CELL else ():
+                order[name] = number
+        return order
 
     def take_back(self) -> str:
         """Takes the last words cell back; says what was put back and what was not."""

@@ -71,8 +71,16 @@ def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[s
 
 def loaded(code: str) -> set[str]:
     """The names that the code reads."""
+    return {node.id for node in _names(code) if isinstance(node.ctx, ast.Load)}
+
+
+def bound(code: str) -> set[str]:
+    """The names that the code binds by assignment, loop or ``with``; not those of functions and imports."""
+    return {node.id for node in _names(code) if isinstance(node.ctx, ast.Store)}
+
+
+def _names(code: str) -> list[ast.Name]:
     try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        return [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+    except (SyntaxError, ValueError, RecursionError):
+        return []
