@@ -163,6 +163,11 @@ def _is_class(name: str, schema: Schema) -> bool:
     return variable is not None and variable.kind in ("class", "callable")
 
 
+def quiet(code: str) -> str:
+    """The code with a semicolon at its end, by which a notebook shows no ``Text(0.5, 0, 'x')`` under a picture."""
+    return f"{code};" if isinstance(ast.parse(code).body[-1], ast.Expr) else code
+
+
 def tidy(code: str) -> str:
     """The code without blank lines at its ends."""
     return re.sub(r"\n{3,}", "\n\n", code.strip("\n"))

@@ -85,7 +85,7 @@ def _names(schema: Schema) -> list[_Name]:
     found = []
     for variable in schema.variables[:MAX_VARIABLES]:
         found.append(_name(variable.name, variable, None))
-        found += [_name(column.name, variable, column) for column in variable.columns[:MAX_COLUMNS]]
+        found += [_name(column.name, variable, column) for column in (*variable.columns[:MAX_COLUMNS], *variable.index) if column.name]
     return found
 
 
@@ -226,7 +226,7 @@ def _samples(schema: Schema) -> dict[str, list[tuple[str, Variable, Column]]]:
     """Text values that columns are known to hold, lower case → the value as it is, and where."""
     found: dict[str, list[tuple[str, Variable, Column]]] = {}
     for variable in schema.variables[:MAX_VARIABLES]:
-        for column in variable.columns[:MAX_COLUMNS]:
+        for column in (*variable.columns[:MAX_COLUMNS], *variable.index):
             for sample in column.samples:
                 if sample[:1] in "'\"" and len(sample) < 60:
                     try:

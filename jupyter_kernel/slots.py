@@ -133,6 +133,8 @@ def _complete(draft: _Draft, want: Want, schema: Schema) -> str | None:
     code = finish.keep_names(code, schema, {*draft.subjects, *draft.new, want.name})
     if want.name and want.name not in draft.new and not extra.path:
         code = finish.name_result(code, gives, want.name, draft.subjects)
+    if gives == "plot":
+        code = finish.quiet(code)
     return finish.tidy(finish.with_imports(code, schema))
 
 

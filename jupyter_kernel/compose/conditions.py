@@ -27,7 +27,7 @@ _PATTERNS = (
     ("in", r"(?P<C>C)=?(?P<n>!?)(?:=|i)*(?P<v>[TN])(?P<more>(?:[&|]+[TN])+)(?![>C])"),
     ("compare", r"(?P<C>C)(?P<o>=)(?P<n>!?)(?P<v>[TNDX])(?![2B])"),
     ("compare", r"(?P<n>>)(?P<C>C)(?P<v>[TN])"),
-    ("compare", r"(?P<C>C)(?P<v>[T])"),
+    ("beside", r"(?P<C>C)(?P<v>[T])"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
     ("unit", r"(?P<v>N)(?P<u>U)"),
     ("unit", r"[ifr](?P<v>N)(?![RC&])"),
@@ -89,6 +89,10 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     if name in ("contains", "starts", "ends") and column and value:
         code = repr(value.text) if value.tag in "NX" else value.code
         return Condition(column, name, (Value(code),), negated=negated)
+    if name == "beside" and column and value:
+        # "city Oslo", but not "price Oslo".
+        fits = column.kind in ("text", "category") and value.column in (None, column)
+        return _compare(column, None, value, None, False) if fits else None
     if name == "in" and column and value:
         more = [found[match.start("more") + i] for i, tag in enumerate(match["more"]) if tag in "TN"]
         return Condition(column, "in", tuple(Value(unit.code) for unit in (value, *more)), negated=negated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from famulus.jupyter_kernel.compose import polars_code, records_code, series_code
 from famulus.jupyter_kernel.compose.query import Condition, Key, Query, Value
 from famulus.jupyter_kernel.options import UNITS, column_code
 from famulus.jupyter_kernel.schema import Column, Variable
@@ -23,6 +24,22 @@ class Code:
 
 def write(query: Query) -> Code | None:
     """The code of a query, None where it asks for nothing."""
+    if query.subject.kind == "series":
+        found = series_code.write(query)
+        return Code(found[0], found[1], True) if found is not None else None
+    if query.subject.kind == "list":
+        found = records_code.write(query)
+        return Code(found[0], found[1]) if found is not None else None
+    if query.subject.library == "polars":
+        found = polars_code.write(query)
+        return Code(found[0], found[1], True) if found is not None else None
+    if any(column in query.subject.index for column in query.columns()):
+        # Levels of the index are spoken of like columns.
+        table = replace(query.subject, name="_table", columns=(*query.subject.index, *query.subject.columns), index=())
+        made = write(replace(query, subject=table))
+        if made is None or made.gives == "change":
+            return None
+        return replace(made, text=f"_table = {query.subject.name}.reset_index()\n{made.text}")
     if query.computed[0]:
         # What is computed goes into a copy: the words do not ask for a change of the table.
         name, code = query.computed
@@ -39,8 +56,8 @@ def write(query: Query) -> Code | None:
     if query.removes and query.conditions and not (query.keys or query.aggregates or query.pick or query.select):
         # The words tell to take rows away from the table itself.
         return Code(f"{query.subject.name} = {source(query)}", "change", True)
-    found = expression(query)
-    return Code(found[0], "value", found[1]) if found is not None else None
+    value = expression(query)
+    return Code(value[0], "value", value[1]) if value is not None else None
 
 
 def expression(query: Query) -> tuple[str, bool] | None:
@@ -115,11 +132,10 @@ def _value(subject: Variable, value: Value) -> str:
     return f"pd.Timestamp({value.code})" if value.is_time else value.code
 
 
-def key_code(subject: Variable, key: Key, rows: str) -> str:
+def key_code(subject: Variable, key: Key) -> str:
     """What ``groupby`` is told of a key."""
     if not key.unit:
         return key.column.key
-    time = column_code(subject, key.column)["time"].replace(subject.name, rows, 1)
     time = column_code(subject, key.column)["time"]
     if key.unit in _PARTS:
         return f"{time}.dt.{_PARTS[key.unit]}"
@@ -127,7 +143,7 @@ def key_code(subject: Variable, key: Key, rows: str) -> str:
 
 
 def _grouped(query: Query, rows: str) -> tuple[str, bool] | None:
-    keys = [key_code(query.subject, key, rows) for key in query.keys]
+    keys = [key_code(query.subject, key) for key in query.keys]
     by = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     if not query.aggregates:
         return None

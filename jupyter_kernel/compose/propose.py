@@ -16,6 +16,7 @@ from famulus.jupyter_kernel.schema import Variable
 from famulus.jupyter_kernel.words import lexicon
 
 MAX_SUBJECTS = 3
+_PRONOUNS = frozenset(("it", "them", "those", "these", "它", "它们", "这些", "其"))
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,17 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
     for chain in chains(read):
         code = chain_code(chain)
         if code is not None:
-            yield Composed(code, "value", _match(read, chain.used, index), chain.source.variable, False)
+            # Arrays and series have ways of their own.
+            source = read.schema.variable(chain.source.variable)
+            worth = 0.88 if source is not None and source.kind in ("array", "series") else 1.0
+            yield Composed(code, "value", _match(read, chain.used, index) * worth, chain.source.variable, False)
 
 
 def _subjects(read: Read) -> list[tuple[Variable, float]]:
     """Tables that may be meant, with how sure that is: named, or holding the columns that are named, or the latest."""
-    frames = [v for v in read.schema.variables if v.kind == "frame" and v.library == "pandas" and v.columns]
+    frames = [v for v in read.schema.variables if v.columns and _is_table(v)]
     named = {m.variable.name for m in read.variables() if m.score >= 0.9}
+    pronoun = any(token.text.lower() in _PRONOUNS for token in read.tokens)
     scored = []
     for age, frame in enumerate(frames):
         best: dict[int, float] = {}
@@ -57,9 +62,17 @@ def _subjects(read: Read) -> list[tuple[Variable, float]]:
         score = sum(best.values()) + (3.0 if frame.name in named else 0.0) - 0.05 * age
         scored.append((score, frame))
     scored.sort(key=lambda pair: -pair[0])
+    unsaid = 0.95 if pronoun else 0.8
     return [
-        (frame, 1.0 if rank == 0 else 0.85 if score > 0 else 0.6) for rank, (score, frame) in enumerate(scored[:MAX_SUBJECTS])
+        (frame, (1.0 if score > 0 else unsaid) if rank == 0 else 0.85 if score > 0 else 0.6)
+        for rank, (score, frame) in enumerate(scored[:MAX_SUBJECTS])
     ]
+
+
+def _is_table(variable: Variable) -> bool:
+    if variable.kind == "list":
+        return variable.element == "dict"
+    return variable.kind == "frame" or (variable.kind == "series" and variable.library == "pandas")
 
 
 def _empty(query: Query) -> bool:

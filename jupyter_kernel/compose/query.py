@@ -69,3 +69,9 @@ class Query:
     computed: tuple[str, str] = ("", "")
     bins: str = ""
     used: set[int] = field(default_factory=set)
+
+    def columns(self) -> list[Column]:
+        """Every column that the query speaks of."""
+        found = [condition.column for condition in self.conditions] + [key.column for key in self.keys] + self.select
+        found += [a.column for a in self.aggregates if a.column] + [column for column, _ in self.order if column]
+        return found + [column for column in (self.by, self.label) if column]

@@ -89,7 +89,8 @@ def _unit(read: Read, subject: Variable, at: int) -> Unit | None:
         return Unit("N", at, at + 1, "#", _number(token.value), token.text)
     if token.kind in ("quoted", "path", "date", "literal"):
         tag = {"quoted": "T", "path": "P", "date": "D", "literal": "I"}[token.kind]
-        return Unit(tag, at, at + 1, "", token.value if tag == "I" else repr(token.value), token.value)
+        column = _telling(subject) if tag == "T" else None
+        return Unit(tag, at, at + 1, "", token.value if tag == "I" else repr(token.value), token.value, column)
     if token.text in _COMMAS:
         return Unit("&", at, at + 1, "and")
     if token.text in _OPERATORS or token.text in ("(", ")"):
@@ -102,7 +103,16 @@ def _unit(read: Read, subject: Variable, at: int) -> Unit | None:
         return Unit("h", at, at + 1, token.text.lower())
     if token.key in _LIGHT or token.weight <= NOISE or token.kind == "symbol":
         return None
+    if at and token.text[0].isupper() and not token.text.isupper() and token.key not in lexicon().single.values():
+        return Unit("T", at, at + 1, "", repr(token.text), token.text, _telling(subject))
     return Unit("X", at, at + 1, token.key, repr(token.text), token.text)
+
+
+def _telling(subject: Variable) -> Column | None:
+    """The column that a proper name most likely stands in: one of texts that are private or not all known."""
+    texts = [c for c in (*subject.columns, *subject.index) if c.kind in ("text", "category")]
+    unknown = [c for c in texts if c.private or c.distinct is None or c.distinct > len(c.samples)]
+    return next(iter(unknown), None)
 
 
 def _number(value: str) -> str:
@@ -120,6 +130,8 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     sample = max(samples, key=lambda m: m.score, default=None)
     if name is not None and name.score >= 0.95 and (best is None or best.score < name.score):
         tag = "F" if name.variable.name == subject.name else "V"
+        if tag == "F" and subject.kind == "series":
+            return Unit("C", at, name.end, "", subject.columns[0].key, subject.name, subject.columns[0])
         return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
     if best is not None and best.column is not None and _means_column(read, subject, best, token):
         return Unit("Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column)
