@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from famulus.jupyter_kernel.candidate import Effect
@@ -35,6 +35,7 @@ class Task(NamedTuple):
     allowed: tuple[Effect, ...]
     parent: int
     random: Any
+    prepare: Callable[[], object] | None = None
 
 
 def main(task: Task) -> NoReturn:
@@ -65,6 +66,12 @@ def _rehearse(task: Task) -> None:
     random.setstate(task.random)  # the fork reseeded it
     sys.dont_write_bytecode = True
     watcher = effects.Watcher()
+    if task.prepare is not None:
+        try:
+            task.prepare()
+        except Exception as error:
+            os.write(task.report, UNSAFE + f"what it needs cannot be set up there ({error})".encode())
+            return
     shown = capture.redirect(task.shell, task.stdout, task.stderr, watcher)
     watcher.install()
     os.write(task.report, READY)

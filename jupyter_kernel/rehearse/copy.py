@@ -9,8 +9,11 @@ import os
 import random
 import select
 import signal
+import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from famulus.jupyter_kernel.candidate import Effect, Rehearsal
@@ -20,19 +23,51 @@ from famulus.jupyter_kernel.rehearse.capture import MOST_TEXT
 _MOST_REPORT = 4 << 20
 _LOOK_EVERY = 0.05
 _GRACE = 0.2
+_READY_SECONDS = 20.0
 _PAGE = 4096
 _FUTEX = {"x86_64": "202", "aarch64": "98"}
 
 
-class Copy:
-    """One child. :meth:`make` it, :meth:`wait`, and :meth:`end` it in any case; then ask for :meth:`result`."""
+def anonymous_file(name: str) -> int:
+    """A descriptor of a file without a place; in memory, unless a sandbox around the kernel refuses that."""
+    try:
+        return os.memfd_create(name)
+    except OSError:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
 
-    def __init__(self, pid: int, report: int, stdout: int, stderr: int, memory: int) -> None:
+
+@dataclass(frozen=True)
+class Channels:
+    """What a child writes to: its report (``theirs`` is its end), and two anonymous files for native output."""
+
+    report: int
+    theirs: int
+    stdout: int
+    stderr: int
+
+    @classmethod
+    def open(cls) -> Channels:
+        report, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(theirs, True)
+        return cls(report, theirs, anonymous_file("stdout"), anonymous_file("stderr"))
+
+    def close(self) -> None:
+        for fd in (self.report, self.theirs, self.stdout, self.stderr):
+            os.close(fd)
+
+
+class Copy:
+    """One child. :meth:`wait` for it, and :meth:`end` it in any case; then ask for :meth:`result`."""
+
+    def __init__(self, pid: int, channels: Channels, memory: int, *, ended: int, collect: Callable[[], int]) -> None:
+        """Owns ``channels``, and ``ended``, which can be read once the child has ended; ``collect`` then gives the
+        status of ``waitpid``."""
         self.unsafe = ""
         self.hung = False
         self._pid = pid
-        self._pidfd = os.pidfd_open(pid)
-        self._report, self._stdout, self._stderr = report, stdout, stderr
+        self._channels = channels
+        self._ended, self._collect = ended, collect
         self._memory = memory
         self._said = bytearray()
         self._status: int | None = None
@@ -40,17 +75,15 @@ class Copy:
         self._started = time.monotonic()
         self._next_look = memory
         self._text = ("", "")
+        os.close(channels.theirs)
 
     @classmethod
-    def make(cls, shell: Any, code: str, seconds: float, memory: int, allowed: tuple[Effect, ...]) -> Copy:
-        """Fork. Main thread only. Raises :class:`OSError` if the system has no room for another process."""
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
-        stdout, stderr = os.memfd_create("stdout"), os.memfd_create("stderr")
-        cores = os.cpu_count() or 1
+    def fork(cls, shell: Any, code: str, seconds: float, memory: int, allowed: tuple[Effect, ...]) -> Copy:
+        """A copy of this process. Main thread only. Raises :class:`OSError` if the system has no room for it."""
+        channels = Channels.open()
         task = child.Task(
-            shell, code, writing, stdout, stderr, memory, int(seconds * cores) + 2, allowed, os.getpid(),
-            random.getstate(),
+            shell, code, channels.theirs, channels.stdout, channels.stderr, memory,
+            int(seconds * (os.cpu_count() or 1)) + 2, allowed, os.getpid(), random.getstate(),
         )  # fmt: skip
         try:
             with warnings.catch_warnings():  # Python warns of threads; the child cuts itself off from them
@@ -59,21 +92,18 @@ class Copy:
                 if pid == 0:
                     child.main(task)
         except OSError:
-            for fd in (reading, stdout, stderr):
-                os.close(fd)
+            channels.close()
             raise
-        finally:
-            os.close(writing)
-        return cls(pid, reading, stdout, stderr, memory)
+        return cls(pid, channels, memory, ended=os.pidfd_open(pid), collect=lambda: os.waitpid(pid, os.WNOHANG)[1])
 
     async def wait(self, seconds: float) -> None:
-        """Until it ended, or its time or memory is used up."""
+        """Until it ended, or its time or memory is used up. ``seconds`` begin when it is ready to run the code."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._report, self._read, ended)
+        loop.add_reader(self._channels.report, self._read, ended)
         try:
             while not ended.done():
-                left = self._started + seconds - time.monotonic()
+                left = self._started + (seconds if self._said else _READY_SECONDS) - time.monotonic()
                 if left <= 0:
                     self._verdict = "timeout"
                     self.hung = self._is_stuck()
@@ -83,7 +113,7 @@ class Copy:
                     self._verdict = "memory"
                     return
         finally:
-            loop.remove_reader(self._report)
+            loop.remove_reader(self._channels.report)
 
     def end(self) -> None:
         """Kill it with all its threads, reap it, and close what belongs to it."""
@@ -92,8 +122,8 @@ class Copy:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
             self._reap(None)
-        self._text = (_contents(self._stdout), _contents(self._stderr))
-        for fd in (self._report, self._stdout, self._stderr, self._pidfd):
+        self._text = (_contents(self._channels.stdout), _contents(self._channels.stderr))
+        for fd in (self._channels.report, self._channels.stdout, self._channels.stderr, self._ended):
             os.close(fd)
 
     def result(self) -> Rehearsal:
@@ -108,9 +138,11 @@ class Copy:
 
     def _read(self, ended: asyncio.Future[None]) -> None:
         try:
-            part = os.read(self._report, 1 << 16)
+            part = os.read(self._channels.report, 1 << 16)
         except BlockingIOError:
             return
+        if not self._said:
+            self._started = time.monotonic()
         self._said += part
         if not part or len(self._said) > _MOST_REPORT:
             if self._said.startswith(child.UNSAFE):
@@ -145,10 +177,10 @@ class Copy:
 
     def _reap(self, seconds: float | None) -> None:
         poller = select.poll()
-        poller.register(self._pidfd, select.POLLIN)
+        poller.register(self._ended, select.POLLIN)
         if poller.poll(None if seconds is None else int(seconds * 1000)):
             try:
-                _, self._status = os.waitpid(self._pid, os.WNOHANG)
+                self._status = self._collect()
             except ChildProcessError:  # code of the user's waits for any child
                 self._status = 0
 

@@ -17,8 +17,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MOST = 50
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EBADF, errno.ENETUNREACH)
 _REFUSED = re.compile(
-    r"permission denied|operation not permitted|readonly database|database is locked|read-only|unable to open database|"
-    r"bad file descriptor|disk i/o error|not opened? (for|in) writ|cannot open file",
+    r"permission denied|operation not permitted|(readonly|read-only) (database|file system)|database is locked|"
+    r"unable to open database|disk i/o error|bad file descriptor|cannot open file",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"""['"]([^'"\n]+)['"]""")
@@ -189,22 +189,30 @@ def chain(error: BaseException | None) -> Iterable[BaseException]:
 
 def is_refusal(error: BaseException, effects: Sequence[Effect]) -> bool:
     """Whether the code failed because of the isolation, not by its own fault."""
-    for one in chain(error):
-        if isinstance(one, Refused):
-            return True
-        if isinstance(one, OSError) and (one.errno in _REFUSALS or any(effect.kind == "network" for effect in effects)):
-            return True
-        if not isinstance(one, OSError) and _REFUSED.search(str(one)):
-            return True
-    return False
+    offline = any(effect.kind == "network" for effect in effects)
+    return any(_refused(one) or (offline and isinstance(one, OSError)) for one in chain(error))
+
+
+def _refused(error: BaseException) -> bool:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and not _would_work(error.filename):
+        return False
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _REFUSALS):
+        return True
+    return _REFUSED.search(str(error)) is not None
+
+
+def _would_work(path: str | bytes) -> bool:
+    """Whether the user may write there. Root was told to give up that right, and has it outside."""
+    if os.geteuid() == 0:
+        return True
+    return os.access(path if os.path.lexists(path) else os.path.dirname(os.path.abspath(path)), os.W_OK)
 
 
 def named_by(error: BaseException, databases: Sequence[str]) -> list[Effect]:
     """The effect that native code tried, which only its error tells. ``databases`` are SQLite's files, the last one
     the likeliest."""
     for one in chain(error):
-        refused = isinstance(one, OSError) and one.errno in _REFUSALS
-        if not refused and not _REFUSED.search(str(one)):
+        if not _refused(one):
             continue
         if type(one).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy"):
             files = [os.path.abspath(path) for path in databases if path not in ("", ":memory:")]

@@ -23,6 +23,11 @@ _POLARS_POOL = re.compile(r"polars-\d|async-executor")
 """Threads that Polars starts when it first computes; those that it starts when it is imported do no harm."""
 
 
+def can_cut_off() -> bool:
+    """Whether a process of any kind can be cut off on this machine."""
+    return sys.platform == "linux" and sandbox.can_confine()
+
+
 def why_not() -> str:
     """A clause for people, "" if a fork is safe."""
     if sys.platform != "linux":

@@ -34,6 +34,20 @@ def reachable(tree: ast.Module, namespace: Mapping[str, object]) -> list[str]:
     return list(found)
 
 
+def read(tree: ast.Module) -> set[str]:
+    """Names whose present value the code can want: all that it reads or alters but those that it binds first."""
+    wanted: set[str] = set()
+    bound: set[str] = set()
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        made = {target.id for target in targets if isinstance(target, ast.Name)}
+        plain = {id(target) for target in targets if isinstance(target, ast.Name)}
+        names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and id(node) not in plain}
+        wanted |= names - bound
+        bound |= made
+    return wanted
+
+
 def _named(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):

@@ -232,4 +232,6 @@ _TABLES: dict[str, Callable[[Any, Memory], tuple[Any, ...]]] = {
     "polars": tables.of_polars,
     "matplotlib": tables.of_matplotlib,
     "sqlite3": tables.of_sqlite,
+    "_duckdb": tables.of_duckdb,
+    "duckdb": tables.of_duckdb,
 }

@@ -137,6 +137,11 @@ def of_matplotlib(value: Any, memory: Memory) -> Inside:
     return _NOTHING
 
 
+def of_duckdb(value: Any, memory: Memory) -> Inside:
+    """A connection tells nothing of what was done through it."""
+    return None, (), (), type(value).__name__ != "DuckDBPyConnection"
+
+
 def of_sqlite(value: Any, memory: Memory) -> Inside:
     if hasattr(value, "total_changes"):
         return (value.total_changes, value.in_transaction), (), (), True

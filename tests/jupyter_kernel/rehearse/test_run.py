@@ -39,6 +39,8 @@ def test_an_error_is_told_with_the_cells_own_lines(live: Live) -> None:
     seen = live.rehearse("def f(x):\n    return 1 / x\n\nf(0)")
     assert (seen.status, seen.error, seen.message) == ("error", "ZeroDivisionError", "division by zero")
     assert "return 1 / x" in seen.traceback and "rehearse" not in seen.traceback.replace("<rehearsal>", "")
+    read_only = live.rehearse("import numpy as np\na = np.arange(3)\na.flags.writeable = False\na[0] = 1")
+    assert (read_only.status, read_only.effects) == ("error", ())
     assert live.rehearse("x = (").error == "SyntaxError"
     assert live.rehearse("def f(): f()\nf()").error == "RecursionError"
     assert live.rehearse("import sys; sys.exit(1)").error == "SystemExit"
