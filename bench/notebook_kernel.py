@@ -269,7 +269,7 @@ class Notebook:
                 self.client.input(ran.reader(question))
             channel = self.client.get_iopub_msg if idle_at == float("inf") else self.client.get_shell_msg
             try:
-                said = channel(timeout=0.05 if ran.reader else 0.5)
+                said = channel(timeout=0.05 if ran.reader else min(0.5, start + seconds - now))
             except Empty:
                 continue
             if said["parent_header"].get("msg_id") != message:

@@ -57,7 +57,7 @@ def interrupts(trials: int, seed: int = 1) -> str:
     rng = random.Random(seed)
     tasks = [task for task in load() if not task.blind and task.group in ("values", "tables", "plots")]
     waits: dict[str, list[float]] = {}
-    deaths = 0
+    lost: list[str] = []
     with _home() as home, Notebook(home) as notebook:
         usual = _usual_seconds(notebook, tasks[0].steps[0].words, tasks[0].setup)
         while sum(map(len, waits.values())) < trials:
@@ -68,8 +68,8 @@ def interrupts(trials: int, seed: int = 1) -> str:
                 with _frozen_engine(home if frozen else None) as has_frozen:
                     wait, stage = notebook.interrupted(task.steps[0].words, rng.uniform(0.0, usual))
                 notebook.python("1 + 1")
-            except (KernelLost, RuntimeError):
-                deaths += 1
+            except (KernelLost, RuntimeError) as error:
+                lost.append(str(error))
                 waits.setdefault("kernel lost", []).append(float("inf"))
                 notebook.restart()
                 continue
@@ -80,7 +80,8 @@ def interrupts(trials: int, seed: int = 1) -> str:
                 usual *= 1.005
     every = [wait for some in waits.values() for wait in some]
     rows = [_stage(stage, some) for stage, some in sorted(waits.items())] + [_stage("**all**", every)]
-    below = f"\nGoal: p99 ≤ 250 ms. Kernels that were lost, or whose next cell failed: {deaths}."
+    below = f"\nGoal: p99 ≤ 250 ms. Kernels that were lost, or whose next cell failed: {len(lost)}."
+    below += "".join(f"\n- {reason}" for reason in sorted(set(lost)))
     return table(["interrupted while", "n", "median", "p99", "longest"], rows) + below
 
 
