@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import keyword
 import re
 from collections.abc import Callable, Mapping
@@ -121,11 +122,30 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
     for index, token in enumerate(context.read.tokens):
         if slot.type == "text" and token.kind == "quoted":
             found.append(Option(repr(token.value), index, index + 1, 0.9, attributes=_named(token.value)))
+        if slot.type == "time" and (code := _moment(token)):
+            found.append(Option(code, index, index + 1, 0.9, attributes=_named(token.value or token.text)))
         if token.kind == "literal" and slot.type in ("list", "sequence", "dict", "array"):
             code = _literal(token.text, slot)
             if code:
                 found.append(Option(code, index, index + 1, 0.95))
     return found
+
+
+def _moment(token: Token) -> str:
+    """A date or time that a token says, as an expression with ``datetime``; "" where it says none."""
+    if token.kind != "date":
+        return {"today": "datetime.date.today()", "now": "datetime.datetime.now()"}.get(token.key, "")
+    parts = [int(part) for part in re.findall(r"\d+", token.text)]
+    if "-" not in token.text and "/" not in token.text:
+        return f"datetime.time({', '.join(map(str, parts))})"
+    if len(parts) == 2:
+        parts.append(1)
+    kind = datetime.datetime if len(parts) > 3 else datetime.date
+    try:
+        kind(*parts)
+    except ValueError:
+        return ""
+    return f"datetime.{kind.__name__}({', '.join(map(str, parts))})"
 
 
 def _literal(text: str, slot: Slot) -> str:
@@ -280,16 +300,20 @@ def _word(token: Token, index: int, score: float) -> Option:
     return Option(repr(token.value), index, index + 1, score, attributes=_named(token.value))
 
 
+# Prepositions and such are never what is to be written somewhere.
+_LITTLE = frozenset(("is", "to", "from", "of", "with", "as", "and", "or", "in", "for", "by", "each", "all", "show", "make"))
+
+
 def _words(slot: Slot, context: Context) -> list[Option]:
     found = []
     for index, token in enumerate(context.read.tokens):
         if token.kind == "quoted":
             found.append(_word(token, index, 1.0))
-        elif token.kind in ("word", "date") and token.weight > 0.1 and token.key != "literal":
+        elif token.kind in ("word", "date") and token.weight > 0.1 and token.key not in _LITTLE:
             concept = token.key in lexicon().single.values()
             found.append(_word(token, index, 0.1 if concept else 0.5))
-        elif token.kind == "symbol" and token.text not in ".?!。？！":
-            found.append(Option(repr(token.text), index, index + 1, 0.3, attributes=_named(token.text)))
+        elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
+            found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
     for mention in context.read.mentions:
         if mention.kind == "sample":
             text = ast.literal_eval(mention.value)

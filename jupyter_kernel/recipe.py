@@ -39,6 +39,8 @@ frame series array list tuple set dict callable    a variable of that kind; its 
 class database file figure object                  holds: number text dict list time bool, as ``list:number``.
 sequence                                           a list, tuple, array or series (KIND as above)
 text                                               a variable that holds text, or a quoted text; name or literal
+time                                               a variable that holds a date or a time, a date in the words
+                                                   (2024-03-01), *today*, *now*; name or ``datetime`` expression
 column[:KIND] [of SLOT]                            a column of the frame, or key of the dict or list of dicts, in SLOT
                                                    (default: the only such slot); a string literal.
                                                    KIND: number text time bool category
@@ -96,7 +98,7 @@ Gives = Literal["value", "bind", "plot", "file", "change"]
 FOLDER = Path(__file__).with_name("recipes")
 VARIABLES = frozenset(
     ("frame", "series", "array", "list", "tuple", "set", "dict", "callable", "class", "database", "file", "figure",
-     "object", "sequence", "text")
+     "object", "sequence", "text", "time")
 )  # fmt: skip
 KINDS = frozenset(("", "number", "text", "time", "bool", "category", "dict", "list"))
 # What each type of slot looks like in code: the validator parses templates with these.
