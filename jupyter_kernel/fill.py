@@ -117,7 +117,7 @@ class Filler:
         bonus = 0.0
         for position, first in enumerate(named):
             for second in named[position + 1 :]:
-                if said.recipe.slots[first].type == said.recipe.slots[second].type:
+                if _family(said.recipe.slots[first]) == _family(said.recipe.slots[second]):
                     in_order = partial.chosen[first].start < partial.chosen[second].start
                     bonus += ORDER if in_order else -ORDER
         return bonus
@@ -154,6 +154,12 @@ class Filler:
         whole = (covered + met) / (total + wanted) if total + wanted else 0.0
         least = 0.65 if said.recipe.gives == "change" else 0.5
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
+
+
+def _family(slot: Slot) -> str:
+    """Types of slots that compete for the same words."""
+    families = {"int": "number", "value": "number", "columns": "column", "list": "sequence", "array": "sequence"}
+    return families.get(slot.type, slot.type)
 
 
 def _worth(slot: Slot, option: Option) -> float:

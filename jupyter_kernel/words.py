@@ -313,7 +313,7 @@ def _concept(text: str, its_stem: str, own: frozenset[str]) -> str:
     known = lexicon()
     if its_stem in known.single:
         return known.single[its_stem]
-    if text in own or its_stem in known.noise or not text.isascii():
+    if text in own or its_stem in known.noise or its_stem in known.columns or not text.isascii():
         return its_stem
     meant = respell(its_stem, known.single, known.misspelt)
     return known.single[meant] if meant else its_stem

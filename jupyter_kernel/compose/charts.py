@@ -15,6 +15,8 @@ _AXES = "fig, ax = plt.subplots()\n"
 
 def write(query: Query) -> Code | None:
     """The code that draws the answer of a query, None where there is nothing to draw."""
+    if query.chart == "box" and query.keys and query.aggregates:
+        return _box(query, pandas_code.source(query), [a.column for a in query.aggregates if a.column is not None])
     if query.keys and query.aggregates:
         return _groups(query)
     columns = query.select

@@ -19,9 +19,10 @@ _PATTERNS = (
     ("missing", r"(?:W|w)!(?P<C>C)(?![=>])"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[AM])(?:(?P<w>C))?"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[NDTC])"),
-    ("contains", r"(?P<C>C)(?P<n>!?)c(?P<v>[TXN])"),
-    ("starts", r"(?P<C>C)(?P<n>!?)s(?P<v>[TX])"),
-    ("ends", r"(?P<C>C)(?P<n>!?)e(?P<v>[TX])"),
+    ("contains", r"(?P<C>C)W?(?P<n>!?)c(?P<v>[TXN])"),
+    ("starts", r"(?P<C>C)W?(?P<n>!?)s(?P<v>[TX])"),
+    ("ends", r"(?P<C>C)W?(?P<n>!?)e(?P<v>[TX])"),
+    ("contains", r"W?(?P<n>!?)c(?P<v>T)"),
     ("starts", r"(?P<C>C)w?(?P<v>[TX])s"),
     ("ends", r"(?P<C>C)w?(?P<v>[TX])e"),
     ("in", r"(?P<C>C)=?(?P<n>!?)(?:=|i)*(?P<v>[TN])(?P<more>(?:[&|]+[TN])+)(?![>C])"),
@@ -56,6 +57,8 @@ def conditions(tags: str, found: list[Unit], subject: Variable) -> tuple[list[Co
             position += 1
             continue
         condition, end = hit
+        if tags[end : end + 1] == "C" and found[end].column == condition.column and tags[end - 1] == "T":
+            end += 1  # "the Toys category"
         between = tags[end_of_last:position] if end_of_last >= 0 else ""
         start = position
         if made and "|" in between and set(between) <= set("|W·="):
@@ -79,6 +82,8 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     column_unit, value, second = at("C"), at("v"), at("w")
     column = column_unit.column if column_unit else None
     negated = bool(match.groupdict().get("n"))
+    if name == "contains" and column is None and value is not None:
+        column = value.column
     if name == "between" and column and value and second:
         return _between(column, value, second, at("o"), at("p"))
     if name == "missing" and column:

@@ -66,6 +66,8 @@ def expression(query: Query) -> tuple[str, bool] | None:
     rows = source(query)
     if query.keys:
         return _grouped(query, rows)
+    if query.share and query.conditions and not query.aggregates:
+        return f"{_mask(query)}.mean() * 100", False
     if query.aggregates:
         return _aggregated(query, rows)
     if query.pick:
@@ -146,6 +148,8 @@ def _grouped(query: Query, rows: str) -> tuple[str, bool] | None:
     keys = [key_code(query.subject, key) for key in query.keys]
     by = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     if not query.aggregates:
+        if query.pick and query.by is not None:
+            return f"{rows}.loc[{rows}.groupby({by})[{query.by.key}].idx{query.pick}()]", True
         return None
     functions = list(dict.fromkeys(_METHODS.get(a.function, a.function) for a in query.aggregates))
     columns = list(dict.fromkeys(a.column.key for a in query.aggregates if a.column is not None))
@@ -248,7 +252,9 @@ def _rows(query: Query, rows: str) -> tuple[str, bool] | None:
         if known:
             names = [column.key for column, _ in known]
             code += f".sort_values({names[0] if len(names) == 1 else '[' + ', '.join(names) + ']'}"
-            code += ")" if known[0][1] else ", ascending=False)"
+            directions = list(dict.fromkeys(ascending for _, ascending in known))
+            mixed = [ascending for _, ascending in known]
+            code += f", ascending={mixed})" if len(directions) > 1 else ")" if directions[0] else ", ascending=False)"
         if query.limit:
             code += f".{'tail' if query.tail else 'head'}({query.limit})"
     select = list(dict.fromkeys(c.key for c in query.select))

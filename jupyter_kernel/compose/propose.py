@@ -64,7 +64,7 @@ def _subjects(read: Read) -> list[tuple[Variable, float]]:
     scored.sort(key=lambda pair: -pair[0])
     unsaid = 0.95 if pronoun else 0.8
     return [
-        (frame, (1.0 if score > 0 else unsaid) if rank == 0 else 0.85 if score > 0 else 0.6)
+        (frame, (1.0 if score > 0 else unsaid) if rank == 0 else 0.85 if score > 0 else 0.85 * unsaid)
         for rank, (score, frame) in enumerate(scored[:MAX_SUBJECTS])
     ]
 

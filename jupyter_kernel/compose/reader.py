@@ -13,8 +13,14 @@ from famulus.jupyter_kernel.compose.units import Unit, implied, units
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.options import column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
+from famulus.jupyter_kernel.words import name_parts
 
-_ADDITIVE = re.compile(r"revenue|sales|amount|quantity|qty|profit|count|total|units|sold|cost|spend|visits|votes|rain", re.I)
+# Amounts are added up where the words do not say how; of these an average is meant.
+_AVERAGED = re.compile(
+    r"price|temp|age$|score|rate|rating|salary|wage|grade|mark|height|weight|speed|humid|percent|ratio|gpa|pressure"
+    r"|价|温|龄|分|率|薪|工资|成绩|身高|体重",
+    re.I,
+)
 _CHARTS = ("bar", "line", "hist", "scatter", "pie", "box")
 
 
@@ -23,6 +29,7 @@ class _Reader:
 
     def __init__(self, read: Read, subject: Variable) -> None:
         self.subject = subject
+        self.spoken = read.tokens
         self.units = units(read, subject)
         self.tags = "".join(unit.tag for unit in self.units)
         self.query = Query(subject)
@@ -90,7 +97,7 @@ class _Reader:
                     break
 
     def share(self) -> None:
-        if self.take(r"%"):
+        while self.take(r"i?%"):
             self.query.share = True
 
     def extremes(self) -> None:
@@ -107,13 +114,15 @@ class _Reader:
             self._ranked(descending, direction)
             return
         patterns = (
-            r"h(?P<label>C)[w=iC]*(?P<f>M)R?(?P<a>[A#])?R?(?P<by>C)?(?P<a2>[A#])?",
+            r"h(?P<label>C)[w=iC]*(?P<f>M)(?!F|R$)R?(?P<a>[A#])?R?(?P<by>C)?(?P<a2>[A#])?",
+            r"h(?P<label>C)w?(?P<f>M)(?P<rows>[FR])",
             r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
             r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>M)",
             r"(?:h=?)?(?P<label>[CR])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?:=|w)?(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?P<by>C)(?P<a>[A#])?(?P<f>M)",
             r"h(?P<label>C)=(?P<f>M)",
+            r"h=?(?P<f>M)",
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRX])",
             r"(?P<f>M)(?P<label>[CR])(?:Y(?P<by>C))",
@@ -132,12 +141,17 @@ class _Reader:
         by = self.unit(match, "by").column if groups.get("by") else implied(direction, self.subject)
         function = next((self.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
         label = self.unit(match, "label").column if groups.get("label") else None
-        if by is None and function is None:
+        if groups.get("rows") and implied(direction, self.subject) is None and label is not None:
+            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
+        elif by is None and function is None:
             return False
         if by is not None and label is None and by.kind in ("text", "category"):
             label, by = by, implied(direction, self.subject)
             if by is None:
                 return False
+        if by is not None and label is not None and by.kind in ("text", "category") and function is None:
+            # "which city has the most customers" counts rows.
+            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
         if by is not None and label is not None and label.kind == "number" and by.kind != "number":
             return False
         query = self.query
@@ -201,7 +215,9 @@ class _Reader:
             if not columns:
                 meant = implied(word, self.subject) if word is not None else None
                 columns = [meant]
-            query.order = [(column, ascending) for column in columns]
+            # "by a, then by b descending" turns only b around.
+            parted = groups.get("cols") and "Y" in match["cols"] and not ascending
+            query.order = [(column, ascending or bool(parted and column is not columns[-1])) for column in columns]
             self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
             return
 
@@ -209,7 +225,13 @@ class _Reader:
         query = self.query
         times = [column for column in self.subject.columns if column_fits(column, "time") >= 0.95]
         while match := self.take(r"(?:[EG&]|Y)[EYG]*(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None:
-            for index in range(*match.span("k")):
+            span = range(*match.span("k"))
+            following = self.tags[match.end() : match.end() + 1]
+            if match["k"] == "C" and following == "C" and self._one_noun(match.end()):
+                # "each product category" speaks of categories.
+                span = range(match.end(), match.end() + 1)
+                self._blot(span)
+            for index in span:
                 unit = self.units[index]
                 if unit.tag == "U":
                     self._unit_key(unit, times)
@@ -220,6 +242,12 @@ class _Reader:
             if times and not query.keys:
                 self._unit_key(unit, times)
                 self.tags = self.tags[: match.start()] + "·" + self.tags[match.end() :]
+
+    def _one_noun(self, place: int) -> bool:
+        """Whether a column's name directly follows another's, as in *product category*."""
+        unit = self.units[place]
+        texts = unit.column is not None and unit.column.kind in ("text", "category")
+        return texts and self.units[place - 1].end == unit.start and self.tags[place + 1 : place + 2] != "#"
 
     def _grouped(self) -> bool:
         return bool(re.search(r"E|G|Y", self.tags))
@@ -260,7 +288,7 @@ class _Reader:
         left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
         columns = [column for i in left if (column := self.units[i].column) is not None]
         if query.keys and not query.aggregates and columns and not query.pick:
-            kind = "sum" if _ADDITIVE.search(columns[0].name) else "mean"
+            kind = "mean" if _AVERAGED.search(columns[0].name) and not query.share else "sum"
             numbers = [column for column in columns if column.kind in ("number", "bool", "")]
             query.aggregates = [Aggregate(kind, column) for column in numbers]
             self._blot(i for i in left if self.units[i].column in numbers)
@@ -270,10 +298,20 @@ class _Reader:
         elif query.aggregates and query.label is None and columns and not query.keys and len(columns) == 1 and query.chart:
             query.keys = [Key(columns[0])]
             self._blot(left)
+        if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
+            self._whole_rows()
         if query.keys and not query.aggregates and not query.pick and self.take(r"#|R#?"):
             query.aggregates = [Aggregate("count", None)]
         query.as_list = "l" in self.tags
         self._blot(i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes))
+
+    def _whole_rows(self) -> None:
+        """In 把产品按价格排序 the products are the rows of ``products``, not its column ``product``."""
+        column = self.query.select[0]
+        said = {unit.text for unit in self.units if unit.column == column}
+        spoken = {t.text.lower() for unit in self.units if unit.column == column for t in self.spoken[unit.start : unit.end]}
+        if said and name_parts(column.name) == name_parts(self.subject.name) and column.name.lower() not in spoken:
+            self.query.select = []
 
     def _blot(self, places: Iterable[int]) -> None:
         chosen = set(places)

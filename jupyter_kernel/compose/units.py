@@ -44,7 +44,7 @@ IMPLIED = {
     "newest": "date", "recent": "date", "earliest": "date", "taller": "height", "tallest": "height", "heavier": "weight",
     "heaviest": "weight", "lighter": "weight", "faster": "speed", "fastest": "speed", "longest": "length",
     "longer": "length", "hottest": "temperature", "warmer": "temperature", "warmest": "temperature",
-    "colder": "temperature", "coldest": "temperature", "costs": "price", "最贵": "price", "最便宜": "price",
+    "colder": "temperature", "coldest": "temperature", "costs": "price", "cost": "price", "最贵": "price", "最便宜": "price",
     "最老": "age", "最年长": "age", "最年轻": "age", "最新": "date", "最近": "date", "最早": "date", "最晚": "date",
 }  # fmt: skip
 
@@ -144,7 +144,7 @@ def _means_column(read: Read, subject: Variable, mention: Mention, token: Token)
     concept = token.key in TAGS and mention.end == mention.start + 1
     if not concept:
         return mention.score >= 0.62
-    if mention.score < 0.94:
+    if mention.score < (0.74 if token.text in ("数量", "amount") else 0.94):
         return False
     if TAGS[token.key] not in ("A", "M", "#", "U"):
         return True
