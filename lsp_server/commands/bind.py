@@ -9,7 +9,7 @@ from lsprotocol import types
 
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.actions import wanted
-from famulus.lsp_server.commands.docstring import place_for
+from famulus.lsp_server.commands import doc_comment, docstring
 from famulus.lsp_server.commands.preview import DISCARD
 from famulus.lsp_server.commands.service import Commands, Page
 from famulus.lsp_server.documents import Document
@@ -30,7 +30,7 @@ def bind(server: FamulusServer) -> None:
         return await commands.explain(uri, place)
 
     @server.command("famulus.docstring")
-    async def docstring(uri: str, position: types.Position) -> None:
+    async def document_it(uri: str, position: types.Position) -> None:
         await commands.docstring(uri, position)
 
     @server.command("famulus.rewrite")
@@ -73,8 +73,8 @@ def offered(session: Session, params: types.CodeActionParams) -> list[types.Code
         kind = types.CodeActionKind.RefactorRewrite
         if params.range.start != params.range.end:
             found.append(_action("Famulus: explain the selection", kind, "famulus.explain", [uri, params.range]))
-        elif document.language_id == "python" and _undocumented(document, params.range.start):
-            title = "Famulus: write a docstring"
+        elif _undocumented(session, document, params.range.start):
+            title = f"Famulus: write a doc{'string' if document.language_id == 'python' else ' comment'}"
             found.append(_action(title, kind, "famulus.docstring", [uri, params.range.start]))
     return found
 
@@ -89,9 +89,15 @@ def _action(title: str, kind: types.CodeActionKind, command: str, arguments: lis
     return types.CodeAction(title, kind, command=types.Command(title, command, arguments=arguments))
 
 
-def _undocumented(document: Document, position: types.Position) -> bool:
+def _undocumented(session: Session, document: Document, position: types.Position) -> bool:
+    offset = document.offset_at(position)
     try:
-        place_for(document.text, document.offset_at(position))
+        if document.language_id == "python":
+            docstring.place_for(document.text, offset)
+        elif document.language_id in doc_comment.FORMS and (tree := session.trees.tree(document)) is not None:
+            doc_comment.place_for(tree, offset)
+        else:
+            return False
     except FamulusError:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pygls.uris import to_fs_path
 
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.policy import Policy
-from famulus.lsp_server.commands import commit, docstring, explain, fix, rewrite
+from famulus.lsp_server.commands import commit, doc_comment, docstring, explain, fix, rewrite
 from famulus.lsp_server.commands.apply import offer
 from famulus.lsp_server.commands.preview import Preview
 from famulus.lsp_server.commands.progress import Report, shown
@@ -55,19 +56,28 @@ class Commands:
         return None if text is None else self.page("Explanation", text)
 
     async def docstring(self, uri: str, position: types.Position) -> None:
-        """A docstring for the definition around ``position``."""
+        """A docstring, or a doc comment, for the definition around ``position``."""
         document, seen = self._open(uri)
-        if seen.language != "python":
-            raise InvalidRequest("Docstrings are written for Python only.")
-        place = docstring.place_for(seen.text, document.offset_at(position))
-        title = f"Docstring for {place.name}"
+        offset = document.offset_at(position)
+        kind, written = "Docstring", docstring.write
+        if seen.language == "python":
+            place = docstring.place_for(seen.text, offset)
+        else:
+            kind, written = "Doc comment", doc_comment.write
+            tree = await asyncio.to_thread(parse, seen.language, seen.text)
+            if tree is None or seen.language not in doc_comment.FORMS:
+                raise InvalidRequest(
+                    f"Doc comments are written for {doc_comment.LANGUAGES}, not for {seen.language or 'this language'}."
+                )
+            place = doc_comment.place_for(tree, offset)
         text = await self._shown(
-            "Famulus: writing a docstring",
-            lambda report: docstring.write(self._session.link, seen, place, report),
+            f"Famulus: writing a {kind.lower()}",
+            lambda report: written(self._session.link, seen, place, report),
             nothing=f"No sentence about {place.name} held: each named what is not there, or said nothing.",
         )
         if text is not None:
             note = "the code around it is unchanged; the sentence is the model's"
+            title = f"{kind} for {place.name}"
             await self._offer(Proposal(title, note, uri, seen.version, place.offset, place.offset, text))
 
     async def rewrite(self, uri: str, place: types.Range, instruction: str) -> None:
