@@ -22,6 +22,7 @@ from famulus.jupyter_kernel.rehearse.capture import MOST_TEXT
 
 _MOST_REPORT = 4 << 20
 _LOOK_EVERY = 0.05
+_STUCK_LOOKS = 20
 _GRACE = 0.2
 _READY_SECONDS = 20.0
 _PAGE = 4096
@@ -101,12 +102,14 @@ class Copy:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._channels.report, self._read, ended)
+        stuck = 0
         try:
             while not ended.done():
                 left = self._started + (seconds if self._said else _READY_SECONDS) - time.monotonic()
-                if left <= 0:
+                stuck = stuck + 1 if self._is_stuck() else 0
+                if left <= 0 or stuck > _STUCK_LOOKS:
                     self._verdict = "timeout"
-                    self.hung = self._is_stuck()
+                    self.hung = stuck > 0 or not self._said
                     return
                 await asyncio.wait([ended], timeout=min(left, _LOOK_EVERY))
                 if not ended.done() and self._grew_too_large():
@@ -166,13 +169,11 @@ class Copy:
         return own > self._memory
 
     def _is_stuck(self) -> bool:
-        """Whether its first thread waits for a lock, whose holder may have been a thread of the kernel."""
-        if not self._said:
-            return True
+        """Whether all its threads wait for locks, without end: the holder was a thread of the kernel."""
         try:
-            with open(f"/proc/{self._pid}/syscall") as file:
-                return file.read().split()[0] == _FUTEX.get(os.uname().machine)
-        except (OSError, IndexError):
+            threads = os.listdir(f"/proc/{self._pid}/task")
+            return all(_waits_for_ever(f"/proc/{self._pid}/task/{thread}/syscall") for thread in threads)
+        except OSError:  # it ended, or may not be looked at
             return False
 
     def _reap(self, seconds: float | None) -> None:
@@ -186,7 +187,7 @@ class Copy:
 
     def _end(self, stderr: str) -> tuple[str, str]:
         if self._verdict == "timeout":
-            return "timeout", "it took too long"
+            return "timeout", "it waited for ever" if self.hung else "it took too long"
         status = self._status or 0
         if self._verdict == "memory":
             return "memory", f"it needed more than {self._memory >> 20} MiB"
@@ -202,6 +203,13 @@ class Copy:
         if code == child.LEFT_EARLY:
             return "died", f"it could not report: {stderr.strip()[-500:]}"
         return "died", f"it ended its process with exit status {code}"
+
+
+def _waits_for_ever(syscall: str) -> bool:
+    """Whether a thread is in a ``futex`` without a timeout, the fourth argument (proc(5), /proc/pid/syscall)."""
+    with open(syscall) as file:
+        fields = file.read().split()
+    return len(fields) > 4 and fields[0] == _FUTEX.get(os.uname().machine) and int(fields[4], 16) == 0
 
 
 def _contents(fd: int) -> str:

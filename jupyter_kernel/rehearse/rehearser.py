@@ -53,14 +53,19 @@ class Rehearser:
             await copy.wait(seconds)
         finally:
             copy.end()
-        if copy.unsafe and not reason:
-            self._never = copy.unsafe
+        if reason:
+            if copy.unsafe:
+                raise _refusal(f"{reason}, and {copy.unsafe}")
+            return self._as_here(copy.result())
+        if not copy.unsafe and not copy.hung:
+            return copy.result()
+        self._never = copy.unsafe or "an earlier copy hung"
+        try:
             return await self.rehearse(code, seconds=seconds, memory=memory, allowed=allowed)
-        if copy.unsafe:
-            raise _refusal(f"{reason}, and {copy.unsafe}")
-        if copy.hung and not reason:
-            self._never = "an earlier copy hung"
-        return copy.result() if not reason else self._as_here(copy.result())
+        except CannotRehearse:
+            if copy.unsafe:
+                raise
+            return copy.result()
 
     async def _begin(self, reason: str, code: str, seconds: float, memory: int, allowed: tuple[Effect, ...]) -> Copy:
         """A copy that runs; ``reason`` is why it cannot be one of this process."""
