@@ -14,7 +14,9 @@ export function activate(context: ExtensionContext): void {
   const output = window.createOutputChannel('Famulus', { log: true });
   const status = new Status();
   const pages = new Pages();
-  const here = new Server(status, output, pages, OWNED);
+  const groups: { properties: object }[] = context.extension.packageJSON.contributes.configuration;
+  const settings = groups.flatMap((group) => Object.keys(group.properties));
+  const here = new Server(status, output, pages, OWNED, settings);
   server = here;
   context.subscriptions.push(
     output,

@@ -14,6 +14,7 @@ import {
 } from 'vscode-languageclient/node';
 
 import { find, type Found } from './find';
+import { withOverrides } from './overrides';
 import type { Pages } from './pages';
 import { Proposals, type Told } from './proposals';
 import { reportShown } from './shown';
@@ -29,12 +30,13 @@ export class Server implements Disposable {
   private readonly proposals: Proposals;
   private turn: Promise<void> = Promise.resolve();
 
-  /** `owned`: the commands that the extension registers itself and only forwards. */
+  /** `owned`: the commands that the extension registers itself and only forwards. `settings`: their names. */
   constructor(
     private readonly status: Status,
     private readonly output: LogOutputChannel,
     pages: Pages,
     private readonly owned: ReadonlySet<string>,
+    private readonly settings: readonly string[],
   ) {
     this.proposals = new Proposals(() => this.client, pages);
   }
@@ -138,7 +140,7 @@ export class Server implements Disposable {
       errorHandler: this.errorHandler(client),
       middleware: {
         provideInlineCompletionItems: reportShown(client),
-        workspace: { handleApplyEdit: this.proposals.ask },
+        workspace: { handleApplyEdit: this.proposals.ask, ...withOverrides(this.settings) },
       },
     };
   }

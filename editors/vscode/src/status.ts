@@ -78,7 +78,7 @@ const ICONS = { Normal: 'sparkle', Warning: 'warning', Error: 'error' } as const
 
 function whyOff(): string | undefined {
   const document = window.activeTextEditor?.document;
-  const settings = workspace.getConfiguration('famulus.completion', document?.uri);
+  const settings = workspace.getConfiguration('famulus.completion', document);
   if (!settings.get<boolean>('enabled', true)) {
     return 'Completion is turned off.';
   }

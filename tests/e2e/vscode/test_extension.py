@@ -219,6 +219,27 @@ def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(v
     vscode.ready()
 
 
+def test_what_is_set_for_a_language_holds_for_it(vscode: Any) -> None:
+    vscode.ready()
+    vscode.machine.parent.mkdir(exist_ok=True)
+    vscode.machine.write_text(json.dumps({"[python]": {"famulus.completion.enabled": False}}))
+    vscode.open("languages.py")
+    vscode.page.until("the status bar knows", lambda: "turned off" in vscode.status)
+    vscode.page.type("return ")
+    vscode.run("Famulus: Why Is Nothing Shown?")
+    vscode.page.wait(".tab.active[data-resource-name$='.md']")
+    # The page wraps its lines.
+    vscode.page.until("the server knows", lambda: "Completion is switched off" in " ".join(vscode.text().split()))
+    vscode.page(".tab[data-resource-name='languages.py']", "click")
+    vscode.machine.write_text("{}")
+    vscode.page.until("it is on again", lambda: "turned off" not in vscode.status)
+    vscode.page.keys("Backspace")
+    vscode.page.type(" ")
+    assert "radius" in vscode.ghost()
+    vscode.page.keys("Tab")
+    vscode.saved("languages.py")
+
+
 def test_a_command_that_does_not_exist_is_named(vscode: Any) -> None:
     vscode.machine.parent.mkdir(exist_ok=True)
     vscode.machine.write_text(json.dumps({"famulus.command": "/nowhere/famulus"}))
