@@ -33,6 +33,8 @@ class Chain:
     conditions: list[str] = field(default_factory=list)
     each: str = ""
     total: str = ""
+    totals: tuple[str, ...] = ()
+    join: str | None = None
     order: str = ""
     descending: bool = False
     limit: str = ""
@@ -149,6 +151,10 @@ def chains(read: Read) -> Iterator[Chain]:
 
 
 def _source(words: Words) -> Source | None:
+    if match := words.take(r"count(?: how)?(?: letter| word| of)* (?P<t>T)(?: frequency)?(?: in| of)* (?P<v>V)"):
+        variable = words.variable(match, "v")
+        counted = Source(variable.name, "letter", "counted", variable.name)
+        return replace(counted, code=f"{variable.name}.count({words.token(match, 't').value!r})")
     if match := words.take(r"(?P<k>word|letter|digit|vowel)(?: of| in| from| all)* (?P<v>V)|(?P<v2>V)(?: of| in)* (?P<k2>word|letter)"):
         variable = words.variable(match, "v" if match["v"] else "v2")
         kind = match["k"] or match["k2"]
@@ -160,6 +166,9 @@ def _source(words: Words) -> Source | None:
         return _of_variable(variable)
     if match := words.take(r"(?P<v>V)"):
         variable = words.variable(match, "v")
+        said = {token.text for token in words.read.tokens}
+        if variable.kind == "text" and "单词数" in said:
+            return Source(f're.findall(r"\\w+", {variable.name})', "word", "text", variable.name)
         if variable.kind == "text":
             return Source(f're.findall(r"\\w+", {variable.name})', "word", "text", variable.name) if "word" in words.line else (
                 Source(variable.name, "letter", "whole", variable.name))  # fmt: skip
@@ -180,6 +189,8 @@ def _implied(words: Words) -> Source | None:
     kinds = set(words.line.split())
     latest = [v for v in words.read.schema.variables if v.kind in _SOURCES - {"series", "array"}]
     if not latest:
+        return None
+    if re.search(r"\bN\b", words.line) and kinds & {"to", "lt", "le", "between"} and not said & {"them", "those", "these"}:
         return None
     if said & {"them", "those", "these", "it", "它们", "它", "这些"} or kinds & {"list", "dict"}:
         wanted = next((k for k in ("list", "dict") if k in kinds), "")
@@ -247,6 +258,9 @@ def _conditions(words: Words, chain: Chain) -> None:
     while match := words.take(rf"(?:where )?(?P<n>not )?(?:divisible|multiply of)(?: by| of)* (?P<a>N)(?: of)*"):
         sign = "!=" if match["n"] else "=="
         chain.conditions.append(f"{item} % {words.number(match, 'a')} {sign} 0")
+        for joined in (r"(?:and |but )*(?:not|ne) (?:by )?(?P<a>N)", r"and (?:by )?(?P<a>N)"):
+            if more := words.take(joined):
+                chain.conditions.append(f"{item} % {words.number(more, 'a')} {'!=' if 'not' in joined else '=='} 0")
     patterns = (
         r"(?:where |with |have |length |is |and |of |that )*(?P<n>not )?(?:where |length |is |with |have )*(?P<o>gt|ge|lt|le|ne)(?: than)? (?P<a>N)(?P<l>(?: of)? (?:letter|digit|length|long))?(?: long)?(?: of)*",
         r"(?:where |is |in )*between (?P<a>N) (?:and|to) (?P<b>N)",
@@ -297,16 +311,30 @@ def _total(words: Words, chain: Chain) -> None:
         chain.value = token.value if ordinal else ""
         chain.limit = "" if ordinal else token.value
         return
-    simple = r"(?P<f>sum|mean|median|std|max|min|count|longest|shortest|product|mode)(?: of| all| number| value| in| element| up| each)*"
+    if match := words.take(r"(?P<n>N) (?P<f>longest|shortest)(?: word| element)*(?: of| in)*"):
+        chain.order, chain.descending = "length", match["f"] == "longest"
+        chain.limit = words.number(match, "n")
+        return
+    totals = "sum|mean|median|std|max|min|count|longest|shortest|product|mode"
+    simple = rf"(?P<f>{totals})(?: count)*(?: of| all| number| value| in| element| up| each)*"
+    if match := words.take(rf"(?P<f>(?:{totals})(?:(?: and| comma| value)+ (?:{totals}))+)(?: of| all| number| value| in)*"):
+        chain.totals = tuple(key for key in match["f"].split() if key in totals.split("|"))
+        return
     if re.search(r"(?<!\S)(?:each|from|dict)(?!\S)", words.line) and "length" in words.line:
+        return
+    if words.take(r"cumulative(?: sum| count| of)*"):
+        chain.total = "cumulative"
         return
     if match := words.take(simple):
         chain.total = match["f"]
+        asked = {token.text.lower() for token in words.read.tokens if token.key == "show"}
+        if asked & {"who", "which", "谁", "哪个", "哪"} or re.search(r"\b(?:key|name|person|people)\b", words.line):
+            chain.container = "key"
         words.take("word|letter|number|element|name|people|person|key|value")
         return
     for word, total in (("oldest", "max"), ("youngest", "min"), ("latest", "max"), ("earliest", "min")):
         if words.take(rf"{word}(?: in| of| people| name)*"):
-            chain.total = total
+            chain.total, chain.container = total, "key"
             return
 
 
@@ -315,12 +343,17 @@ def _each(words: Words, chain: Chain) -> None:
     if source.holds == "pair":
         return
     maps = _MAPS["text" if source.holds in ("text", "whole") else "number"]
+    texts = source.holds in ("text", "whole")
+    if texts and (match := words.take(r"(?P<p>first|last)(?: (?P<n>N))? letter(?: of| each| all)*")):
+        number = words.number(match, "n") if match["n"] else ""
+        cut = {"first": f"[:{number}]" if number else "[0]", "last": f"[-{number}:]" if number else "[-1]"}[match["p"]]
+        chain.each = f"{source.item}{cut}"
     for key, code in maps.items():
         if key == "length" and (chain.conditions and "length" not in words.line):
             continue
         if re.search(rf"(?:sort|by) {key}", words.line) or (key == "reverse" and not re.search(r"\beach\b", words.line)):
             continue
-        if words.take(rf"(?:each |to |in |as )*{key}(?: of| all| each| number| element)*"):
+        if words.take(rf"(?:convert |· |each |to |in |as )*{key}(?: of| all| each| number| element)*"):
             chain.each = code.format(chain.each or source.item)
     numbers = source.holds in ("number", "other")
     if numbers and (match := words.take(r"(?P<o>multiply|add|plus|subtract|divide|doubl|halv|tripl)(?: each| all| number| value| element| by| of| in| with| ·)*(?: (?P<a>N))?(?: to each| from each| each| to all)*(?: ·)*(?: by| with| to)*(?: (?P<b>N))?")):
@@ -336,6 +369,10 @@ def _order(words: Words, chain: Chain) -> None:
         chain.order = "reverse"
         if words.take("sort"):
             chain.order, chain.descending = "value", True
+        return
+    if place := words.take(r"(?:sort )?(?:of |· )*by (?P<p>last|first) letter"):
+        chain.order = f"{place['p']} letter"
+        words.take("sort")
         return
     match = words.take(
         r"(?:by (?P<k2>length|value|key|name|letter) )?(?:in |comma |and |· )*sort(?: of| ·| in| letter| word| number| comma)*(?: by)?(?: (?P<k>length|value|key|name))?(?: comma| in| and| ·)*(?: (?P<d>ascending|descending))?"
@@ -355,7 +392,15 @@ def _order(words: Words, chain: Chain) -> None:
         chain.container = "unique"
 
 
+_SEPARATORS = {"comma": ", ", "dash": "-", "hyphen": "-", "space": " ", "semicolon": "; ", "newline": "\n", "textline": "\n",
+               "slash": "/", "pipe": "|", "underscor": "_", "colon": ":"}  # fmt: skip
+
+
 def _container(words: Words, chain: Chain) -> None:
+    names = "|".join(_SEPARATORS)
+    if match := words.take(rf"(?:comma |and |in )*(?:merge|concat|separat)(?: ·| all| word| element| of| together)*(?: into)?(?: a| one)?(?: text)?(?: with| by| and| use)*(?: (?:(?P<s>{names})|(?P<t>T)))?(?: between)?(?: into| to| text| a| one| single| ·)*"):
+        chain.join = words.token(match, "t").value if match["t"] else _SEPARATORS.get(match["s"] or "", " ")
+        return
     if match := words.take(r"dict(?: from| of| with| each| element| word| number| key| ·)*(?: to| as| and| with| by| of| ·)*(?: each| value| ·)*(?P<l> length)?(?: as value| of value| ·)*"):
         chain.container = "dict"
         if match["l"]:
@@ -373,6 +418,8 @@ def _container(words: Words, chain: Chain) -> None:
 def code(chain: Chain) -> str | None:
     """The code of a chain: one expression; None where the chain does nothing or makes no sense."""
     source = chain.source
+    if source.holds == "counted":
+        return source.code
     if source.holds == "pair":
         return _pairs(chain)
     if source.holds == "whole":
@@ -384,6 +431,9 @@ def code(chain: Chain) -> str | None:
         return f"{{{item}: {inner} for {item} in {source.code}{guard}}}" if chain.each else None
     stream = f"{inner} for {item} in {source.code}{guard}"
     listed = f"[{stream}]" if changed else source.code
+    if chain.totals:
+        each = [_totalled(replace(chain, total=total), f"({stream})" if changed else source.code, stream if changed else source.code) for total in chain.totals]
+        return ", ".join(code for code in each if code)
     if chain.total:
         return _totalled(chain, f"({stream})" if changed else source.code, stream if changed else source.code)
     if chain.container == "unique":
@@ -394,6 +444,9 @@ def code(chain: Chain) -> str | None:
         return f"sorted(set({listed if not chain.order else source.code if not changed else f'[{stream}]'}), reverse={chain.descending})[{int(chain.value) - 1}]"
     if chain.limit:
         listed += f"[-{chain.limit}:]" if chain.tail else f"[:{chain.limit}]"
+    if chain.join is not None:
+        items = listed if source.holds == "text" else f"map(str, {listed})"
+        return f"{chain.join!r}.join({items})"
     if chain.container in ("set", "tuple"):
         listed = f"{chain.container}({listed})"
     if listed.startswith(("range(", "itertools.")):
@@ -402,6 +455,9 @@ def code(chain: Chain) -> str | None:
 
 
 def _sorted(chain: Chain, listed: str) -> str:
+    if chain.order in ("last letter", "first letter"):
+        place = "-1" if chain.order == "last letter" else "0"
+        return f"sorted({listed}, key=lambda word: word[{place}]{', reverse=True' if chain.descending else ''})"
     if chain.order == "reverse":
         return f"list({listed})[::-1]"
     key = ", key=len" if chain.order == "length" else ""
@@ -419,6 +475,8 @@ def _totalled(chain: Chain, stream: str, bare: str) -> str | None:
         if holds == "text":
             return None
         return f"{total}({bare})"
+    if total == "cumulative":
+        return f"list(itertools.accumulate({bare}))" if holds != "text" else None
     if total == "product":
         return f"math.prod({bare})"
     if total == "std":
@@ -435,7 +493,7 @@ def _pairs(chain: Chain) -> str | None:
     name = chain.source.variable
     guard = f" if {' and '.join(chain.conditions)}" if chain.conditions else ""
     if chain.total in ("max", "min"):
-        return f"{chain.total}({name}, key={name}.get)"
+        return f"{chain.total}({name}{f', key={name}.get' if chain.container == 'key' else '.values()'})"
     if chain.total == "count":
         return f"sum(1 for key, value in {name}.items(){guard})" if guard else f"len({name})"
     if chain.total in ("sum", "mean", "median"):
@@ -458,10 +516,5 @@ def _whole(chain: Chain) -> str | None:
     if chain.each and not chain.conditions:
         return chain.each.replace(chain.source.item, name)
     if chain.total == "count":
-        return f"len({name})"
+        return f"{name}.count({chain.value})" if chain.value else f"len({name})"
     return None
-
-
-def alternatives(chain: Chain) -> list[Chain]:
-    """A chain, and what it may also mean: of a dictionary's pairs, only the keys."""
-    return [chain, replace(chain, container="keys")] if chain.source.holds == "pair" and chain.conditions else [chain]

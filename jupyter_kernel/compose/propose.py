@@ -37,7 +37,7 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
             made = pandas_code.write(query)
             if made is None or _empty(query):
                 continue
-            match = _match(read, query.used, index) * worth - 0.03 * rank
+            match = _match(read, query.used, index, plain=_plain(query)) * worth - 0.03 * rank
             yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table and not query.keys)
     for chain in chains(read):
         code = chain_code(chain)
@@ -82,7 +82,13 @@ def _empty(query: Query) -> bool:
     )  # fmt: skip
 
 
-def _match(read: Read, used: set[int], index: Index) -> float:
+def _plain(query: Query) -> bool:
+    """Whether nothing but columns is asked for: then every other word says that something else is meant."""
+    return not (query.conditions or query.keys or query.aggregates or query.order or query.limit or query.pick
+                or query.chart or query.distinct)  # fmt: skip
+
+
+def _match(read: Read, used: set[int], index: Index, plain: bool = False) -> float:
     """The share of the words' weight that the query used. Little words that no clause needed are not held against
     it, others are held against it doubly: they meant something."""
     known = lexicon().single.values()
@@ -94,9 +100,9 @@ def _match(read: Read, used: set[int], index: Index) -> float:
         total += weight
         if position in used:
             covered += weight
-        elif token.kind == "word" and token_key(token) not in index.rarity and token.key not in known:
+        elif not plain and token.kind == "word" and token_key(token) not in index.rarity and token.key not in known:
             # A word that no recipe speaks of (placed, everybody) is more often filling than meaning.
             covered += 0.5 * weight
         elif token.weight <= 0.3:
             covered += 0.8 * weight
-    return max(0.0, 1 - 1.6 * (total - covered) / total) if total else 0.0
+    return max(0.0, 1 - (2.5 if plain else 1.6) * (total - covered) / total) if total else 0.0
