@@ -36,8 +36,8 @@ def scores(tasks: list[Task], seconds: float, *, kernel: bool) -> list[Score]:
                 score.similarity, score.recipe_passed = other.similarity, other.recipe_passed
                 score.recipe_code, score.recipe_why = other.recipe_code, other.recipe_why
                 found.append(score)
-            print(f"\r{number} of {len(tasks)} tasks", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\r{number} of {len(tasks)} tasks", end="", file=sys.stderr, flush=True)
     return found
 
 
@@ -47,15 +47,8 @@ def by_group(found: list[Score]) -> str:
     rows.append(("blind half", [score for score in found if score.blind]))
     rows.append(("seen half", [score for score in found if not score.blind]))
     rows.append(("**all**", found))
-    columns = [
-        "instructions",
-        "n",
-        "nearest recipe, no model",
-        "first try",
-        "passed",
-        "asked back",
-        "intact violations",
-    ]
+    columns = ["instructions", "n", "nearest recipe, no model", "first try", "passed", "asked back"]
+    columns += ["intact violations", "failed, data changed"]
     return table(columns, [_row(name, chosen) for name, chosen in rows if chosen])
 
 
@@ -165,9 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.part in (None, "instructions"):
         tasks = chosen(load(), options.group, options.half, options.only, options.n)
         found = scores(tasks, options.seconds, kernel=not options.recipes)
-        print(report(found, kernel=not options.recipes, tell=options.failures))
         if options.json:
             options.json.write_text(json.dumps([told(score) for score in found], indent=1, ensure_ascii=False))
+        print(report(found, kernel=not options.recipes, tell=options.failures))
     if options.part == "interrupt" or (options.part is None and not options.recipes):
         print("\n" + notebook_stalls.interrupts(options.trials))
     if options.part == "rehearsal" or (options.part is None and not options.recipes):

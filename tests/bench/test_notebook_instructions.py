@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
 
 import pytest
 
+from famulus.bench.notebook import report, told
 from famulus.bench.notebook_direct import order, verdicts
+from famulus.bench.notebook_score import Score
 from famulus.bench.notebook_tasks import GROUPS, Task, load
 from famulus.jupyter_kernel import recipe
 
@@ -58,6 +61,22 @@ def test_recipes_have_neither_words_nor_examples_of_the_benchmark(tasks: list[Ta
             if normal(said) in asked:
                 shared.append(f"{one.id} shares an instruction with {asked[normal(said)]}")
     assert not shared, "\n".join(shared)
+
+
+def test_the_report_counts_both_halves_and_tells_nothing_of_the_blind_one() -> None:
+    secret = Score("b", 0, "values", True, "blind words", why="blind why", code="blind code", altered=True)
+    known = Score("s", 0, "tables", False, "seen words", why="seen why", code="seen code")
+    right = Score("s2", 0, "tables", False, "right words", passed=True, first_try=True, code="right code", seconds=2.0)
+    found = report([secret, known, right], kernel=True, tell=True)
+    assert "seen words" in found and "seen why" in found and "right words" not in found
+    assert "blind words" not in found and "blind why" not in found and "blind code" not in json.dumps(told(secret))
+    rows = {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
+        for line in found.splitlines()
+        if "|" in line
+    }
+    assert rows["seen half"] == ["2", "0%", "50%", "50%", "0", "0", "0"]
+    assert rows["blind half"] == ["1", "0%", "0%", "0%", "0", "0", "1"]
 
 
 def normal(text: str) -> str:
