@@ -14,6 +14,17 @@ OLD = "def f(a):\n    return a\n"
 GROWN = ["def f(a):", "    if a is None:", "        return 0", "    return a"]
 
 
+PROPOSED = """
+for _, window in ipairs(vim.api.nvim_tabpage_list_wins(0)) do
+  local buffer = vim.api.nvim_win_get_buf(window)
+  if vim.startswith(vim.api.nvim_buf_get_name(buffer), ...) and vim.wo[window].diff then
+    return vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+  end
+end
+"""
+"""The lines of the diff's window of a proposal, asked for at once: windows come and go."""
+
+
 class Proposing:
     """An editor whose server proposes what the test says."""
 
@@ -63,11 +74,8 @@ class Proposing:
         self.editor.until(lambda: self.proposed() == list(lines), f"proposed {lines}, but {self.proposed()}")
 
     def proposed(self) -> list[str] | None:
-        for window in self.editor.nvim.current.tabpage.windows:
-            if window.buffer.name.startswith(f"famulus://{self.id}/"):
-                assert window.options["diff"]
-                return list(window.buffer[:])
-        return None
+        found = self.editor.lua(PROPOSED, f"famulus://{self.id}/")
+        return list(found) if found is not None else None
 
     def bar(self) -> str:
         return str(self.editor.nvim.current.window.options["winbar"])
