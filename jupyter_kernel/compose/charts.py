@@ -43,7 +43,9 @@ def _groups(query: Query) -> Code | None:
     if found is None:
         return None
     unit = query.keys[0].unit
-    kind = {"plot": "line" if unit and unit != "weekday" else "bar", "hist": "bar", "box": "box"}.get(query.chart, query.chart)
+    kind = {"plot": "line" if unit and unit != "weekday" else "bar", "hist": "bar", "box": "box"}.get(
+        query.chart, query.chart
+    )
     if kind == "scatter":
         return None
     value = query.aggregates[0]
@@ -55,7 +57,10 @@ def _groups(query: Query) -> Code | None:
         return Code(_AXES + f'{data}.plot.pie(ax=ax, autopct="%1.1f%%")\nax.set_ylabel("")', "plot")
     axis = "ax.set_xlabel" if kind == "barh" else "ax.set_ylabel"
     other = "ax.set_ylabel" if kind == "barh" else "ax.set_xlabel"
-    return Code(_AXES + f"{data}.plot.{kind}(ax=ax)\n{other}({(unit or query.keys[0].column.name)!r})\n{axis}({label!r})", "plot")
+    return Code(
+        _AXES + f"{data}.plot.{kind}(ax=ax)\n{other}({(unit or query.keys[0].column.name)!r})\n{axis}({label!r})",
+        "plot",
+    )
 
 
 def _one(query: Query, rows: str, column: Column) -> Code | None:
@@ -63,7 +68,7 @@ def _one(query: Query, rows: str, column: Column) -> Code | None:
         kind = {"plot": "bar", "hist": "bar"}.get(query.chart, query.chart)
         extra = 'autopct="%1.1f%%", ' if kind == "pie" else ""
         return Code(
-            _AXES + f"{rows}[{column.key}].value_counts().plot.{kind}({extra}ax=ax)\nax.set_ylabel(\"count\")", "plot"
+            _AXES + f'{rows}[{column.key}].value_counts().plot.{kind}({extra}ax=ax)\nax.set_ylabel("count")', "plot"
         )
     labels = [c for c in query.subject.columns if c.kind in ("text", "category") and c != column]
     times = [c for c in query.subject.columns if column_fits(c, "time") >= 0.95 and c != column]
@@ -79,13 +84,16 @@ def _two(query: Query, rows: str, columns: list[Column]) -> Code | None:
     numbers = [c for c in columns if c.kind == "number" and column_fits(c, "time") < 0.99]
     others = [c for c in columns if c not in numbers]
     if query.chart in ("bar", "barh", "pie") and others and numbers:
-        return _groups(replace(query, keys=[Key(others[0])], aggregates=[Aggregate("sum", n) for n in numbers], select=[]))
+        return _groups(
+            replace(query, keys=[Key(others[0])], aggregates=[Aggregate("sum", n) for n in numbers], select=[])
+        )
     if not others and len(numbers) == 2:
         # "plot y against x", "plot y over x": what is named last runs along the bottom.
         y, x = numbers
         draw = "scatter" if query.chart in ("scatter", "plot") else "plot"
         return Code(
-            _AXES + f"ax.{draw}({rows}[{x.key}], {rows}[{y.key}])\nax.set_xlabel({x.key})\nax.set_ylabel({y.key})", "plot"
+            _AXES + f"ax.{draw}({rows}[{x.key}], {rows}[{y.key}])\nax.set_xlabel({x.key})\nax.set_ylabel({y.key})",
+            "plot",
         )
     if len(others) == 1 and numbers:
         x = others[0]

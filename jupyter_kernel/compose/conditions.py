@@ -117,9 +117,7 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     return None
 
 
-def _between(
-    column: Column, low: Unit, high: Unit, first: Unit | None, second: Unit | None
-) -> Condition | None:
+def _between(column: Column, low: Unit, high: Unit, first: Unit | None, second: Unit | None) -> Condition | None:
     values = (Value(low.code, is_time=low.tag == "D"), Value(high.code, is_time=high.tag == "D"))
     if first is None or second is None:
         return Condition(column, "between", values)
@@ -141,7 +139,9 @@ def _compare(
         return Condition(column, sign, (Value(value.code),), "year", negated)
     if value.tag == "N" and column.kind == "text" and sign in "==!=":
         return Condition(column, sign, (Value(repr(value.text)),), negated=negated)
-    if value.tag == "X" and not (value.text[:1].isupper() or value.text[0] > "\u3400" or column.kind in ("text", "category")):
+    if value.tag == "X" and not (
+        value.text[:1].isupper() or value.text[0] > "\u3400" or column.kind in ("text", "category")
+    ):
         return None
     if value.tag in "NX" and sign not in ("==", "!=") and value.tag == "X":
         return None

@@ -76,9 +76,7 @@ def expressions(read: Read, subject: Variable) -> list[Option]:
     for start, end, code in spans(tags, found, subject):
         names = tuple(u.column.name for u in found[start:end] if u.column is not None)
         attributes = {"name": " ".join(u.text for u in found[start:end] if u.text), "id": "_".join(names)}
-        made.append(
-            Option(f"({code})", found[start].start, found[end - 1].end, 1.0, subject.name, names, attributes)
-        )
+        made.append(Option(f"({code})", found[start].start, found[end - 1].end, 1.0, subject.name, names, attributes))
     return made
 
 

@@ -81,7 +81,9 @@ def source(query: Query) -> str:
         return query.subject.name
     found = query.conditions
     if query.removes and len(found) == 1 and " " not in found[0].operator:
-        return f"{query.subject.name}[{condition_code(query.subject, [replace(found[0], negated=not found[0].negated)])}]"
+        return (
+            f"{query.subject.name}[{condition_code(query.subject, [replace(found[0], negated=not found[0].negated)])}]"
+        )
     mask = condition_code(query.subject, found)
     return f"{query.subject.name}[{f'~({mask})' if query.removes else mask}]"
 
@@ -163,7 +165,9 @@ def _grouped(query: Query, rows: str) -> tuple[str, bool] | None:
     elif len(columns) == 1:
         code, series = f"{rows}.groupby({by})[{columns[0]}].agg({functions!r})", False
     else:
-        each = ", ".join(f"{a.column.key}: {_METHODS.get(a.function, a.function)!r}" for a in query.aggregates if a.column)
+        each = ", ".join(
+            f"{a.column.key}: {_METHODS.get(a.function, a.function)!r}" for a in query.aggregates if a.column
+        )
         code, series = f"{rows}.groupby({by}).agg({{{each}}})", False
     if query.pick:
         return f"{code}.idx{query.pick}()", False

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from famulus.jupyter_kernel.compose import pandas_code
-from famulus.jupyter_kernel.compose.chain import chains
-from famulus.jupyter_kernel.compose.chain import code as chain_code
+from famulus.jupyter_kernel.compose import chain_code, pandas_code
+from famulus.jupyter_kernel.compose.chain_reader import chains
 from famulus.jupyter_kernel.compose.query import Query
 from famulus.jupyter_kernel.compose.reader import queries
 from famulus.jupyter_kernel.mentions import Read
@@ -40,7 +39,7 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
             match = _match(read, query.used, index, plain=_plain(query)) * worth - 0.03 * rank
             yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table and not query.keys)
     for chain in chains(read):
-        code = chain_code(chain)
+        code = chain_code.write(chain)
         if code is not None:
             # Arrays and series have ways of their own.
             source = read.schema.variable(chain.source.variable)

@@ -69,7 +69,9 @@ class _Reader:
         """Arithmetic becomes a column of a copy; *where revenue is price times quantity* names it."""
         for start, end, code in spans(self.tags, self.units, self.subject):
             head = re.search(r"[W&]*(?P<n>X)(?:=|w|x)$", self.tags[:start])
-            name = head and self.units[head.start("n")].text or "_".join(u.text for u in self.units[start:end] if u.column)
+            name = (head and self.units[head.start("n")].text) or "_".join(
+                u.text for u in self.units[start:end] if u.column
+            )
             column = Column(name.replace(" ", "_"), "number")
             self.query.computed = (column.name, code)
             unit = replace(self.units[end - 1], tag="C", column=column, start=self.units[start].start)
@@ -103,7 +105,9 @@ class _Reader:
     def extremes(self) -> None:
         """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
         query = self.query
-        if match := self.take(r"(?P<p>N)[FRX]W?w?(?P<h>M)|(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"):
+        if match := self.take(
+            r"(?P<p>N)[FRX]W?w?(?P<h>M)|(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"
+        ):
             number = next(group for group in "pnmo" if match[group])
             query.limit = self.unit(match, number).code
             direction = self.unit(match, next(group for group in "hdfg" if match[group]))
@@ -224,7 +228,9 @@ class _Reader:
     def keys(self) -> None:
         query = self.query
         times = [column for column in self.subject.columns if column_fits(column, "time") >= 0.95]
-        while match := self.take(r"(?:[EG&]|Y)[EYG]*(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None:
+        while (
+            match := self.take(r"(?:[EG&]|Y)[EYG]*(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None
+        ):
             span = range(*match.span("k"))
             following = self.tags[match.end() : match.end() + 1]
             if match["k"] == "C" and following == "C" and self._one_noun(match.end()):
@@ -284,7 +290,9 @@ class _Reader:
         query = self.query
         told = [condition.column for condition in query.conditions]
         told += [key.column for key in query.keys]
-        self._blot(i for i, tag in enumerate(self.tags) if tag == "C" and self.units[i].column in told and query.aggregates)
+        self._blot(
+            i for i, tag in enumerate(self.tags) if tag == "C" and self.units[i].column in told and query.aggregates
+        )
         left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
         columns = [column for i in left if (column := self.units[i].column) is not None]
         if query.keys and not query.aggregates and columns and not query.pick:
@@ -295,7 +303,14 @@ class _Reader:
         elif not query.aggregates and not query.pick:
             query.select = query.select or columns
             self._blot(left)
-        elif query.aggregates and query.label is None and columns and not query.keys and len(columns) == 1 and query.chart:
+        elif (
+            query.aggregates
+            and query.label is None
+            and columns
+            and not query.keys
+            and len(columns) == 1
+            and query.chart
+        ):
             query.keys = [Key(columns[0])]
             self._blot(left)
         if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
@@ -303,13 +318,17 @@ class _Reader:
         if query.keys and not query.aggregates and not query.pick and self.take(r"#|R#?"):
             query.aggregates = [Aggregate("count", None)]
         query.as_list = "l" in self.tags
-        self._blot(i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes))
+        self._blot(
+            i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes)
+        )
 
     def _whole_rows(self) -> None:
         """In 把产品按价格排序 the products are the rows of ``products``, not its column ``product``."""
         column = self.query.select[0]
         said = {unit.text for unit in self.units if unit.column == column}
-        spoken = {t.text.lower() for unit in self.units if unit.column == column for t in self.spoken[unit.start : unit.end]}
+        spoken = {
+            t.text.lower() for unit in self.units if unit.column == column for t in self.spoken[unit.start : unit.end]
+        }
         if said and name_parts(column.name) == name_parts(self.subject.name) and column.name.lower() not in spoken:
             self.query.select = []
 

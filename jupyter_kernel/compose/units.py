@@ -28,7 +28,9 @@ TAGS = {
 }  # fmt: skip
 _COMMAS = frozenset(",，、;；&")
 _OPERATORS = frozenset("+-*/×÷")
-_LIGHT = frozenset(("of", "show", "make", "as", "frame", "value", "number", "dict", "series", "any", "name", "same", "new"))
+_LIGHT = frozenset(
+    ("of", "show", "make", "as", "frame", "value", "number", "dict", "series", "any", "name", "same", "new")
+)
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -134,7 +136,9 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
             return Unit("C", at, name.end, "", subject.columns[0].key, subject.name, subject.columns[0])
         return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
     if best is not None and best.column is not None and _means_column(read, subject, best, token):
-        return Unit("Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column)
+        return Unit(
+            "Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column
+        )
     if sample is not None and sample.column is not None and (token.kind == "quoted" or token.key not in TAGS):
         return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
     return None
@@ -165,7 +169,9 @@ def implied(unit: Unit, subject: Variable) -> Column | None:
         if meant:
             groups = column_groups(meant)
             for column in subject.columns:
-                if groups & (column_groups(column.name) | frozenset().union(*map(column_groups, name_parts(column.name)))):
+                if groups & (
+                    column_groups(column.name) | frozenset().union(*map(column_groups, name_parts(column.name)))
+                ):
                     return column
             if meant in ("date", "age"):
                 return next((c for c in subject.columns if c.kind == "time"), None)
