@@ -130,7 +130,8 @@ Start = Callable[..., contextlib.AbstractContextManager[Notebook]]
 @pytest.fixture(scope="session")
 def start_kernel(specs: KernelSpecManager) -> Start:
     """Starts a kernel by name, in a folder, with changes of the environment (``None`` takes a variable
-    out). Where it need not be ``ready``, no channel is open yet."""
+    out). Where it need not be ``ready``, no channel is open yet. ``options`` are those of the
+    kernel manager."""
 
     @contextlib.contextmanager
     def start(
@@ -139,12 +140,13 @@ def start_kernel(specs: KernelSpecManager) -> Start:
         environment: Mapping[str, str | None] | None = None,
         specs: KernelSpecManager = specs,
         ready: bool = True,
+        **options: Any,
     ) -> Iterator[Notebook]:
         home = Path(tempfile.mkdtemp(prefix="famulus-test-", dir="/tmp" if os.name == "posix" else None))
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MPL"))}
         own = {"FAMULUS_HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "NO_COLOR": None}
         changed = {**inherited, **own, **(environment or {})}
-        manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
+        manager = KernelManager(kernel_name=name, kernel_spec_manager=specs, **options)
         notebook = None
         try:
             manager.start_kernel(

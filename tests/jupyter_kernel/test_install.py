@@ -15,6 +15,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 from famulus.cli import main
+from famulus.commands.doctor import check_notebook
 from famulus.jupyter_kernel import install
 
 ROOT = Path(__file__).parents[2]
@@ -165,6 +166,20 @@ def test_what_is_gone_is_named(run: Run, user: Path, tmp_path: Path) -> None:
         assert kernel["problem"] == f"{gone} is gone"
         assert f"{gone} is gone" in run("list").stdout
     assert run("uninstall").returncode == 0, "what is broken can be removed"
+
+
+def test_the_doctor_knows_kernels(run: Run, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "kernel_folders", lambda: [user])
+    [none] = check_notebook("notebook")
+    assert (none.state, none.fix) == ("note", "Run: famulus kernel install")
+    run("install")
+    [fine] = check_notebook("notebook")
+    assert fine.state == "ok" and sys.executable in fine.text
+    found = spec(user / "famulus")
+    gone = str(tmp_path / "gone/bin/python")
+    (user / "famulus/kernel.json").write_text(json.dumps({**found, "argv": [gone, *found["argv"][1:]]}))
+    [broken] = check_notebook("notebook")
+    assert broken.state == "wrong" and f"{gone} is gone" in broken.text and "uninstall" in broken.fix
 
 
 def test_interpreters_that_will_not_do_are_refused_with_what_to_do(run: Run, empty: Path, tmp_path: Path) -> None:

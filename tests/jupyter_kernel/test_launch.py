@@ -114,6 +114,27 @@ def test_a_words_cell_says_something_in_a_bare_environment(
         assert kernel.run("sum(prices)").value == "12"
 
 
+# -- what else the kernel is started with
+
+
+def test_the_users_configuration_and_the_options_of_the_kernelspec_count(start_kernel: Start, tmp_path: Path) -> None:
+    profile = tmp_path / "ipython/profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup/00.py").write_text("from_startup = 1\n")
+    (profile / "ipython_kernel_config.py").write_text("c.InteractiveShellApp.exec_lines = ['from_config = 2']\n")
+    argv = install.kernelspec(install.examine(sys.executable), home=tmp_path / "home")
+    argv["argv"].append("--InteractiveShell.ast_node_interactivity=all")
+    install.write(tmp_path / "kernels" / OURS, argv)
+    specs = KernelSpecManager(kernel_dirs=[str(tmp_path / "kernels")], ensure_native_kernel=False)
+    environment = {"IPYTHONDIR": str(tmp_path / "ipython")}
+    with start_kernel(specs=specs, environment=environment, transport_encryption="required") as kernel:
+        assert kernel.run("from_startup\nfrom_config").value == "12"
+        assert kernel.run("own = get_ipython().kernel; own.famulus_python").value == repr(sys.executable)
+        assert kernel.run("own.famulus_home").value == repr(str(tmp_path / "home"))
+        info = json.loads(Path(kernel.manager.connection_file).read_text())
+        assert info["curve_publickey"], "the kernelspec did not promise encryption"
+
+
 # -- refusals
 
 
