@@ -66,6 +66,7 @@ class Copy:
         status of ``waitpid``."""
         self.unsafe = ""
         self.hung = False
+        self.broken = False
         self._pid = pid
         self._channels = channels
         self._ended, self._collect = ended, collect
@@ -126,6 +127,8 @@ class Copy:
                 os.kill(self._pid, signal.SIGKILL)
             self._reap(None)
         self._text = (_contents(self._channels.stdout), _contents(self._channels.stderr))
+        # GNU OpenMP's guard in Numba, and the like: libraries that end a process because it was forked.
+        self.broken = os.WIFSIGNALED(self._status or 0) and "fork()" in self._text[1]
         for fd in (self._channels.report, self._channels.stdout, self._channels.stderr, self._ended):
             os.close(fd)
 

@@ -28,7 +28,7 @@ _MAP_FIXED, _MREMAP_MOVE_FIXED = 0x10, 3
 _O_PATH = 0o10000000
 _KEPT_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _MOST_COPIED = 256 << 20
-_LINE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (r|-)(w|-)(x|-)s ([0-9a-f]+) \S+ (\d+) *(.*)")
+_LINE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) (r|-)(w|-)(x|-)s ([0-9a-f]+) \S+ (\d+) *(.*)$", re.MULTILINE)
 _FILE_BYTES = 64 << 20
 _CHUNK = 1 << 20
 
@@ -52,8 +52,8 @@ def leave_family(parent: int) -> None:
     if os.getppid() != parent:
         os._exit(0)
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):  # kept by the C library for itself
+    for number in range(1, signal.NSIG):
+        if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -151,18 +151,15 @@ class _Mapping(NamedTuple):
 
 def _shared_mappings() -> Iterator[_Mapping]:
     with open("/proc/self/maps", "rb") as file:
-        lines = [line for line in file if b"s " in line]
-    for line in lines:
-        found = _LINE.match(line.rstrip(b"\n"))
-        if found:
-            start, end, read, write, execute, offset, inode, path = found.groups()
-            protection = sum(
-                bit
-                for letter, bit in ((read, mmap.PROT_READ), (write, mmap.PROT_WRITE), (execute, mmap.PROT_EXEC))
-                if letter != b"-"
-            )
-            name = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
-            yield _Mapping(int(start, 16), int(end, 16), protection, int(offset, 16), int(inode), os.fsdecode(name))
+        text = file.read()
+    for start, end, read, write, execute, offset, inode, path in _LINE.findall(text):
+        protection = sum(
+            bit
+            for letter, bit in ((read, mmap.PROT_READ), (write, mmap.PROT_WRITE), (execute, mmap.PROT_EXEC))
+            if letter != b"-"
+        )
+        name = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
+        yield _Mapping(int(start, 16), int(end, 16), protection, int(offset, 16), int(inode), os.fsdecode(name))
 
 
 def _own_mappings() -> list[SharedFile]:

@@ -57,9 +57,11 @@ class Rehearser:
             if copy.unsafe:
                 raise _refusal(f"{reason}, and {copy.unsafe}")
             return self._as_here(copy.result())
-        if not copy.unsafe and not copy.hung:
+        self._never = copy.unsafe or (
+            "an earlier copy hung" if copy.hung else "an earlier copy broke" if copy.broken else ""
+        )
+        if not self._never:
             return copy.result()
-        self._never = copy.unsafe or "an earlier copy hung"
         try:
             return await self.rehearse(code, seconds=seconds, memory=memory, allowed=allowed)
         except CannotRehearse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,15 @@ taken.wait();
         pid = live.run("import os; os.getpid()")
         assert live.rehearse("import os; os.getppid()").value not in (pid, None)  # not a fork of the kernel
         live.run("over.set()")
+
+
+def test_a_library_that_bears_no_fork_ends_the_forking(start_kernel: Start, tmp_path: Path) -> None:
+    with start_kernel("python3") as notebook:
+        live = Live(notebook, tmp_path)
+        live.run("import os; kernel = os.getpid()")
+        guard = "if os.getppid() == kernel:\n    os.write(2, b'Terminating: fork() called')\n    os.abort()\n1"
+        assert live.rehearse(guard).value == "1"  # in a process that is no fork of the kernel
+        assert live.run("print(get_ipython().rehearser.why_not())") == "an earlier copy broke\n"
 
 
 def test_libraries_that_hang_in_a_copy_are_not_copied(live: Live) -> None:
