@@ -306,12 +306,13 @@ _LITTLE = frozenset(("is", "to", "from", "of", "with", "as", "and", "or", "in", 
 
 def _words(slot: Slot, context: Context) -> list[Option]:
     found = []
+    named = {m.start for m in context.read.variables() if m.score >= 0.98 and m.end == m.start + 1}
     for index, token in enumerate(context.read.tokens):
         if token.kind == "quoted":
             found.append(_word(token, index, 1.0))
         elif token.kind in ("word", "date") and token.weight > 0.1 and token.key not in _LITTLE:
-            concept = token.key in lexicon().single.values()
-            found.append(_word(token, index, 0.1 if concept else 0.5))
+            unlikely = index in named or token.key in lexicon().single.values()
+            found.append(_word(token, index, 0.1 if unlikely else 0.5))
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
             found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
     for mention in context.read.mentions:
