@@ -11,13 +11,13 @@ from famulus.jupyter_kernel.detect_tokens import (
     HEADS,
     KEYWORDS,
     LEXICON,
-    TRIPLE_QUOTES,
     WIDE_GAP,
     Token,
     gaps,
     lines_of,
     pairs,
     rows_of,
+    triple_quotes,
 )  # fmt: skip
 from famulus.jupyter_kernel.detect_words import CHINESE, QUESTIONS, VERBS
 
@@ -93,7 +93,7 @@ def features(code: str, names: Container[str]) -> dict[str, float]:
         "share of operators": sum(text != "." for text in operators) / max(1, len(every)),
         "brackets left open": float(_unbalanced(every)),
         "quotes left open": float(any(map(_open_quote, rows))),
-        "triple quotes": float(bool(TRIPLE_QUOTES.search(code))),
+        "triple quotes": float(triple_quotes(code) > 0),
         "indented lines": sum(line[0] in " \t" for line in lines) / len(lines),
         "names in the namespace": sum(name in names for name in [*named, *words]) / named_or_word,
         "two words alone": float(len(every) == 2),

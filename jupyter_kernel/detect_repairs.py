@@ -26,7 +26,7 @@ _SLIPS = frozenset({"no", "nor", "a", "an", "am", "i"})
 """Words of sentences that are slips of keywords as well."""
 
 _FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_NUMBER_AND_KEYWORD = re.compile(r"(?<![\w.])\d[\w.]*?(?=(?:and|else|for|if|in|is|not|or)\b)")
+_NUMBER_AND_KEYWORD = re.compile(r"\d(?<![\w.]\d)[\w.]*?(?=(?:and|else|for|if|in|is|not|or)\b)")
 _ESCAPE = re.compile(r"\\(?:([\n\r\\'\"N])|.)")
 
 
