@@ -32,7 +32,6 @@ WEIGHTS = {
     "files": 1.3,
     "announces code": 1.2,
     "asks and ends with a question mark": 0.8,
-    "list of points": 0.0,
     "names in the namespace": -0.5,
     "opens with a slip of a keyword": -0.6,
     "slips of keywords": -0.8,
@@ -55,8 +54,8 @@ WEIGHTS = {
     "one slip from Python": -7.3,
 }
 """What each sign adds to the natural-log odds that a cell is words: logistic regression with a ridge of 0.5 over the
-instructions of ``tests/jupyter_kernel/data/instructions.txt`` (weighed six times, with and without bound names) and 12,000
-broken cells, drawn as in ``test_detect_cells`` from the files that its tests do not read."""
+instructions of ``tests/jupyter_kernel/data/instructions.txt`` (weighed six times, with and without bound names) and
+12,000 broken cells, drawn as in ``test_detect_cells`` from the files that its tests do not read."""
 
 BIAS = -0.6
 WORDS = 1.0
@@ -71,18 +70,8 @@ _CALLED = re.compile(r"\s*[^\W\d][\w.]*(?:\(.*\)|\[.*\])\s")
 _QUERY = re.compile(r"=\s*(?:select|insert|update|delete|create|with)\s", re.IGNORECASE)
 _TYPESET_TRIPLE = re.compile("[“”]{3}|[‘’]{3}")
 _WIDE = str.maketrans("（），：＝“”‘’；", "(),:=\"\"'';")
-_BARE = (
-    ast.Name,
-    ast.Attribute,
-    ast.BinOp,
-    ast.Compare,
-    ast.Subscript,
-    ast.Constant,
-    ast.Tuple,
-    ast.Slice,
-    ast.UnaryOp,
-)
-_BARE_PARTS = (*_BARE, ast.operator, ast.cmpop, ast.unaryop, ast.expr_context)
+_BARE = (ast.Name, ast.Attribute, ast.BinOp, ast.Compare, ast.Subscript, ast.Constant, ast.Tuple, ast.UnaryOp)
+_BARE_PARTS = (*_BARE, ast.Slice, ast.operator, ast.cmpop, ast.unaryop, ast.expr_context)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from collections.abc import Container, Sequence
 
 from famulus.jupyter_kernel.detect_repairs import is_slip
 from famulus.jupyter_kernel.detect_tokens import (
-    BULLET,
-    HEADS,
+        HEADS,
     KEYWORDS,
     LEXICON,
     WIDE_GAP,
@@ -51,7 +50,6 @@ def features(code: str, names: Container[str]) -> dict[str, float]:
     lines = lines_of(code)
     if not lines:
         return {}
-    points = [BULLET.match(line) is not None for line in lines]
     rows = rows_of(lines)
     first, every = rows[0], [token for row in rows for token in row]
     words = [token.text for token in every if token.kind == "word"]
@@ -77,7 +75,6 @@ def features(code: str, names: Container[str]) -> dict[str, float]:
         "Chinese": _share(script, 4),
         "Chinese words of request": _share(len(CHINESE.findall(code[:2000])), 2),
         "files": float(any(token.kind == "file" for token in every)),
-        "list of points": float(points[0] or sum(points) > 1),
         "announces code": float(announces),
         # of code
         "first line has the shape of a statement": float(code_lines[0]),
