@@ -13,7 +13,7 @@ from famulus.jupyter_kernel.words import NOISE
 PER_SLOT, BEAM = 8, 24
 # What an unsaid filling is worth: a variable is often left unsaid, a column seldom.
 UNSAID_VARIABLE, UNSAID_OTHER = 0.7, 0.25
-LEFT, RIGHT, ORDER = 0.3, 0.2, 0.12
+LEFT, RIGHT, ORDER, VAGUE = 0.3, 0.2, 0.12, 1.8
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class Filler:
             bonus += LEFT
         if right and after is not None and token_key(after) == right:
             bonus += RIGHT
-        return bonus
+        # Any word may stand in a vague slot: there the neighbours decide.
+        return bonus * (VAGUE if slot.type in ("word", "value", "new", "folder") else 1.0)
 
     def _order(self, said: Phrasing, partial: _Partial) -> float:
         """Slots that compete for the same words come in the phrasing's order."""

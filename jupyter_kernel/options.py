@@ -110,7 +110,7 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
         good = fits(mention.variable, slot, context.library)
         if good and context.read.free(mention.start, mention.end):
             found.append(_of_variable(mention.variable, mention.start, mention.end, mention.score * good))
-    said = {option.owner for option in found}
+    said = {option.owner for option in found if option.score >= 0.9}
     unsaid = [v for v in context.schema.variables if v.name not in said]
     rank = 0
     for variable in unsaid:

@@ -142,7 +142,7 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
     """Recipes of a library that the user does not use come later, and those that give another kind of outcome."""
     modules = {module.partition(".")[0] for module in read.schema.imports.values()}
     modules |= {variable.library for variable in read.schema.variables}
-    prior = 1.0
+    prior = _ending(recipe, want)
     if recipe.library == "polars" and "polars" not in modules:
         prior *= 0.85
     if recipe.library == "numpy" and "numpy" not in modules:
@@ -152,6 +152,23 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
     if want.kind == "file" and recipe.gives not in ("file", "plot", "value"):
         prior *= 0.8
     return prior
+
+
+_ENDINGS = {
+    "csv": ("csv", "tsv"), "json": ("json", "jsonl"), "excel": ("xlsx", "xls"), "parquet": ("parquet",),
+    "savefig": ("png", "jpg", "jpeg", "svg", "pdf"), "sqlite": ("db", "sqlite", "sqlite3"), "pickle": ("pkl", "pickle"),
+    "zip": ("zip",), "npy": ("npy",),
+}  # fmt: skip
+
+
+def _ending(recipe: Recipe, want: Want) -> float:
+    """How well a recipe for one kind of file suits the file that the words name."""
+    endings = {path.rpartition(".")[2].lower() for path in want.paths if "." in path}
+    said = [known for word, known in _ENDINGS.items() if word in recipe.code.lower() or word in recipe.id]
+    if not endings or not said or any(endings & set(known) for known in said):
+        return 1.0
+    other = any(endings & set(known) for known in _ENDINGS.values())
+    return 0.5 if other else 0.8
 
 
 def coverage(code: str, want: Want, template: str) -> float:

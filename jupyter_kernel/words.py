@@ -311,6 +311,8 @@ def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:
 
 def _concept(text: str, its_stem: str, own: frozenset[str]) -> str:
     known = lexicon()
+    if text.lower() == "times" and text not in own:
+        return "multiply"
     if its_stem in known.single:
         return known.single[its_stem]
     if text in own or its_stem in known.noise or its_stem in known.columns or not text.isascii():

@@ -80,6 +80,8 @@ def _totalled(chain: Chain, stream: str, bare: str) -> str | None:
         if holds == "text":
             return None
         return f"{total}({bare})"
+    if total == "common":
+        return f"Counter({bare}).most_common({chain.limit})"
     if total == "cumulative":
         return f"list(itertools.accumulate({bare}))" if holds != "text" else None
     if total == "product":

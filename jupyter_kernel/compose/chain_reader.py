@@ -16,7 +16,7 @@ from famulus.jupyter_kernel.options import COMPARE
 _MAPS = {
     "number": {"square": "{} ** 2", "cube": "{} ** 3", "sqrt": "math.sqrt({})", "absolute": "abs({})",
                "log": "math.log({})", "factorial": "math.factorial({})", "float": "float({})", "text": "str({})"},
-    "text": {"uppercase": "{}.upper()", "lowercase": "{}.lower()", "capitalize": "{}.capitalize()",
+    "text": {"uppercase": "{}.upper()", "lowercase": "{}.lower()", "capitalize": "{}.capitalize()", "titlecase": "{}.title()",
              "length": "len({})", "reverse": "{}[::-1]"},
 }  # fmt: skip
 _FILL = r"(?:number |element |value |item |word |letter |of |in |is |all |the |where |to |any |each |with )*"
@@ -114,6 +114,9 @@ def _total(words: Concepts, chain: Chain) -> None:
     if match := words.take(r"(?P<n>N) (?P<f>longest|shortest)(?: word| element)*(?: of| in)*"):
         chain.order, chain.descending = "length", match["f"] == "longest"
         chain.limit = words.number(match, "n")
+        return
+    if match := words.take(r"(?P<n>N) mode(?: word| element| letter| value| number)*(?: of| in)*"):
+        chain.total, chain.limit = "common", words.number(match, "n")
         return
     totals = "sum|mean|median|std|max|min|count|longest|shortest|product|mode"
     simple = rf"(?P<f>{totals})(?: count)*(?: of| all| number| value| in| element| up| each)*"

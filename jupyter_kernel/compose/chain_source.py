@@ -65,7 +65,7 @@ def _implied(words: Concepts) -> Source | None:
         and not said & {"them", "those", "these"}
     ):
         return None
-    if said & {"them", "those", "these", "it", "它们", "它", "这些"} or kinds & {"list", "dict"}:
+    if said & {"them", "those", "these", "it", "它们", "它", "这些", "their", "its"} or kinds & {"list", "dict"}:
         wanted = next((k for k in ("list", "dict") if k in kinds), "")
         chosen = next((v for v in latest if not wanted or v.kind == wanted), None)
         return _of_variable(chosen) if chosen is not None and chosen.kind != "text" and "make" not in kinds else None

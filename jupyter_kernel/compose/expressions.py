@@ -68,12 +68,27 @@ def _operand(unit: Unit, subject: Variable) -> str:
     return f"pl.col({key})" if subject.library == "polars" else f"{subject.name}[{key}]"
 
 
+def _across(tags: str, found: list[Unit], subject: Variable) -> Iterator[tuple[int, int, str]]:
+    """*the average of math and physics* for each row."""
+    for match in re.finditer(r"[AM][i]?C(?:&C)+|C(?:&C)+[AM]", tags):
+        run = found[match.start() : match.end()]
+        key = next(unit.key for unit in run if unit.tag in "AM")
+        columns = ", ".join(unit.column.key for unit in run if unit.column is not None)
+        if key not in ("mean", "sum", "max", "min", "median", "std"):
+            continue
+        if subject.library == "polars":
+            if key in ("mean", "sum", "max", "min"):
+                yield match.start(), match.end(), f"pl.{key}_horizontal({columns})"
+        else:
+            yield match.start(), match.end(), f"{subject.name}[[{columns}]].{key}(axis=1)"
+
+
 def expressions(read: Read, subject: Variable) -> list[Option]:
     """Every arithmetic expression of an instruction, as options for a slot."""
     found = units(read, subject)
     tags = "".join(unit.tag for unit in found)
     made = []
-    for start, end, code in spans(tags, found, subject):
+    for start, end, code in (*spans(tags, found, subject), *_across(tags, found, subject)):
         names = tuple(u.column.name for u in found[start:end] if u.column is not None)
         attributes = {"name": " ".join(u.text for u in found[start:end] if u.text), "id": "_".join(names)}
         made.append(Option(f"({code})", found[start].start, found[end - 1].end, 1.0, subject.name, names, attributes))

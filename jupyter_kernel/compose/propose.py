@@ -15,7 +15,7 @@ from famulus.jupyter_kernel.schema import Variable
 from famulus.jupyter_kernel.words import lexicon
 
 MAX_SUBJECTS = 3
-_PRONOUNS = frozenset(("it", "them", "those", "these", "它", "它们", "这些", "其"))
+_PRONOUNS = frozenset(("it", "them", "those", "these", "their", "its", "它", "它们", "这些", "其"))
 
 
 @dataclass(frozen=True)

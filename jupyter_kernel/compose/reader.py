@@ -9,7 +9,7 @@ from dataclasses import replace
 from famulus.jupyter_kernel.compose.conditions import conditions
 from famulus.jupyter_kernel.compose.expressions import spans
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
-from famulus.jupyter_kernel.compose.units import Unit, implied, units
+from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied, units
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.options import column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
@@ -318,6 +318,12 @@ class _Reader:
         if query.keys and not query.aggregates and not query.pick and self.take(r"#|R#?"):
             query.aggregates = [Aggregate("count", None)]
         query.as_list = "l" in self.tags
+        # "the math score" means the column math.
+        self._blot(
+            i for i, unit in enumerate(self.units)
+            if unit.tag == "X" and i and self.units[i - 1].column and self.units[i - 1].end == unit.start
+            and column_groups(unit.text)
+        )  # fmt: skip
         self._blot(
             i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes)
         )
