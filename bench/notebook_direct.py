@@ -38,7 +38,7 @@ def verdicts(orders: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "MPLBACKEND": "Agg"},
+                env={**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore"},
             )
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(json.dumps(order) + "\n")
