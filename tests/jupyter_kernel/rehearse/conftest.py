@@ -64,7 +64,7 @@ class Live:
 Start = Callable[..., AbstractContextManager[Any]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _live(start_kernel: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     if not can_confine():
         pytest.skip("the kernel has no Landlock")
@@ -75,6 +75,7 @@ def _live(start_kernel: Start, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def live(_live: Live) -> Live:
-    """One kernel for a file of tests; every test begins with an empty namespace."""
+    """One kernel for all tests; each begins with an empty namespace, in the same folder."""
     _live.run("get_ipython().reset(new_session=False)")
+    _live.run(f"import os; os.chdir({str(_live.folder)!r}); del os")
     return _live
