@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Enum, Type, Unicode
 
-from famulus.jupyter_kernel import detect
 from famulus.jupyter_kernel.errors import CellError
 from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
+
+if TYPE_CHECKING:
+    from famulus.jupyter_kernel.detect import Reading
+
+COMMANDS = ("%retry",)
+"""Magics that have to wait for rehearsals, and so take the way of words."""
 
 
 class FamulusKernel(IPythonKernel):
@@ -68,9 +75,16 @@ class FamulusKernel(IPythonKernel):
             self.assistant.ran(outcome, reply)
         return reply
 
-    def read(self, code: str) -> detect.Reading:
-        """Words or Python? ``%retry`` is a cell in words: those of the last one."""
-        if code.strip() == "%retry":
+    def read(self, code: str) -> Reading | None:
+        """Words or Python? None where it is so plainly Python that nothing had to be loaded to see it.
+
+        ``%retry`` and ``%fix`` are cells in words: those of the last one.
+        """
+        if code.isascii() and "#!" not in code and _parses(code):
+            return None
+        from famulus.jupyter_kernel import detect
+
+        if code.strip() in COMMANDS:
             return detect.Reading("words", code, "")
         magics = self.shell.magics_manager.magics["line"]
         try:
@@ -78,12 +92,16 @@ class FamulusKernel(IPythonKernel):
         except Exception:
             # Whatever we get wrong, ordinary cells run as they always did.
             self.log.exception("a cell could not be read")
-            return detect.Reading("python", code, "")
+            return None
 
     async def do_is_complete(self, code: str) -> dict[str, Any]:
         """A line in words is complete as it stands."""
-        if self.read(code).kind == "words":
-            return {"status": "complete"}
+        from famulus.jupyter_kernel import detect
+
+        magics = self.shell.magics_manager.magics["line"]
+        status = detect.is_complete(code, self.shell.user_ns, magics=magics)
+        if status is not None:
+            return {"status": status}
         answer: dict[str, Any] = super().do_is_complete(code)  # type: ignore[no-untyped-call]
         return answer
 
@@ -95,3 +113,15 @@ class FamulusKernel(IPythonKernel):
 
             self._assistant = Assistant(self)
         return self._assistant
+
+
+def _parses(code: str) -> bool:
+    # A warning about the cell comes once, when it is run. (Filters are left alone: changing them repeats old warnings.)
+    shown, warnings.showwarning = warnings.showwarning, lambda *_arguments, **_more: None
+    try:
+        compile(code, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    finally:
+        warnings.showwarning = shown
+    return True
