@@ -173,7 +173,7 @@ class Assistant:
         found = await translate(
             words,
             schema,
-            self._rehearser if not self._rehearser.why_not() else None,
+            self._rehearser,
             answer.panel,
             avoided={code for said, code in self.avoided if said == words},
             recorded=answer.recording.code if answer.recording else "",

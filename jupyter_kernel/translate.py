@@ -10,6 +10,7 @@ from famulus.jupyter_kernel import intent, rank, slots
 from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
 from famulus.jupyter_kernel.errors import NotUnderstood
 from famulus.jupyter_kernel.rank import Attempt
+from famulus.jupyter_kernel.rehearse import CannotRehearse
 from famulus.jupyter_kernel.schema import Schema
 
 REHEARSED = 6
@@ -77,13 +78,20 @@ async def translate(
     return Translation(words, want, best[0], tuple(attempts), names, schema.fingerprint())
 
 
+async def _rehearsed(code: str, rehearser: Rehearses) -> Rehearsal | None:
+    try:
+        return await rehearser.rehearse(code, seconds=SECONDS)
+    except CannotRehearse:  # the user is shown the code, and asked
+        return None
+
+
 async def _try(
     candidates: Sequence[Candidate], want: Want, rehearser: Rehearses | None, watcher: Stage
 ) -> list[Attempt]:
     attempts: list[Attempt] = []
     for candidate in candidates:
         watcher.stage(f"trying {len(attempts) + 1} of {len(candidates)}")
-        seen = await rehearser.rehearse(candidate.code, seconds=SECONDS) if rehearser else None
+        seen = await _rehearsed(candidate.code, rehearser) if rehearser else None
         attempts.append(Attempt(candidate, seen))
         watcher.attempt(attempts[-1], rank.objection(attempts[-1], want))
     return attempts
