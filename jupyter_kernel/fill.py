@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from famulus.jupyter_kernel.lexeme import NOISE
 from famulus.jupyter_kernel.options import Context, Option, options
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.retrieve import Index, Phrasing, token_key
-from famulus.jupyter_kernel.words import NOISE
 
 PER_SLOT, BEAM = 8, 24
 # What an unsaid filling is worth: a variable is often left unsaid, a column seldom.
@@ -154,7 +154,17 @@ class Filler:
                 met += 0.8 * _worth(slot, option)
         whole = (covered + met) / (total + wanted) if total + wanted else 0.0
         least = 0.65 if said.recipe.gives == "change" else 0.5
+        if said.recipe.gives == "change" and heard < 0.95 and not _speaks_of_subject(said, partial):
+            # What is changed must be named, or the words be those of the phrasing.
+            whole *= 0.7
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
+
+
+def _speaks_of_subject(said: Phrasing, partial: _Partial) -> bool:
+    slots = said.recipe.slots
+    return any(
+        option.said and (slots[name].type in VARIABLES or option.columns) for name, option in partial.chosen.items()
+    )
 
 
 def _family(slot: Slot) -> str:

@@ -1,4 +1,4 @@
-"""Makes a filled template ready to run: the result's name, rounding, saving, imports, and no name of the user's lost."""
+"""Makes a filled template ready to run: result's name, rounding, saving, imports, and no name of the user's lost."""
 
 from __future__ import annotations
 

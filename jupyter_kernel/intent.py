@@ -1,4 +1,4 @@
-"""What an instruction asks for, read from its words: the name of the result, its kind, the literals that must be used."""
+"""What an instruction asks for, read from its words: the name of the result, its kind, the literals to be used."""
 
 from __future__ import annotations
 
@@ -7,23 +7,48 @@ from dataclasses import dataclass
 from typing import Literal
 
 from famulus.jupyter_kernel.candidate import Want
+from famulus.jupyter_kernel.lexeme import Token
 from famulus.jupyter_kernel.schema import Schema
-from famulus.jupyter_kernel.words import Token, lexicon, tokens
+from famulus.jupyter_kernel.words import lexicon, tokens
 
 _NAME = r"(?P<name>[^\W\d]\w*)"
-_THING = r"(?:a |an |the |my )?(?:new |python )*(?:variable|name|list|dict|dictionary|set|frame|dataframe|data frame|table|array|series|string|number|result|object)?"
-_RESULT = r"(?:it|them|this|that|these|those|the (?:\w+ ){0,2}(?:result|results|output|list|table|frame|dataframe|series|dict|dictionary|array|values?|numbers?|answer|figure|plot|function|set|string|text|lines?|words?|rows?|names?|mean|sum|total|average|count))"
+_THING = (
+    r"(?:a |an |the |my )?(?:new |python )*(?:variable|name|list|dict|dictionary|set|frame|"
+    r"dataframe|data frame|table|array|series|string|number|result|object)?"
+)
+_RESULT = (
+    r"(?:it|them|this|that|these|those|the (?:\w+ ){0,2}(?:result|results|output|list|table|frame|"
+    r"dataframe|series|dict|dictionary|array|values?|numbers?|answer|figure|plot|function|set|"
+    r"string|text|lines?|words?|rows?|names?|mean|sum|total|average|count))"
+)
 # What names the result. Each pattern's span is taken out of the instruction before the rest is read.
 _NAMING = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:call|name|label)\s+{_RESULT}\s+(?:as )?[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
-        rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:save|store|put|keep|assign|bind|remember|hold|write|return|collect)\s+(?:{_RESULT}\s+)?(?:as|in|into|to|under|with)\s+{_THING}\s*(?:called |named |with the name |by the name )?[`'\"]?{_NAME}[`'\"]?(?=\s*(?:[,;.!?]?\s*$|[,;]|\band\b|\bthen\b))",
-        rf"(?:,|;|\s)*\b(?:in|into|to|as|under)\s+{_THING}\s*\b(?:called|named|variable)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])",
-        rf"(?:,|;|\s)*(?<!column )(?<!field )(?<!key )(?<!file )(?<!folder )(?<!directory )(?<!columns )(?<!sheet )(?<!table )(?<!attribute )\b(?:called|named|with the name|by the name(?: of)?|under the name)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.])(?:\([^()]*\))?",
+        (
+            rf"(?:,|;|\band\b|\bthen\b|\s)*\b(?:save|store|put|keep|assign|bind|remember|hold|write|return|"
+            rf"collect)\s+(?:{_RESULT}\s+)?(?:as|in|into|to|under|with)\s+{_THING}\s*(?:called |named |"
+            rf"with the name |by the name )?[`'\"]?{_NAME}[`'\"]?(?=\s*(?:[,;.!?]?\s*$|[,;]|\band\b|"
+            rf"\bthen\b))"
+        ),
+        (
+            rf"(?:,|;|\s)*\b(?:in|into|to|as|under)\s+{_THING}\s*\b(?:called|named|variable)"
+            rf"\s+[`'\"]?{_NAME}[`'\"]?(?![\w.(])"
+        ),
+        (
+            rf"(?:,|;|\s)*(?<!column )(?<!field )(?<!key )(?<!file )(?<!folder )(?<!directory )(?<!columns "
+            rf")(?<!sheet )(?<!table )(?<!attribute )\b(?:called|named|with the name|by the name(?: of)?|"
+            rf"under the name)\s+[`'\"]?{_NAME}[`'\"]?(?![\w.])(?:\([^()]*\))?"
+        ),
         rf"^\s*(?:let |set )?{_NAME}\s*(?:=|:=|:)(?!=)\s*(?=\S)",
         rf"^\s*let\s+{_NAME}\s+be\b",
-        r"(?:，|,|。|；|\s)*(?:并|并且|然后|再|把结果|将结果|结果|把它|将其|将它|把其)*(?:叫做|叫作|叫|命名为|命名成|称为|取名为|取名|起名为|起名|名为|记为|记作|变量名为|名字叫|保存为变量|保存到变量|存为变量|存到变量|存入变量|赋值给变量|赋值给|赋给|保存为|保存到|存为|存到|存入|存进|存成|放到|放进|放入|写入变量)\s*(?:变量|列表|字典|名为|叫做)?\s*[`'\"“]?(?P<name>[A-Za-z_]\w*)[`'\"”]?(?![\w./])(?:\s*(?:里面|里|中|变量|当中))?",
+        (
+            r"(?:，|,|。|；|\s)*(?:并|并且|然后|再|把结果|将结果|结果|把它|将其|将它|把其)*(?:叫做|叫作|叫|命名为|命名成|称为|取名为|取名|起名为|起名|名为|"
+            r"记为|记作|变量名为|名字叫|保存为变量|保存到变量|存为变量|存到变量|存入变量|赋值给变量|赋值给|赋给|保存为|保存到|存为|存到|存入|存进|存成|放到|放进|放入|写入变量)"
+            r"\s*(?:变量|列表|字典|名为|叫做)?\s*[`'\"“]?(?P<name>[A-Za-z_]\w*)[`'\"”]?(?![\w./])(?:\s*(?:里面|里|中|变量|"
+            r"当中))?"
+        ),
     )
 )
 # Weak signs, used only where the name is new or cannot be an ordinary word: "as totals", "into means".
@@ -113,16 +138,16 @@ def naming(words: str, schema: Schema) -> Naming | None:
             if name.lower() in _NO_NAMES or not name.isidentifier() or _is_file(words, match.end("name")):
                 continue
             return Naming(name, match.start(), match.end())
-    match = _TRAILING.search(words)
-    if match and match["name"].lower() not in _NO_NAMES and match["name"].isidentifier():
-        name = match["name"]
+    trailing = _TRAILING.search(words)
+    if trailing and trailing["name"].lower() not in _NO_NAMES and trailing["name"].isidentifier():
+        name = trailing["name"]
         taken = schema.variable(name) is not None
         ordinary = bool({t.key for t in tokens(name)} & set(lexicon().single.values()))
         columns = {column.name.lower() for variable in schema.variables for column in variable.columns}
-        preposition = match.group().strip(" ,;").split()[0].lower()
-        if not taken and name.lower() not in columns and not (ordinary and "_" not in name):
-            if preposition != "in" or "_" in name:
-                return Naming(name, match.start(), match.end())
+        preposition = trailing.group().strip(" ,;").split()[0].lower()
+        fresh = not taken and name.lower() not in columns and not (ordinary and "_" not in name)
+        if fresh and (preposition != "in" or "_" in name):
+            return Naming(name, trailing.start(), trailing.end())
     return None
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
-from famulus.jupyter_kernel.words import NOISE, Token, lexicon, name_parts, stem, tokens
+from famulus.jupyter_kernel.words import lexicon, name_parts, stem, tokens
 
 MAX_VARIABLES, MAX_COLUMNS = 80, 80
 # Words of these concepts name a column only if they are its whole name: "total" alone is not total_revenue.
@@ -85,7 +86,11 @@ def _names(schema: Schema) -> list[_Name]:
     found = []
     for variable in schema.variables[:MAX_VARIABLES]:
         found.append(_name(variable.name, variable, None))
-        found += [_name(column.name, variable, column) for column in (*variable.columns[:MAX_COLUMNS], *variable.index) if column.name]
+        found += [
+            _name(column.name, variable, column)
+            for column in (*variable.columns[:MAX_COLUMNS], *variable.index)
+            if column.name
+        ]
     return found
 
 

@@ -45,12 +45,14 @@ _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur"
 
 _PLOTS = frozenset(("plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap"))
 _TITLE = re.compile(
-    r"(?:,|，|and|with|并|，)*\s*(?:the |a |an )?(?:title|titled|heading|标题)(?: it| of| is| as|为|是|叫)?\s*(?::|：)?\s*"
+    r"(?:,|，|and|with|并|，)*\s*(?:the |a |an )?(?:title|titled|heading|标题)"
+    r"(?: it| of| is| as|为|是|叫)?\s*(?::|：)?\s*"
     r"(?P<t>\"[^\"]+\"|'[^']+'|“[^”]+”|「[^」]+」|.+?)(?=$|[.;]$|,|，| and | with |并)",
     re.IGNORECASE,
 )
 _AXIS = re.compile(
-    r"(?:,|and|with|并)*\s*(?:label|name)?\s*(?:the )?(?P<a>[xy])[- ]?(?:axis|label|轴)(?: label| labelled| labeled|标签)?(?: with| as| is| to|为|是)?\s*"
+    r"(?:,|and|with|并)*\s*(?:label|name)?\s*(?:the )?(?P<a>[xy])[- ]?(?:axis|label|轴)(?: label| "
+    r"labelled| labeled|标签)?(?: with| as| is| to|为|是)?\s*"
     r"(?P<t>\"[^\"]+\"|'[^']+'|“[^”]+”|[^\W\d]\w*)",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""What may stand in a slot: every reading of the instruction, and what the namespace offers unsaid, that fits its type."""
+"""What may stand in a slot: every reading of the instruction, and what the namespace offers, that fits its type."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from famulus.jupyter_kernel.formula import FORMULA, formula_code
+from famulus.jupyter_kernel.lexeme import Token
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
-from famulus.jupyter_kernel.words import Token, lexicon
+from famulus.jupyter_kernel.words import lexicon
 
 COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "is": "==", "ne": "!=", "before": "<", "after": ">"}
 AGG = {
@@ -91,8 +93,7 @@ def fits(variable: Variable, slot: Slot, library: str) -> float:
         good = 1.0 if kind == "list" else 0.8 if kind == "tuple" else 0.0
     elif want == "frame":
         named = slot.kind or library
-        good = 1.0 if kind == "frame" and (named not in ("pandas", "polars") or variable.library == named) else 0.0
-        return good
+        return 1.0 if kind == "frame" and (named not in ("pandas", "polars") or variable.library == named) else 0.0
     elif want == "array":
         good = 1.0 if kind == "array" else 0.6 if kind in ("list", "series") and library == "numpy" else 0.0
     elif want == "series":
@@ -301,18 +302,26 @@ def _word(token: Token, index: int, score: float) -> Option:
 
 
 # Prepositions and such are never what is to be written somewhere.
-_LITTLE = frozenset(("is", "to", "from", "of", "with", "as", "and", "or", "in", "for", "by", "each", "all", "show", "make"))
+_LITTLE = frozenset(
+    ("is", "to", "from", "of", "with", "as", "and", "or", "in", "for", "by", "each", "all", "show", "make")
+)
 
 
 def _words(slot: Slot, context: Context) -> list[Option]:
     found = []
-    named = {m.start for m in context.read.variables() if m.score >= 0.98 and m.end == m.start + 1}
+    exact = [m for m in context.read.mentions if m.kind != "sample" and m.score >= 0.98 and m.end == m.start + 1]
+    named = {m.start for m in exact if m.kind == "variable"}
+    known = {m.start for m in exact}
     for index, token in enumerate(context.read.tokens):
         if token.kind == "quoted":
             found.append(_word(token, index, 1.0))
         elif token.kind in ("word", "date") and token.weight > 0.1 and token.key not in _LITTLE:
             unlikely = index in named or token.key in lexicon().single.values()
-            found.append(_word(token, index, 0.1 if unlikely else 0.5))
+            before = context.read.tokens[index - 1] if index else token
+            announced = index not in known and (
+                before.key == "column" or before.text.lower() in ("called", "named", "名为", "叫")
+            )
+            found.append(_word(token, index, (0.1 if unlikely else 0.5) + (0.4 if announced else 0.0)))
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
             found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
     for mention in context.read.mentions:
@@ -341,12 +350,28 @@ def _paths(slot: Slot, context: Context) -> list[Option]:
             found.append(Option(repr(token.value), index, index + 1, 1.0, attributes=_named(token.value)))
         elif token.kind == "quoted":
             found.append(_word(token, index, 0.7 if slot.type == "folder" or "." in token.value else 0.4))
-        elif slot.type == "folder" and token.kind == "word" and token.weight >= 1 and token.text.isidentifier():
-            found.append(_word(token, index, 0.4))
+        elif slot.type == "folder" and (score := _as_folder(context.read, index)):
+            found.append(_word(token, index, score))
     for mention in context.read.variables():
         if mention.variable.kind in ("path", "text"):
             found.append(_of_variable(mention.variable, mention.start, mention.end, 0.9 * mention.score))
     return found
+
+
+_NO_FOLDERS = frozenset(("current", "same", "whole", "entire", "local", "parent"))
+
+
+def _as_folder(read: Read, index: int) -> float:
+    """How likely a bare word is the name of a folder: *the folder data* and *the data folder* are, *in old* may be."""
+    token = read.tokens[index]
+    plain = token.weight >= 1 and token.key not in lexicon().single.values() or token.text == "data"
+    if token.kind != "word" or not plain or not token.text.isascii() or token.text in _NO_FOLDERS:
+        return 0.0
+    before = [t for t in read.tokens[:index] if t.weight > NOISE][-1:]
+    after = read.tokens[index + 1 : index + 2]
+    if any(t.key == "folder" for t in (*before, *after)):
+        return 0.9
+    return 0.2 if before and before[0].key in ("in", "to", "from", "of") else 0.0
 
 
 def _new(slot: Slot, context: Context) -> list[Option]:
@@ -356,9 +381,10 @@ def _new(slot: Slot, context: Context) -> list[Option]:
         return []
     found = []
     for index, token in enumerate(context.read.tokens):
-        if token.kind == "word" and token.text.isidentifier() and token.weight >= 1 and token.text.isascii():
-            if not keyword.iskeyword(token.text) and context.schema.variable(token.text) is None:
-                found.append(Option(token.text, index, index + 1, 0.5, attributes=_named(token.text)))
+        name = token.text
+        fresh = name.isidentifier() and not keyword.iskeyword(name) and context.schema.variable(name) is None
+        if token.kind == "word" and fresh and token.weight >= 1 and name.isascii():
+            found.append(Option(name, index, index + 1, 0.5, attributes=_named(name)))
     return found
 
 
@@ -406,30 +432,10 @@ def _units(slot: Slot, context: Context) -> list[Option]:
     return [_unit(t.key.removesuffix("_"), i, i + 1, 1.0) for i, t in enumerate(context.read.tokens) if t.key in known]
 
 
-_FORMULA = re.compile(
-    r"(?<![\w.])(?:[-+]?\s*(?:\d+(?:\.\d+)?|x|pi|e|(?:sin|cos|tan|exp|log|sqrt|abs)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)|\((?:[^()]|\([^()]*\))*\))\s*"
-    r"(?:\*\*|[-+*/^]|(?=x|\())?\s*)+(?![\w])"
-)
-_FUNCTIONS = re.compile(r"\b(sin|cos|tan|exp|log|sqrt|abs|pi)\b")
-
-
-def formula_code(text: str) -> str | None:
-    """A formula of x as Python with numpy (``2x^2`` → ``2*x**2``), None where it is none or holds no x."""
-    code = text.strip().replace("^", "**").replace("²", "**2").replace("³", "**3")
-    code = re.sub(r"(?<=[\d)])\s*(?=x\b|\(|sin|cos|exp|log|sqrt)", "*", code)
-    code = _FUNCTIONS.sub(lambda m: f"np.{m.group()}", code)
-    try:
-        tree = ast.parse(code, mode="eval")
-    except SyntaxError:
-        return None
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return code if "x" in names and names <= {"x", "np", "e"} else None
-
-
 def _formulas(slot: Slot, context: Context) -> list[Option]:
     found = []
     text = context.read.text
-    spans = [(m.start(), m.end()) for m in _FORMULA.finditer(text.replace("²", "^2").replace("³", "^3"))]
+    spans = [(m.start(), m.end()) for m in FORMULA.finditer(text.replace("²", "^2").replace("³", "^3"))]
     for begin, finish in spans:
         code = formula_code(text.replace("²", "^2").replace("³", "^3")[begin:finish])
         if code is None:

@@ -178,7 +178,7 @@ def read(path: Path) -> list[Recipe]:
     if library not in get_args(Library):
         raise RecipeInvalid(f"{path.name} must say library = one of {', '.join(get_args(Library))}.")
     setups = data.get("setups", {})
-    return [_recipe(entry, library, setups, path.name) for entry in data.get("recipe", [])]
+    return [_recipe(entry, cast(Library, library), setups, path.name) for entry in data.get("recipe", [])]
 
 
 def _recipe(entry: dict[str, Any], library: Library, setups: Mapping[str, str], file: str) -> Recipe:

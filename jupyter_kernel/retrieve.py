@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.recipe import FOLDER, Recipe, load
-from famulus.jupyter_kernel.words import NOISE, Token, tokens
+from famulus.jupyter_kernel.words import tokens
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,7 @@ def _filled(filling: Filling, extra: Modifiers, want: Want, read: Read) -> _Draf
     subjects = tuple(o.code for n, o in chosen if recipe.slots[n].type in VARIABLES and o.owner)
     new = tuple(o.code for n, o in chosen if recipe.slots[n].type == "new")
     match = filling.match * _prior(recipe, want, read) + 0.02 * min(filling.fit, 3.0) - 0.03
-    return _Draft(
-        lambda: filling.code, recipe.id, recipe.gives, max(0.0, min(match, 1.0)), extra, subjects, new
-    )
+    return _Draft(lambda: filling.code, recipe.id, recipe.gives, max(0.0, min(match, 1.0)), extra, subjects, new)
 
 
 def _complete(draft: _Draft, want: Want, schema: Schema) -> str | None:

@@ -1,4 +1,4 @@
-"""Instructions as tokens: English and Chinese words reduced to concepts (``lexicon.toml``), literals kept as they are."""
+"""Instructions as tokens: English and Chinese words reduced to concepts (``lexicon.toml``), literals as they are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-TokenKind = Literal["word", "number", "quoted", "path", "date", "literal", "symbol"]
+from famulus.jupyter_kernel.lexeme import FULL, NOISE, WEAK, Token
+from famulus.jupyter_kernel.numerals import CHINESE_NUMBER, CHINESE_SCALES, chinese_number, number_value, number_words
+
 FILE_ENDINGS = (
     "csv|tsv|jsonl|json|txt|parquet|xlsx|xls|png|jpeg|jpg|svg|pdf|db|sqlite3|sqlite|md|py|log|xml|html|yaml|yml|toml|zip"
     "|tar|gz|pkl|pickle|npy|npz|feather|arrow|ini|cfg|dat|ipynb|gif|bak|tmp|sql|rst|docx"
@@ -19,76 +20,21 @@ _TOKEN = re.compile(
     rf"""
     (?P<quoted>"[^"\n]*"|“[^”\n]*”|‘[^’\n]*’|「[^」\n]*」|『[^』\n]*』|《[^》\n]*》|(?<![\w'])'(?:[^'\n]|'(?=\w))*'(?!\w))
     |(?P<code>`[^`\n]+`)
-    |(?P<date>(?<![\d.])\d{{4}}[-/]\d{{1,2}}(?:[-/]\d{{1,2}})?(?:[ T]\d{{1,2}}:\d\d(?::\d\d)?)?(?![\d/-])|\d{{1,2}}:\d\d(?::\d\d)?)
+    |(?P<date>(?<![\d.])\d{{4}}[-/]\d{{1,2}}(?:[-/]\d{{1,2}})?(?:[ T]\d{{1,2}}:\d\d(?::\d\d)?)?(?![\d/-])
+        |\d{{1,2}}:\d\d(?::\d\d)?)
     |(?P<url>https?://[^\s,;，。]+)
     |(?P<path>(?:~|\.{{1,2}})?/?(?:[\w.*-]+/)+[\w.*-]*|[A-Za-z0-9_*?][\w*.-]*\.(?:{FILE_ENDINGS})(?![A-Za-z0-9_]))
     |(?P<literal>\[[^\[\]\n]*\]|\{{[^{{}}\n]*:[^{{}}\n]*\}})
-    |(?P<number>(?:(?<![\w\d).])[-−])?(?<![A-Za-z_\d])(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?(?:\s?%|(?:st|nd|rd|th)\b)?(?![A-Za-z_]))
+    |(?P<number>(?:(?<![\w\d).])[-−])?(?<![A-Za-z_\d])(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?
+        (?:\s?%|(?:st|nd|rd|th)\b)?(?![A-Za-z_]))
     |(?P<word>[^\W\d\u3400-\u9fff][^\W\u3400-\u9fff]*(?:['’](?:t|s|re|ll|ve)\b)?|\d+[A-Za-z_]\w*)
     |(?P<cjk>[\u3400-\u9fff]+)
     |(?P<symbol>>=|<=|==|!=|\*\*|[^\s\w])
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-]
-_SMALL += ["seventeen", "eighteen", "nineteen"]
-_NUMBER_WORDS = {word: value for value, word in enumerate(_SMALL)} | {"dozen": 12}
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
-    )
-}
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6}
-_ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"],
-        start=2,
-    )
-}
-_CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10000, "亿": 10**8}
-_CHINESE_NUMBER = re.compile(r"第?[零〇一二两三四五六七八九十百千万亿]+")
 # After a lone numeral one of these says that it counts: 三个, 两行.
 _MEASURES = frozenset("个行条名位天月年次列倍项种份元岁家张块字小分秒周点到和至的")
-NOISE, WEAK, FULL = 0.05, 0.3, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of an instruction between the characters ``start`` and ``end``.
-
-    ``key``: the concept of a word or phrase, else its stem; literals have their text. ``value``: for numbers Python's
-    spelling, for quoted text what stands between the quotes. ``weight``: how much is lost if it is left unused.
-    """
-
-    text: str
-    start: int
-    end: int
-    kind: TokenKind
-    key: str
-    weight: float = FULL
-    value: str = ""
-    parts: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=20000)
@@ -113,7 +59,7 @@ def stem(word: str) -> str:
 
 
 def name_parts(name: str) -> tuple[str, ...]:
-    """The stems in an identifier or a column's name: ``unitPrice_2`` → ``unit``, ``pric``, ``2``; Chinese stays whole."""
+    """The stems in an identifier or a column's name: ``unitPrice_2`` → ``unit pric 2``; Chinese stays whole."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", name)
     return tuple(stem(part) for part in re.findall(r"[^\W_\u3400-\u9fff]+|[\u3400-\u9fff]+", spaced))
 
@@ -215,7 +161,7 @@ def tokens(text: str, names: Iterable[str] = ()) -> tuple[Token, ...]:
             found.append(Token(piece, start, end, "symbol", lexicon().single.get(piece, piece), NOISE))
         else:
             found.append(Token(piece, start, end, "word", "", FULL, piece, (piece.lower(),)))
-    return tuple(_weighed(token) for token in _over(_phrases(_number_words(found), own)))
+    return tuple(_weighed(token) for token in _over(_phrases(number_words(found), own)))
 
 
 def _over(found: list[Token]) -> list[Token]:
@@ -226,59 +172,6 @@ def _over(found: list[Token]) -> list[Token]:
         else token
         for i, token in enumerate(found)
     ]
-
-
-def number_value(text: str) -> str:
-    """Python's spelling of a number as written: ``1,000`` → ``1000``, ``30%`` → ``30%``, ``3rd`` → ``3``."""
-    text = text.replace(",", "").replace("−", "-").replace(" ", "")
-    text = re.sub(r"(st|nd|rd|th)$", "", text, flags=re.IGNORECASE)
-    return re.sub(r"^(-?)0+(?=\d)", r"\1", text)
-
-
-def _number_words(found: list[Token]) -> list[Token]:
-    """Runs such as *twenty five* or *two hundred* become one number; *second* and *third* too, *one* never alone."""
-    out: list[Token] = []
-    position = 0
-    while position < len(found):
-        total, current, end = 0, 0, position
-        while end < len(found) and found[end].kind == "word":
-            word = found[end].text.lower()
-            if word in _NUMBER_WORDS or word in _TENS:
-                if (
-                    end > position
-                    and found[end - 1].text.lower() not in _TENS
-                    and found[end - 1].text.lower() not in _SCALES
-                ):
-                    break
-                current += _NUMBER_WORDS.get(word, 0) + _TENS.get(word, 0)
-            elif word in _SCALES and end > position:
-                current *= _SCALES[word]
-                if _SCALES[word] >= 1000:
-                    total, current = total + current, 0
-            elif word in _SCALES and position and found[position - 1].text.lower() in ("a", "one"):
-                current = _SCALES[word]
-            else:
-                break
-            end += 1
-            if end < len(found) and found[end].text == "-" and found[end - 1].text.lower() in _TENS:
-                end += 1
-        value = total + current
-        if end > position:
-            first, last = found[position], found[end - 1]
-            if end == position + 1 and first.text.lower() == "one":
-                out.append(first)
-            else:
-                text = first.text if first is last else f"{first.text} {last.text}"
-                out.append(Token(text, first.start, last.end, "number", "#", FULL, str(value), (first.text.lower(),)))
-            position = end
-            continue
-        token = found[position]
-        if token.kind == "word" and token.text.lower() in _ORDINALS:
-            value = _ORDINALS[token.text.lower()]
-            token = Token(token.text, token.start, token.end, "number", "#", WEAK, str(value), token.parts)
-        out.append(token)
-        position += 1
-    return out
 
 
 def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:
@@ -328,7 +221,7 @@ def _chinese(run: str, start: int, own: frozenset[str]) -> list[Token]:
     position = 0
     while position < len(run):
         at = start + position
-        numeral = _CHINESE_NUMBER.match(run, position)
+        numeral = CHINESE_NUMBER.match(run, position)
         length = next((n for n in range(8, 0, -1) if run[position : position + n] in own), 0)
         if not length and numeral and _counts(run, numeral):
             value = str(chinese_number(numeral.group().removeprefix("第")))
@@ -347,22 +240,9 @@ def _counts(run: str, numeral: re.Match[str]) -> bool:
     following = run[numeral.end() : numeral.end() + 1]
     if numeral.group() in ("一", "第一"):
         return numeral.group() == "一" and following in ("百", "千", "万")
-    if numeral.group()[0] in _CHINESE_SCALES and numeral.group()[0] != "十":
+    if numeral.group()[0] in CHINESE_SCALES and numeral.group()[0] != "十":
         return False
     return len(numeral.group()) > 1 or following in _MEASURES or not following
-
-
-def chinese_number(text: str) -> int:
-    """The value of a Chinese numeral: 两百五十 → 250, 一万二千 → 12000."""
-    total, section, digit = 0, 0, 0
-    for character in text:
-        if character in _CHINESE_DIGITS:
-            digit = _CHINESE_DIGITS[character]
-        elif _CHINESE_SCALES[character] >= 10000:
-            total, section, digit = (total + section + digit) * _CHINESE_SCALES[character], 0, 0
-        else:
-            section, digit = section + (digit or 1) * _CHINESE_SCALES[character], 0
-    return total + section + digit
 
 
 def _weighed(token: Token) -> Token:

@@ -16,41 +16,43 @@ def write(chain: Chain) -> str | None:
         return _pairs(chain)
     if source.holds == "whole":
         return _whole(chain)
-    item, inner = source.item, chain.each or source.item
-    guard = f" if {' and '.join(chain.conditions)}" if chain.conditions else ""
-    changed = bool(guard or chain.each)
+    stream, changed = _stream(chain)
     if chain.container == "dict":
-        return f"{{{item}: {inner} for {item} in {source.code}{guard}}}" if chain.each else None
-    stream = f"{inner} for {item} in {source.code}{guard}"
-    listed = f"[{stream}]" if changed else source.code
+        return f"{{{source.item}: {stream}}}" if chain.each else None
+    bare = stream if changed else source.code
     if chain.totals:
-        each = [
-            _totalled(
-                replace(chain, total=total),
-                f"({stream})" if changed else source.code,
-                stream if changed else source.code,
-            )
-            for total in chain.totals
-        ]
+        each = [_totalled(replace(chain, total=total), bare) for total in chain.totals]
         return ", ".join(code for code in each if code)
     if chain.total:
-        return _totalled(chain, f"({stream})" if changed else source.code, stream if changed else source.code)
+        return _totalled(chain, bare)
+    listed = f"[{stream}]" if changed else source.code
+    if chain.value:
+        return f"heapq.{'nlargest' if chain.descending else 'nsmallest'}({chain.value}, set({listed}))[-1]"
+    shaped = _shaped(chain, listed)
+    if shaped.startswith(("range(", "itertools.")):
+        return f"list({shaped})"
+    return shaped if shaped != source.code else None
+
+
+def _stream(chain: Chain) -> tuple[str, bool]:
+    """The inside of a comprehension, and whether it does anything."""
+    guard = f" if {' and '.join(chain.conditions)}" if chain.conditions else ""
+    inner = chain.each or chain.source.item
+    return f"{inner} for {chain.source.item} in {chain.source.code}{guard}", bool(guard or chain.each)
+
+
+def _shaped(chain: Chain, listed: str) -> str:
+    """A list in the order, length and container asked for."""
     if chain.container == "unique":
         listed = f"list(dict.fromkeys({listed}))"
     if chain.order:
         listed = _sorted(chain, listed)
-    if chain.value:
-        return f"sorted(set({listed if not chain.order else source.code if not changed else f'[{stream}]'}), reverse={chain.descending})[{int(chain.value) - 1}]"
     if chain.limit:
         listed += f"[-{chain.limit}:]" if chain.tail else f"[:{chain.limit}]"
     if chain.join is not None:
-        items = listed if source.holds == "text" else f"map(str, {listed})"
+        items = listed if chain.source.holds == "text" else f"map(str, {listed})"
         return f"{chain.join!r}.join({items})"
-    if chain.container in ("set", "tuple"):
-        listed = f"{chain.container}({listed})"
-    if listed.startswith(("range(", "itertools.")):
-        return f"list({listed})"
-    return listed if listed != source.code else None
+    return f"{chain.container}({listed})" if chain.container in ("set", "tuple") else listed
 
 
 def _sorted(chain: Chain, listed: str) -> str:
@@ -65,34 +67,24 @@ def _sorted(chain: Chain, listed: str) -> str:
     return f"sorted({listed}{key}{', reverse=True' if chain.descending else ''})"
 
 
-def _totalled(chain: Chain, stream: str, bare: str) -> str | None:
-    holds = chain.source.holds
-    total = chain.total
-    if total in ("longest", "shortest"):
-        return f"{'max' if total == 'longest' else 'min'}({bare}, key=len)"
-    if total == "count":
-        return (
-            f"len({chain.source.code})"
-            if bare == chain.source.code
-            else f"sum(1 for {chain.source.item} in {chain.source.code}{' if ' + ' and '.join(chain.conditions) if chain.conditions else ''})"
-        )
-    if total in ("max", "min"):
-        if holds == "text":
-            return None
-        return f"{total}({bare})"
+_TOTALS = {
+    "sum": "sum({})", "max": "max({})", "min": "min({})", "product": "math.prod({})", "std": "statistics.stdev({})",
+    "mode": "statistics.mode({})", "longest": "max({}, key=len)", "shortest": "min({}, key=len)",
+    "cumulative": "list(itertools.accumulate({}))", "mean": "statistics.mean({})", "median": "statistics.median({})",
+}  # fmt: skip
+
+
+def _totalled(chain: Chain, bare: str) -> str | None:
+    """One value of all items; ``bare`` is the inside of a comprehension or the source itself."""
+    source, total = chain.source, chain.total
     if total == "common":
         return f"Counter({bare}).most_common({chain.limit})"
-    if total == "cumulative":
-        return f"list(itertools.accumulate({bare}))" if holds != "text" else None
-    if total == "product":
-        return f"math.prod({bare})"
-    if total == "std":
-        return f"statistics.stdev({bare})"
-    if total == "mode":
-        return f"statistics.mode({bare})"
-    if total == "sum" and holds == "text" and "len(" not in bare:
+    if total == "count":
+        guard = f" if {' and '.join(chain.conditions)}" if chain.conditions else ""
+        return f"sum(1 for {source.item} in {source.code}{guard})" if guard else f"len({source.code})"
+    if source.holds == "text" and "len(" not in bare and total not in ("longest", "shortest", "mode"):
         return None
-    return f"sum({bare})" if total == "sum" else f"statistics.{total}({bare})"
+    return _TOTALS[total].format(bare)
 
 
 def _pairs(chain: Chain) -> str | None:

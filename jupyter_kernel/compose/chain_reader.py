@@ -16,8 +16,8 @@ from famulus.jupyter_kernel.options import COMPARE
 _MAPS = {
     "number": {"square": "{} ** 2", "cube": "{} ** 3", "sqrt": "math.sqrt({})", "absolute": "abs({})",
                "log": "math.log({})", "factorial": "math.factorial({})", "float": "float({})", "text": "str({})"},
-    "text": {"uppercase": "{}.upper()", "lowercase": "{}.lower()", "capitalize": "{}.capitalize()", "titlecase": "{}.title()",
-             "length": "len({})", "reverse": "{}[::-1]"},
+    "text": {"uppercase": "{}.upper()", "lowercase": "{}.lower()", "capitalize": "{}.capitalize()",
+             "titlecase": "{}.title()", "length": "len({})", "reverse": "{}[::-1]"},
 }  # fmt: skip
 _FILL = r"(?:number |element |value |item |word |letter |of |in |is |all |the |where |to |any |each |with )*"
 
@@ -58,7 +58,11 @@ def _conditions(words: Concepts, chain: Chain) -> None:
             if more := words.take(joined):
                 chain.conditions.append(f"{item} % {words.number(more, 'a')} {'!=' if 'not' in joined else '=='} 0")
     patterns = (
-        r"(?:where |with |have |length |is |and |of |that )*(?P<n>not )?(?:where |length |is |with |have )*(?P<o>gt|ge|lt|le|ne)(?: than)? (?P<a>N)(?P<l>(?: of)? (?:letter|digit|length|long))?(?: long)?(?: of)*",
+        (
+            r"(?:where |with |have |length |is |and |of |that )*(?P<n>not )?(?:where |length |is |with |"
+            r"have )*(?P<o>gt|ge|lt|le|ne)(?: than)? (?P<a>N)(?P<l>(?: of)? (?:letter|digit|length|long)"
+            r")?(?: long)?(?: of)*"
+        ),
         r"(?:where |is |in )*between (?P<a>N) (?:and|to) (?P<b>N)",
         r"(?:where |with |length |is )*(?:exactly )?(?P<a>N) (?P<l>letter)(?: long)?",
     )
@@ -87,7 +91,10 @@ def _text_conditions(words: Concepts, chain: Chain) -> None:
     methods = {"start": "{}.startswith({})", "end": "{}.endswith({})", "contain": "{1} in {0}"}
     for key, method in methods.items():
         word = r"[a-z]+|[^\s·A-Z]+"
-        pattern = rf"(?:where |that )*(?P<n>not )?{key}(?: with| letter| in| word| text| the| a)* (?P<t>T|{word})(?: of)*|(?:with |where |in )?(?P<t2>T|{word}) {key}(?: of)*"
+        pattern = (
+            rf"(?:where |that )*(?P<n>not )?{key}(?: with| letter| in| word| text| the| a)* (?P<t>T|{word})"
+            rf"(?: of)*|(?:with |where |in )?(?P<t2>T|{word}) {key}(?: of)*"
+        )
         match = re.search(rf"(?<!\S)(?:{pattern})(?!\S)", words.line)
         if not match or (match["t"] or match["t2"]) in ("word", "letter", "of"):
             continue
@@ -169,7 +176,9 @@ def _each(words: Concepts, chain: Chain) -> None:
     numbers = source.holds in ("number", "other")
     if numbers and (
         match := words.take(
-            r"(?P<o>multiply|add|plus|subtract|divide|doubl|halv|tripl)(?: each| all| number| value| element| by| of| in| with| ·)*(?: (?P<a>N))?(?: to each| from each| each| to all)*(?: ·)*(?: by| with| to)*(?: (?P<b>N))?"
+            r"(?P<o>multiply|add|plus|subtract|divide|doubl|halv|tripl)(?: each| all| number| value| "
+            r"element| by| of| in| with| ·)*(?: (?P<a>N))?(?: to each| from each| each| to all)*(?: "
+            r"·)*(?: by| with| to)*(?: (?P<b>N))?"
         )
     ):
         number = words.number(match, "a") if match["a"] else words.number(match, "b") if match["b"] else ""
@@ -199,7 +208,9 @@ def _order(words: Concepts, chain: Chain) -> None:
         words.take("sort")
         return
     match = words.take(
-        r"(?:by (?P<k2>length|value|key|name|letter) )?(?:in |comma |and |· )*sort(?: of| ·| in| letter| word| number| comma)*(?: by)?(?: (?P<k>length|value|key|name))?(?: comma| in| and| ·)*(?: (?P<d>ascending|descending))?"
+        r"(?:by (?P<k2>length|value|key|name|letter) )?(?:in |comma |and |· )*sort(?: of| ·| in| "
+        r"letter| word| number| comma)*(?: by)?(?: (?P<k>length|value|key|name))?(?: comma| in| and| "
+        r"·)*(?: (?P<d>ascending|descending))?"
     ) or words.take(r"(?:in |comma |and |by (?P<k>length|value|key) )*(?P<d>ascending|descending)(?: sort)?")
     if match:
         groups = match.groupdict()
@@ -216,25 +227,29 @@ def _order(words: Concepts, chain: Chain) -> None:
         if match["p"] == "top":
             chain.order, chain.descending = "value", True
     elif words.take(
-        r"(?:without |remove |no )?(?:all )?(?:duplicate|unique)(?: of| value| element| number| word| but| in| same| order)*"
+        r"(?:without |remove |no )?(?:all )?(?:duplicate|unique)(?: of| value| element| number| word| "
+        r"but| in| same| order)*"
     ):
         words.take("remove|no|without|same|order|keep")
         chain.container = "unique"
 
 
-_SEPARATORS = {"comma": ", ", "dash": "-", "hyphen": "-", "space": " ", "semicolon": "; ", "newline": "\n", "textline": "\n",
-               "slash": "/", "pipe": "|", "underscor": "_", "colon": ":"}  # fmt: skip
+_SEPARATORS = {"comma": ", ", "dash": "-", "hyphen": "-", "space": " ", "semicolon": "; ", "newline": "\n",
+               "textline": "\n", "slash": "/", "pipe": "|", "underscor": "_", "colon": ":"}  # fmt: skip
 
 
 def _container(words: Concepts, chain: Chain) -> None:
     names = "|".join(_SEPARATORS)
     if match := words.take(
-        rf"(?:comma |and |in )*(?:merge|concat|separat)(?: ·| all| word| element| of| together)*(?: into)?(?: a| one)?(?: text)?(?: with| by| and| use)*(?: (?:(?P<s>{names})|(?P<t>T)))?(?: between)?(?: into| to| text| a| one| single| ·)*"
+        rf"(?:comma |and |in )*(?:merge|concat|separat)(?: ·| all| word| element| of| together)*(?: "
+        rf"into)?(?: a| one)?(?: text)?(?: with| by| and| use)*(?: (?:(?P<s>{names})|(?P<t>T)))?(?: "
+        rf"between)?(?: into| to| text| a| one| single| ·)*"
     ):
         chain.join = words.token(match, "t").value if match["t"] else _SEPARATORS.get(match["s"] or "", " ")
         return
     if match := words.take(
-        r"dict(?: from| of| with| each| element| word| number| key| ·)*(?: to| as| and| with| by| of| ·)*(?: each| value| ·)*(?P<l> length)?(?: as value| of value| ·)*"
+        r"dict(?: from| of| with| each| element| word| number| key| ·)*(?: to| as| and| with| by| of| "
+        r"·)*(?: each| value| ·)*(?P<l> length)?(?: as value| of value| ·)*"
     ):
         chain.container = "dict"
         if match["l"]:

@@ -34,11 +34,10 @@ def source(words: Concepts) -> Source | None:
     if match := words.take(r"(?P<v>V)"):
         variable = words.variable(match, "v")
         said = {token.text for token in words.read.tokens}
-        if variable.kind == "text" and "单词数" in said:
+        if variable.kind == "text" and ("单词数" in said or "word" in words.line):
             return Source(f're.findall(r"\\w+", {variable.name})', "word", "text", variable.name)
         if variable.kind == "text":
-            return Source(f're.findall(r"\\w+", {variable.name})', "word", "text", variable.name) if "word" in words.line else (
-                Source(variable.name, "letter", "whole", variable.name))  # fmt: skip
+            return Source(variable.name, "letter", "whole", variable.name)
         return _of_variable(variable)
     if match := words.take(r"I"):
         text = next(t for _, _, key, t in words.tokens if key == "I").text
@@ -94,7 +93,7 @@ def made(words: Concepts, chain: Chain) -> None:
         if not (first.lstrip("-").isdigit() and last.lstrip("-").isdigit()):
             return
         down = int(first) > int(last)
-        code = f"range({first}, {int(last) - 1}, -1)" if down else f"range({first}, {int(last) + 1})"
+        code = f"range({first}, {last} - 1, -1)" if down else f"range({first}, {last} + 1)"
     elif match := words.take(r"(?:(?:number |all )*(?P<o>lt|le)(?: number)* |between )(?P<a>N)(?: of| in)*"):
         limit = words.number(match, "a")
         if not limit.isdigit():
@@ -107,7 +106,7 @@ def made(words: Concepts, chain: Chain) -> None:
             sign = "<=" if over else "<"
             chain.each = f"{item} ** {power}"
             chain.conditions.append(f"{item} ** {power} {sign} {limit}")
-        code = f"range(1, {int(limit) + over})"
+        code = f"range(1, {limit} + 1)" if over else f"range(1, {limit})"
     elif match := words.take(r"first (?P<a>N)(?: of| all)*"):
         number = words.number(match, "a")
         test = next((k for k in ("prime", "even", "odd") if re.search(rf"\b{k}\b", words.line)), "")
@@ -118,7 +117,7 @@ def made(words: Concepts, chain: Chain) -> None:
                 f"itertools.islice(({item} for {item} in itertools.count(1) if {condition}), {number})", item, "number"
             )
             return
-        code = f"range(1, {int(number) + 1})" if number.isdigit() else ""
+        code = f"range(1, {number} + 1)" if number.isdigit() else ""
     else:
         return
     if code:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.options import COMPARE
 from famulus.jupyter_kernel.schema import Variable
-from famulus.jupyter_kernel.words import NOISE, Token
 
 SOURCES = frozenset(("list", "tuple", "set", "dict", "text", "array", "series"))
+
+
+SYMBOLS = {
+    ",": "comma", "，": "comma", "、": "comma", "*": "multiply", "+": "plus", "/": "divide", "-": "subtract",
+    "^": "power", "**": "power",
+}  # fmt: skip
 
 
 class Concepts:
@@ -48,10 +54,9 @@ class Concepts:
             elif token.kind == "word":
                 key = re.sub(r"\W", "_", token.key)
             else:
-                key = {",": "comma", "，": "comma", "、": "comma", "*": "multiply", "+": "plus", "/": "divide", "-": "subtract",
-                       "^": "power", "**": "power"}.get(token.text, token.key if token.key in COMPARE else "")  # fmt: skip
-            if key and not (token.weight <= NOISE and key not in ("comma", "one") and key not in COMPARE and token.kind == "word"
-                            and key != "V"):  # fmt: skip
+                key = SYMBOLS.get(token.text, token.key if token.key in COMPARE else "")
+            filling = token.kind == "word" and token.weight <= NOISE and key not in (*COMPARE, "comma", "one", "V", "T")
+            if key and not filling:
                 self.tokens.append((position, end, key, token))
             position = end
         self.used: set[int] = set()

@@ -30,6 +30,7 @@ _PATTERNS = (
     ("compare", r"(?P<n>>)(?P<C>C)(?P<v>[TN])"),
     ("beside", r"(?P<C>C)(?P<v>[T])"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
+    ("on", r"[ir]?(?P<v>D)"),
     ("unit", r"(?P<v>N)(?P<u>U)"),
     ("unit", r"[ifr](?P<v>N)(?![RC&])"),
     ("unit", r"[ifr]?(?P<v>H)"),
@@ -57,8 +58,10 @@ def conditions(tags: str, found: list[Unit], subject: Variable) -> tuple[list[Co
             position += 1
             continue
         condition, end = hit
-        if tags[end : end + 1] == "C" and found[end].column == condition.column and tags[end - 1] == "T":
-            end += 1  # "the Toys category"
+        if tags[end : end + 1] == "C" and found[end].column == condition.column and tags[end - 1] in "TN":
+            end += 1  # "the Toys category", "15 minutes"
+        elif tags[end : end + 1] == "U" and tags[end - 1] == "N" and found[end - 1].end == found[end].start:
+            end += 1
         between = tags[end_of_last:position] if end_of_last >= 0 else ""
         start = position
         if made and "|" in between and set(between) <= set("|W·="):
@@ -106,6 +109,10 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     if name == "age" and value:
         meant = implied(found[match.start("o")], subject) or _only_number(subject, value)
         return _compare(meant, at("o"), value, None, False) if meant else None
+    if name == "on" and value:
+        times = [c for c in subject.columns if column_fits(c, "time") >= 0.95]
+        whole = re.fullmatch(r"'\d{4}.\d{1,2}.\d{1,2}'", value.code)
+        return Condition(times[0], "==", (Value(value.code, is_time=True),), "date") if times and whole else None
     if name == "unit" and value:
         return _unit(value, at("u"), subject)
     if name == "text" and value and value.column is not None:

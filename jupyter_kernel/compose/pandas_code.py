@@ -10,6 +10,7 @@ from famulus.jupyter_kernel.options import UNITS, column_code
 from famulus.jupyter_kernel.schema import Column, Variable
 
 _METHODS = {"unique": "nunique"}
+_UNITS = {"date": "normalize()"}
 _PARTS = {"weekday": "day_name()", "hour": "hour", "year": "year"}
 
 
@@ -104,7 +105,7 @@ def _condition(subject: Variable, condition: Condition) -> str:
     series = attributes["series"]
     timed = condition.unit or any(value.is_time for value in condition.values)
     if timed:
-        series = attributes["time"] + (f".dt.{condition.unit}" if condition.unit else "")
+        series = attributes["time"] + (f".dt.{_UNITS.get(condition.unit, condition.unit)}" if condition.unit else "")
     values = [_value(subject, value) for value in condition.values]
     operator = condition.operator
     if operator == "between":
@@ -244,8 +245,8 @@ def _picked(query: Query, rows: str) -> tuple[str, bool] | None:
 
 def _rows(query: Query, rows: str) -> tuple[str, bool] | None:
     code = rows
-    if query.limit and query.order and query.order[0][0] is not None and query.order[0][0].kind == "number":
-        column, ascending = query.order[0]
+    column, ascending = query.order[0] if query.order else (None, True)
+    if query.limit and column is not None and column.kind == "number":
         code += f".{'nsmallest' if ascending else 'nlargest'}({query.limit}, {column.key})"
     else:
         known = [(column, ascending) for column, ascending in query.order if column is not None]

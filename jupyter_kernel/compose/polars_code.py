@@ -79,7 +79,7 @@ def _value(value: Value, column: Column) -> str:
     if value.column is not None:
         return f"pl.col({value.column.key})" + (f".{value.statistic}()" if value.statistic else "")
     if value.is_time:
-        return f"pl.lit({value.code}).str.to_datetime()"
+        return f"pl.lit({value.code}).str.to_date()"
     return value.code
 
 

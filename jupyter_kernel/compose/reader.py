@@ -38,8 +38,12 @@ class _Reader:
         """The first match of a pattern over tags, blotted out."""
         match = re.search(pattern, self.tags)
         if match:
-            self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+            self.blot(match)
         return match
+
+    def blot(self, match: re.Match[str]) -> None:
+        """Counts what a pattern matched as understood."""
+        self._blot(range(match.start(), match.end()))
 
     def columns(self, match: re.Match[str], group: str) -> list[Column]:
         span = range(*match.span(group))
@@ -95,7 +99,7 @@ class _Reader:
             for match in re.finditer(r"[w&]?(?P<n>N)(?P<b>X)", self.tags):
                 if self.unit(match, "b").key == "bin":
                     self.query.bins = self.unit(match, "n").code
-                    self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+                    self.blot(match)
                     break
 
     def share(self) -> None:
@@ -122,22 +126,28 @@ class _Reader:
             r"h(?P<label>C)w?(?P<f>M)(?P<rows>[FR])",
             r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
             r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>M)",
-            r"(?:h=?)?(?P<label>[CR])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
+            r"(?:h=?)?(?P<label>[CRF])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?:=|w)?(?P<f>M)(?P<a>[A#])?(?P<by>C)",
             r"h(?P<by>C)(?P<a>[A#])?(?P<f>M)",
             r"h(?P<label>C)=(?P<f>M)",
             r"h=?(?P<f>M)",
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
-            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRX])",
-            r"(?P<f>M)(?P<label>[CR])(?:Y(?P<by>C))",
+            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRXF])",
+            r"(?P<f>M)(?P<label>[CRF])(?:Y(?P<by>C))",
+            r"(?P<f>t)(?P<label>[CRF])",
         )
         for pattern in patterns:
             match = re.search(pattern, self.tags)
             if match and self._pick(match):
                 return
-        match = re.search(r"(?P<f>M)(?P<label>[CR])", self.tags)
+        match = re.search(r"(?P<f>M)(?P<label>[CRF])(?!C)", self.tags)
         if match and implied(self.unit(match, "f"), self.subject) is not None:
             self._pick(match)
+        elif match and (label := self.unit(match, "label").column) and label.kind in ("text", "category"):
+            # "the busiest station" is the one with the most rows.
+            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
+            self.query.pick = "max" if self.unit(match, "f").key in _DESCENDING else "min"
+            self.blot(match)
 
     def _pick(self, match: re.Match[str]) -> bool:
         groups = match.groupdict()
@@ -145,6 +155,8 @@ class _Reader:
         by = self.unit(match, "by").column if groups.get("by") else implied(direction, self.subject)
         function = next((self.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
         label = self.unit(match, "label").column if groups.get("label") else None
+        if by is None and self.subject.kind == "series":
+            by = self.subject.columns[0]
         if groups.get("rows") and implied(direction, self.subject) is None and label is not None:
             self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
         elif by is None and function is None:
@@ -161,12 +173,12 @@ class _Reader:
         query = self.query
         query.pick = "max" if direction.key in _DESCENDING else "min"
         query.label, query.by = label, by
-        if label is None and "R" not in match.group():
+        if label is None and not {"R", "F"} & set(match.group()):
             query.label = next((c for c in self.subject.columns if c.kind in ("text", "category")), None)
         if function is not None:
             query.keys = [Key(label)] if label is not None else []
             query.aggregates = [Aggregate(function.key, by if function.key != "count" else None)]
-        self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+        self.blot(match)
         return True
 
     def _ranked(self, descending: bool, direction: Unit) -> None:
@@ -222,7 +234,7 @@ class _Reader:
             # "by a, then by b descending" turns only b around.
             parted = groups.get("cols") and "Y" in match["cols"] and not ascending
             query.order = [(column, ascending or bool(parted and column is not columns[-1])) for column in columns]
-            self.tags = self.tags[: match.start()] + "·" * len(match.group()) + self.tags[match.end() :]
+            self.blot(match)
             return
 
     def keys(self) -> None:
@@ -249,6 +261,9 @@ class _Reader:
                 self._unit_key(unit, times)
                 self.tags = self.tags[: match.start()] + "·" + self.tags[match.end() :]
 
+    def _asks_who(self) -> bool:
+        return any(unit.tag == "h" and unit.key in ("who", "谁") for unit in self.units)
+
     def _one_noun(self, place: int) -> bool:
         """Whether a column's name directly follows another's, as in *product category*."""
         unit = self.units[place]
@@ -273,14 +288,14 @@ class _Reader:
             for column in self.columns(match, "c"):
                 query.aggregates += [Aggregate(_FUNCTION.get(name, name), column) for name in functions]
         if match := self.take(r"#[*]?[uV]?u(?P<c>C)|u(?P<d>C)#|(?P<e>C)#?u#|(?P<g>C)u#"):
-            column = next(self.units[match.start(g)].column for g in "cdeg" if match[g])
-            query.aggregates.append(Aggregate("unique", column))
+            distinct = next(self.units[match.start(g)].column for g in "cdeg" if match[g])
+            query.aggregates.append(Aggregate("unique", distinct))
         elif match := self.take(r"#[RF*if]*(?P<c>C)?|[R]#|q"):
-            column = self.unit(match, "c").column if match.groupdict().get("c") else None
+            counted = self.unit(match, "c").column if match.groupdict().get("c") else None
             # "number of orders" counts rows; "number of prices" counts the prices that are there.
             query.aggregates.append(Aggregate("count", None))
-            if column is not None and not query.keys and not query.conditions:
-                query.aggregates[-1] = Aggregate("unique" if column.kind == "text" else "count", column)
+            if counted is not None and not query.keys and not query.conditions:
+                query.aggregates[-1] = Aggregate("unique" if counted.kind == "text" else "count", counted)
         if not query.aggregates and (match := self.take(r"u(?P<c>C)|(?P<d>C)u")):
             query.distinct = True
             query.select = [column for g in "cd" if match[g] for column in self.columns(match, g)]
@@ -315,8 +330,12 @@ class _Reader:
             self._blot(left)
         if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
             self._whole_rows()
-        if query.keys and not query.aggregates and not query.pick and self.take(r"#|R#?"):
+        if query.keys and not query.aggregates and not query.pick and not columns:
+            # "trips per hour" counts trips.
+            self.take(r"#|R#?")
             query.aggregates = [Aggregate("count", None)]
+        if query.conditions and not (query.select or query.aggregates or query.pick) and self._asks_who():
+            query.select = [c for c in self.subject.columns if c.kind == "text"][:1]
         query.as_list = "l" in self.tags
         # "the math score" means the column math.
         self._blot(
@@ -345,7 +364,14 @@ class _Reader:
 
 _EXTREMES = frozenset(("max", "min", "latest", "earliest", "oldest", "youngest", "longest", "shortest"))
 _DESCENDING = frozenset(("max", "latest", "oldest", "longest", "top"))
-_FUNCTION = {"latest": "max", "earliest": "min", "oldest": "max", "youngest": "min"}
+_FUNCTION = {
+    "latest": "max",
+    "earliest": "min",
+    "oldest": "max",
+    "youngest": "min",
+    "longest": "max",
+    "shortest": "min",
+}
 
 
 def queries(read: Read, subject: Variable) -> list[Query]:

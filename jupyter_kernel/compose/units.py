@@ -6,9 +6,10 @@ import ast
 import re
 from dataclasses import dataclass
 
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.schema import Column, Variable
-from famulus.jupyter_kernel.words import NOISE, Token, lexicon, name_parts
+from famulus.jupyter_kernel.words import lexicon, name_parts
 
 # Concept → tag. Tags for literals and names: F subject, V other variable, C column, N number, T text, D date, P path,
 # X any other word. What has no tag and little weight is left out.
@@ -43,10 +44,13 @@ MONTHS = {
 IMPLIED = {
     "expensive": "price", "cheap": "price", "cheaper": "price", "cheapest": "price", "costly": "price", "old": "age",
     "older": "age", "young": "age", "younger": "age", "oldest": "age", "youngest": "age", "latest": "date",
-    "newest": "date", "recent": "date", "earliest": "date", "taller": "height", "tallest": "height", "heavier": "weight",
+    "newest": "date", "recent": "date", "earliest": "date", "taller": "height", "tallest": "height",
+    "heavier": "weight",
     "heaviest": "weight", "lighter": "weight", "faster": "speed", "fastest": "speed", "longest": "length",
+    "shortest": "length",
     "longer": "length", "hottest": "temperature", "warmer": "temperature", "warmest": "temperature",
-    "colder": "temperature", "coldest": "temperature", "costs": "price", "cost": "price", "最贵": "price", "最便宜": "price",
+    "colder": "temperature", "coldest": "temperature", "costs": "price", "cost": "price", "最贵": "price",
+    "最便宜": "price",
     "最老": "age", "最年长": "age", "最年轻": "age", "最新": "date", "最近": "date", "最早": "date", "最晚": "date",
 }  # fmt: skip
 
@@ -139,7 +143,11 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
         return Unit(
             "Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column
         )
-    if sample is not None and sample.column is not None and (token.kind == "quoted" or token.key not in TAGS):
+    if (
+        sample is not None
+        and sample.column is not None
+        and (token.kind == "quoted" or TAGS.get(token.key, "X") in "RkXlgv")
+    ):
         return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
     return None
 
@@ -173,6 +181,18 @@ def implied(unit: Unit, subject: Variable) -> Column | None:
                     column_groups(column.name) | frozenset().union(*map(column_groups, name_parts(column.name)))
                 ):
                     return column
+            if meant == "length":
+                others = column_groups("duration") | column_groups("distance")
+                return next(
+                    (
+                        c
+                        for c in subject.columns
+                        if c.kind == "number"
+                        and others
+                        & (column_groups(c.name) | frozenset().union(*map(column_groups, name_parts(c.name))))
+                    ),
+                    None,
+                )
             if meant in ("date", "age"):
                 return next((c for c in subject.columns if c.kind == "time"), None)
     return None
