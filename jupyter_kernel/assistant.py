@@ -13,7 +13,7 @@ from famulus.jupyter_kernel import context, modes, provenance, undo
 from famulus.jupyter_kernel.candidate import Effect, Want
 from famulus.jupyter_kernel.detect import Reading
 from famulus.jupyter_kernel.errors import NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
-from famulus.jupyter_kernel.interrupt import interruptible
+from famulus.jupyter_kernel.interrupt import Interrupts
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.panel import Panel
 from famulus.jupyter_kernel.recordings import Recording, Recordings, digest_of, shape
@@ -74,6 +74,7 @@ class Assistant:
     def __post_init__(self) -> None:
         self.shell: Any = self.kernel.shell
         self._rehearser = Rehearser(self.shell)
+        self._interrupts = Interrupts()
         home = self.kernel.famulus_home
         self._recordings = Recordings(Path.cwd(), Path(home) if home else None)
 
@@ -82,21 +83,25 @@ class Assistant:
         """The last words cell that ran and was not undone."""
         return self.done[-1] if self.done else None
 
-    async def answer(self, cell: str, reading: Reading, *, allow_stdin: bool, metadata: Mapping[str, Any]) -> Answer:
+    async def answer(
+        self, cell: str, reading: Reading, interrupts: Interrupts, *, allow_stdin: bool, metadata: Mapping[str, Any]
+    ) -> Answer:
         """What to run for ``cell``. Main thread only. Every failure that concerns the user is in ``run``."""
+        self._interrupts = interrupts
         answer = Answer("", Panel(self.shell.display_pub), mode=modes.of_cell(metadata, self.mode))
         try:
             words = self._words(cell, reading, allow_stdin)
             if words is None:
                 answer.run = cell
                 return answer
-            answer.translation = found = await interruptible(self._translate(words, answer))
+            answer.translation = found = await interrupts.run(self._translate(words, answer))
             if answer.mode == "show":
                 answer.panel.shown(found)
                 return answer
             answer.panel.found(found)
             self._allow(answer, allow_stdin)
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
+            interrupts.check()
         except FamulusError as error:
             answer.run = error
             answer.panel.failed(error, answer.translation)
@@ -269,7 +274,8 @@ class Assistant:
             return None
         self.kernel._allow_stdin = True
         try:
-            return str(self.kernel.raw_input(question)).strip().lower()  # type: ignore[no-untyped-call]
+            with self._interrupts.raising():
+                return str(self.kernel.raw_input(question)).strip().lower()  # type: ignore[no-untyped-call]
         except KeyboardInterrupt:
             raise Stopped("Interrupted. Nothing was run.") from None
 

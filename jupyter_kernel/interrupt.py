@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -14,31 +15,58 @@ from famulus.jupyter_kernel.errors import Stopped
 T = TypeVar("T")
 
 
-async def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Awaits ``work``; SIGINT cancels it. Main thread only, where signals arrive.
+class Interrupts:
+    """Holds SIGINT while a words cell is on its way, so that it never raises where nobody would answer the cell.
 
-    Raises :class:`Stopped` when interrupted. Without a handler of our own the signal would raise in the event loop
-    and end the kernel.
+    Main thread only, where signals arrive. ``asked``: the user interrupted meanwhile.
     """
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
-    interrupted = False
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        loop.call_soon_threadsafe(task.cancel)
+    def __init__(self) -> None:
+        self.asked = False
+        self._cancel: Callable[[], object] = lambda: None
+        self._before: Any = None
 
-    before = signal.signal(signal.SIGINT, on_signal)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if interrupted:
-            raise Stopped("Interrupted. Nothing was run.") from None
-        task.cancel()
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __enter__(self) -> Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def check(self) -> None:
+        """Raises :class:`Stopped` if the user interrupted."""
+        if self.asked:
+            raise Stopped("Interrupted. Nothing was run.")
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Awaits ``work``, which an interrupt cancels. Raises :class:`Stopped`."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            if self.asked:
+                task.cancel()
+            return await task
+        except asyncio.CancelledError:
+            self.check()
+            task.cancel()
+            raise
+        finally:
+            self._cancel = lambda: None
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """While this holds an interrupt raises :class:`KeyboardInterrupt`, as blocking work needs."""
+        self.check()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        self._cancel()
 
 
 async def in_thread(work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:

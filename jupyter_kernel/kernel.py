@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Enum, Type, Unicode
 
+from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel.errors import CellError
+from famulus.jupyter_kernel.interrupt import Interrupts
 from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
 
 if TYPE_CHECKING:
+    from famulus.jupyter_kernel.assistant import Answer
     from famulus.jupyter_kernel.detect import Reading
 
 COMMANDS = ("%retry",)
@@ -57,23 +60,43 @@ class FamulusKernel(IPythonKernel):
         """Runs a cell; words are translated first and then run once, in the live namespace."""
         request = (code, silent, store_history, user_expressions, allow_stdin)
         extra = {"cell_meta": cell_meta, "cell_id": cell_id}
-        reading = None if silent else self.read(code)
-        if reading is None or reading.kind == "python" or threading.current_thread() is not threading.main_thread():
-            untouched: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
-            return untouched
-        outcome = None
+        if silent or threading.current_thread() is not threading.main_thread():
+            return await self._run(request, extra)
         try:
-            outcome = await self.assistant.answer(code, reading, allow_stdin=allow_stdin, metadata=cell_meta or {})
-            run = outcome.run
+            with Interrupts() as interrupts:
+                outcome, run = await self._translated(code, interrupts, allow_stdin, cell_meta or {})
+            with self.shell.in_place_of(code, run):
+                reply = await self._run(request, extra)
+            with Interrupts():
+                if outcome is not None:
+                    self.assistant.ran(outcome, reply)
+            return reply
+        except KeyboardInterrupt:
+            # Between two steps of ours; a front end would wait for ever for the reply that the kernel then never sends.
+            error = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": ["Interrupted."]}
+            return error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
+
+    async def _run(self, request: tuple[Any, ...], extra: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
+        return reply
+
+    async def _translated(
+        self, code: str, interrupts: Interrupts, allow_stdin: bool, metadata: dict[str, Any]
+    ) -> tuple[Answer | None, str | FamulusError]:
+        """What runs for a cell, or why nothing does: a Python cell is itself."""
+        try:
+            reading = self.read(code)
+            if reading is None or reading.kind == "python":
+                interrupts.check()
+                return None, code
+            answer = await self.assistant.answer(code, reading, interrupts, allow_stdin=allow_stdin, metadata=metadata)
+            return answer, answer.run
+        except FamulusError as error:
+            return None, error
         except Exception as error:
             # A mistake of ours must not leave the front end waiting for a reply that never comes.
             self.log.exception("a cell in words failed")
-            run = CellError(f"Famulus failed on these words ({type(error).__name__}: {error}). Nothing was run.")
-        with self.shell.in_place_of(code, run):
-            reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
-        if outcome is not None:
-            self.assistant.ran(outcome, reply)
-        return reply
+            return None, CellError(f"Famulus failed on these words ({type(error).__name__}: {error}). Nothing was run.")
 
     def read(self, code: str) -> Reading | None:
         """Words or Python? None where it is so plainly Python that nothing had to be loaded to see it.

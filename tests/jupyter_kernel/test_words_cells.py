@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -215,4 +216,13 @@ def test_interrupting_leaves_the_kernel_ready(notebook: Any) -> None:
     notebook.manager.interrupt_kernel()
     ran = notebook.finish(request)
     assert ran.reply["ename"] == "KeyboardInterrupt"
+    assert notebook.run("1 + 1").value == "2"
+
+
+def test_an_interrupt_at_any_moment_is_answered(notebook: Any) -> None:
+    for step in range(25):
+        request = notebook.send("#!ask " + WORDS)
+        time.sleep(0.004 * step)
+        notebook.manager.interrupt_kernel()
+        assert notebook.finish(request).reply["status"] in ("ok", "error")
     assert notebook.run("1 + 1").value == "2"
