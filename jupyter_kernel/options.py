@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from famulus.jupyter_kernel.formula import FORMULA, formula_code
-from famulus.jupyter_kernel.lexeme import Token
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
@@ -364,7 +364,7 @@ _NO_FOLDERS = frozenset(("current", "same", "whole", "entire", "local", "parent"
 def _as_folder(read: Read, index: int) -> float:
     """How likely a bare word is the name of a folder: *the folder data* and *the data folder* are, *in old* may be."""
     token = read.tokens[index]
-    plain = token.weight >= 1 and token.key not in lexicon().single.values() or token.text == "data"
+    plain = (token.weight >= 1 and token.key not in lexicon().single.values()) or token.text == "data"
     if token.kind != "word" or not plain or not token.text.isascii() or token.text in _NO_FOLDERS:
         return 0.0
     before = [t for t in read.tokens[:index] if t.weight > NOISE][-1:]
