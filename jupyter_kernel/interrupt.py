@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Interrupts:
-    """Holds SIGINT while a words cell is on its way, so that it never raises where nobody would answer the cell.
+    """Holds SIGINT while a cell is on its way, so that it never raises where nobody would answer the cell.
 
     Main thread only, where signals arrive. ``asked``: the user interrupted meanwhile.
     """
@@ -57,9 +57,9 @@ class Interrupts:
     @contextmanager
     def raising(self) -> Iterator[None]:
         """While this holds an interrupt raises :class:`KeyboardInterrupt`, as blocking work needs."""
-        self.check()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.check()
             yield
         finally:
             signal.signal(signal.SIGINT, self._on_signal)

@@ -11,8 +11,8 @@ from ipykernel.ipkernel import IPythonKernel
 from traitlets import Enum, Type, Unicode
 
 from famulus.engine.errors import FamulusError
-from famulus.jupyter_kernel.errors import CellError
-from famulus.jupyter_kernel.interrupt import Interrupts
+from famulus.jupyter_kernel.errors import CellError, Stopped
+from famulus.jupyter_kernel.interrupt import Interrupts, in_thread
 from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
 
@@ -44,7 +44,19 @@ class FamulusKernel(IPythonKernel):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)  # type: ignore[no-untyped-call]
         self._assistant: Any = None
+        self._interrupts = Interrupts()
         self.shell.register_magics(FamulusMagics(self))
+
+    async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
+        """Runs a cell from the request to its reply; an interrupt raises only in the user's own code.
+
+        Where it raises elsewhere the front end waits for ever for the reply that the kernel then never sends.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
+            return
+        with Interrupts() as self._interrupts:
+            await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
 
     async def do_execute(
         self,
@@ -60,36 +72,40 @@ class FamulusKernel(IPythonKernel):
         """Runs a cell; words are translated first and then run once, in the live namespace."""
         request = (code, silent, store_history, user_expressions, allow_stdin)
         extra = {"cell_meta": cell_meta, "cell_id": cell_id}
-        if silent or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             return await self._run(request, extra)
+        if silent:
+            outcome: tuple[Answer | None, str | FamulusError] = (None, code)
+        else:
+            outcome = await self._translated(code, allow_stdin, cell_meta or {})
+        answer, run = outcome
         try:
-            with Interrupts() as interrupts:
-                outcome, run = await self._translated(code, interrupts, allow_stdin, cell_meta or {})
-            with self.shell.in_place_of(code, run):
+            with self.shell.in_place_of(code, run), self._interrupts.raising():
                 reply = await self._run(request, extra)
-            with Interrupts():
-                if outcome is not None:
-                    self.assistant.ran(outcome, reply)
-            return reply
-        except KeyboardInterrupt:
-            # Between two steps of ours; a front end would wait for ever for the reply that the kernel then never sends.
+        except (KeyboardInterrupt, Stopped):
             error = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": ["Interrupted."]}
-            return error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
+            reply = error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
+        if answer is not None:
+            self.assistant.ran(answer, reply)
+        return reply
 
     async def _run(self, request: tuple[Any, ...], extra: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
         return reply
 
     async def _translated(
-        self, code: str, interrupts: Interrupts, allow_stdin: bool, metadata: dict[str, Any]
+        self, code: str, allow_stdin: bool, metadata: dict[str, Any]
     ) -> tuple[Answer | None, str | FamulusError]:
         """What runs for a cell, or why nothing does: a Python cell is itself."""
         try:
             reading = self.read(code)
             if reading is None or reading.kind == "python":
-                interrupts.check()
                 return None, code
-            answer = await self.assistant.answer(code, reading, interrupts, allow_stdin=allow_stdin, metadata=metadata)
+            # In a thread: what is loaded with the first words would hold up an interrupt.
+            await self._interrupts.run(in_thread(_load))
+            answer = await self.assistant.answer(
+                code, reading, self._interrupts, allow_stdin=allow_stdin, metadata=metadata
+            )
             return answer, answer.run
         except FamulusError as error:
             return None, error
@@ -136,6 +152,14 @@ class FamulusKernel(IPythonKernel):
 
             self._assistant = Assistant(self)
         return self._assistant
+
+
+def _load() -> None:
+    from famulus.jupyter_kernel import assistant, slots
+    from famulus.jupyter_kernel.schema import Schema
+
+    assert assistant
+    slots.propose("", Schema())
 
 
 def _parses(code: str) -> bool:

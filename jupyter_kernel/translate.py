@@ -9,6 +9,7 @@ from typing import Protocol
 from famulus.jupyter_kernel import intent, rank, slots
 from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
 from famulus.jupyter_kernel.errors import NotUnderstood
+from famulus.jupyter_kernel.interrupt import in_thread
 from famulus.jupyter_kernel.rank import Attempt
 from famulus.jupyter_kernel.rehearse import CannotRehearse
 from famulus.jupyter_kernel.schema import Schema
@@ -69,7 +70,11 @@ async def translate(
         if not rank.objection(attempts[0], want):
             return Translation(words, want, attempts[0], tuple(attempts), names, schema.fingerprint())
     watcher.stage("looking for code")
-    proposed = [candidate for candidate in slots.propose(words, schema) if candidate.code not in avoided]
+    proposed = [
+        candidate
+        for candidate in await in_thread(lambda: slots.propose(words, schema))
+        if candidate.code not in avoided
+    ]
     attempts = await _try(proposed[:REHEARSED], want, rehearser, watcher)
     best = rank.order(attempts, want)
     if not best:
