@@ -199,6 +199,10 @@ def _consistent(slot: Slot, option: Option, partial: _Partial, said: Phrasing) -
         same = [o for n, o in partial.chosen.items() if said.recipe.slots[n].type in ("column", "columns")]
         if slot.type in ("column", "columns"):
             return not any(o.owner == option.owner and set(o.columns) & set(option.columns) for o in same)
+    if slot.type in ("value", "word") and option.said:
+        # Nothing is replaced by itself: *ROME by Rome* may find one value in both words.
+        return not any(o.said and o.code == option.code and said.recipe.slots[n].type == slot.type
+                       for n, o in partial.chosen.items())  # fmt: skip
     return True
 
 

@@ -192,6 +192,8 @@ def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:
                 continue
             run_stems = tuple(s for s in stems[position : position + length] if s != "-")
             concept = known.phrases.get(run_stems) if length > 1 else _concept(token.text, stems[position], own)
+            if concept == "header" and run[-1].text.lower() == "name":
+                continue  # "the column name" may be the column called name
             if concept is not None:
                 last = run[-1]
                 parts = tuple(t.text.lower() for t in run)
