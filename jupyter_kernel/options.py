@@ -358,7 +358,7 @@ def _paths(slot: Slot, context: Context) -> list[Option]:
     return found
 
 
-_NO_FOLDERS = frozenset(("current", "same", "whole", "entire", "local", "parent"))
+_NO_FOLDERS = frozenset(("current", "same", "whole", "entire", "local", "parent", "bytes", "kb", "mb"))
 
 
 def _as_folder(read: Read, index: int) -> float:

@@ -20,6 +20,8 @@ from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.words import tokens
 
 PHRASINGS = 50
+# What matches less than this share of the best match is not worth a rehearsal.
+FAR = 0.5
 # A query that accounts for every word is still a guess: a recipe that says the same comes first.
 COMPOSED = 0.97
 
@@ -35,13 +37,25 @@ def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None =
     drafts = [draft for read, extra in _readings(whole) for draft in _drafts(read, extra, want, known)]
     found: dict[str, Candidate] = {}
     # Making a draft ready costs more than judging it: only the best are.
-    for draft in sorted(drafts, key=lambda draft: -draft.match)[: 2 * limit]:
+    best = max((draft.match for draft in drafts), default=0.0)
+    near = [draft for draft in drafts if draft.match >= FAR * best]
+    for draft in sorted(near, key=lambda draft: -draft.match)[: 2 * limit]:
         code = draft.complete(want, schema)
         if code is not None and code not in found:
             found[code] = Candidate(code, "recipe", draft.recipe, coverage(code, want, ""), draft.match)
             if len(found) >= limit:
                 break
     return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))
+
+
+# Without one of these words a variable is hardly meant to be changed.
+CHANGING = frozenset(
+    ("add", "remove", "rename", "replace", "fill", "convert", "swap", "chang", "change", "set", "updat", "put", "insert",
+     "mov", "move", "clean", "strip", "trim", "clear", "pop", "make", "giv", "increment", "decreas", "rais", "cap", "clip",
+     "shuffl", "random", "assign", "turn", "split", "extend", "merge", "mark", "flag", "overwrit", "in-plac", "place",
+     "keep", "filter", "round", "uppercase", "lowercase", "capitalize", "titlecase", "normalize", "reset", "label", "new",
+     "改", "变", "设", "清", "令", "存")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,10 @@ def _filled(filling: Filling, extra: Modifiers, want: Want, read: Read) -> _Draf
     chosen = filling.chosen.items()
     subjects = tuple(o.code for n, o in chosen if recipe.slots[n].type in VARIABLES and o.owner)
     new = tuple(o.code for n, o in chosen if recipe.slots[n].type == "new")
-    match = filling.match * _prior(recipe, want, read) + 0.02 * min(filling.fit, 3.0) - 0.03
+    changing = recipe.gives != "change" or any(token.key in CHANGING for token in read.tokens)
+    match = (
+        filling.match * (1.0 if changing else 0.85) * _prior(recipe, want, read) + 0.02 * min(filling.fit, 3.0) - 0.03
+    )
     return _Draft(lambda: filling.code, recipe.id, recipe.gives, max(0.0, min(match, 1.0)), extra, subjects, new)
 
 
@@ -155,13 +172,18 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
 _ENDINGS = {
     "csv": ("csv", "tsv"), "json": ("json", "jsonl"), "excel": ("xlsx", "xls"), "parquet": ("parquet",),
     "savefig": ("png", "jpg", "jpeg", "svg", "pdf"), "sqlite": ("db", "sqlite", "sqlite3"), "pickle": ("pkl", "pickle"),
-    "zip": ("zip",), "npy": ("npy",),
+    "zip": ("zip",), "npy": ("npy",), "tomllib": ("toml",), "configparser": ("ini", "cfg"),
 }  # fmt: skip
+
+
+_PLAIN = frozenset(("txt", "md", "log", "rst", "py", "html", "xml"))
 
 
 def _ending(recipe: Recipe, want: Want) -> float:
     """How well a recipe for one kind of file suits the file that the words name."""
     endings = {path.rpartition(".")[2].lower() for path in want.paths if "." in path}
+    if recipe.id == "python.read_text" and endings:
+        return 1.0 if endings & _PLAIN else 0.5
     said = [known for word, known in _ENDINGS.items() if word in recipe.code.lower() or word in recipe.id]
     if not endings or not said or any(endings & set(known) for known in said):
         return 1.0
