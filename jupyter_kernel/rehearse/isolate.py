@@ -103,7 +103,10 @@ def _open_anew(fd: int, null: int, *, seek: bool) -> None:
     try:
         if fcntl.fcntl(fd, fcntl.F_GETFL) & _O_PATH:
             return
-        new = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
+            new = _copied(fd)
+        else:
+            new = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # may be written but not read
         os.dup2(null, fd, inheritable=False)
         return
@@ -111,6 +114,16 @@ def _open_anew(fd: int, null: int, *, seek: bool) -> None:
         os.lseek(new, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
     os.dup2(new, fd, inheritable=False)
     os.close(new)
+
+
+def _copied(fd: int) -> int:
+    """A copy of an anonymous file: it stands in no folder, so Landlock would let it be opened for writing again."""
+    new = os.memfd_create("copy")
+    size = min(os.fstat(fd).st_size, _MOST_COPIED)
+    done = 0
+    while done < size and (part := os.copy_file_range(fd, new, size - done, done, done)):
+        done += part
+    return new
 
 
 def _standard_streams(stdout: int, stderr: int) -> None:

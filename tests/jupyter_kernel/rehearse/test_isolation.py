@@ -159,6 +159,16 @@ number = os.open("text.txt", os.O_RDONLY); os.read(number, 2)
     assert (data / "log.txt").read_text() == "first kept back second"
 
 
+def test_anonymous_files_are_not_written(live: Live) -> None:
+    live.run("import os; number = os.memfd_create('m'); os.write(number, b'kept'); path = f'/proc/self/fd/{number}'")
+    seen = live.rehearse("os.lseek(number, 0, 0), os.read(number, 9)")
+    assert seen.value == "(0, b'kept')"
+    live.rehearse("os.pwrite(number, b'X', 0)")
+    live.rehearse("os.pwrite(os.open(path, os.O_RDWR), b'X', 0)")
+    assert live.run("os.pread(number, 9, 0), os.lseek(number, 0, 1)") == "(b'kept', 4)"
+    live.run("os.close(number)")
+
+
 class Listener:
     """A server on the loopback that keeps what it hears."""
 
