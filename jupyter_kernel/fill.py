@@ -154,6 +154,9 @@ class Filler:
                 met += 0.8 * _worth(slot, option)
         whole = (covered + met) / (total + wanted) if total + wanted else 0.0
         least = 0.65 if said.recipe.gives == "change" else 0.5
+        if not _speaks_of_subject(said, partial) and total:
+            # Nothing of the user's is named, so that what is not understood tells more.
+            whole *= 1 - 0.4 * (total - covered) / total
         if said.recipe.gives == "change" and heard < 0.95 and not _speaks_of_subject(said, partial):
             # What is changed must be named, or the words be those of the phrasing.
             whole *= 0.7

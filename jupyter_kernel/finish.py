@@ -66,6 +66,9 @@ def rename(code: str, names: dict[str, str]) -> str:
 
 def keep_names(code: str, schema: Schema, allowed: Collection[str]) -> str:
     """The code with names that it binds itself moved out of the way of the user's variables."""
+    own = {variable.name for variable in schema.variables} - set(allowed)
+    if own.isdisjoint(re.findall(r"\w+", code)):
+        return code
     tree = ast.parse(code)
     bound = {
         node.id for node in ast.walk(tree)
@@ -128,11 +131,16 @@ def save_result(code: str, gives: str, path: str, tabular: bool, rows: bool = Fa
 
 def with_imports(code: str, schema: Schema) -> str:
     """The code with the imports that it needs in front, through the user's own aliases where there are some."""
-    tree = ast.parse(code)
-    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-    bound |= {argument.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for argument in node.args}
-    bound |= {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - bound
+    bound: set[str] = set()
+    used: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name)
+    used -= bound
     lines, renamed = [], {}
     for name in sorted(used):
         module = _ALIASES.get(name) or (name if name in sys.stdlib_module_names and not name.startswith("_") else "")

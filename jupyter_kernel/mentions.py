@@ -152,7 +152,7 @@ class _Finder:
         parts = name_parts(text)
         for name in self.joined.get("".join(parts), ()):
             yield name, 0.95
-        if len(run) == 1 and run[0].key in _ASKING:
+        if len(run) == 1 and run[0].key in _ASKING and run[0].text not in ("数量", "amount"):
             return
         yield from self._by_parts(parts)
         if len(parts) <= 2:
