@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
+from famulus.jupyter_kernel import preload
 from famulus.jupyter_kernel.candidate import Effect, Rehearsal
+from famulus.jupyter_kernel.interrupt import in_thread
 
 if TYPE_CHECKING:
     from famulus.jupyter_kernel.rehearse.copy import Copy
@@ -47,6 +49,9 @@ class Rehearser:
         done outside the copy; what was tried is in ``effects``, and effects in ``allowed`` do not make a rehearsal
         that ran to its end ``refused``. Cancelling the task kills the copy at once. Raises :class:`CannotRehearse`.
         """
+        missing = preload.wanted(code)
+        if missing:
+            await in_thread(lambda: preload.load(missing))
         reason = self.why_not()
         copy = await self._begin(reason, code, seconds, memory, tuple(allowed))
         try:
