@@ -72,6 +72,7 @@ class Copy:
         self._ended, self._collect = ended, collect
         self._memory = memory
         self._said = bytearray()
+        self._complete = False
         self._status: int | None = None
         self._verdict = ""
         self._started = time.monotonic()
@@ -121,7 +122,7 @@ class Copy:
 
     def end(self) -> None:
         """Kill it with all its threads, reap it, and close what belongs to it."""
-        self._reap(_GRACE if not self._verdict and self._said else 0)
+        self._reap(_GRACE if self._complete else 0)  # it leaves by itself once it has reported
         if self._status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
@@ -150,6 +151,7 @@ class Copy:
         if not self._said:
             self._started = time.monotonic()
         self._said += part
+        self._complete = not part
         if not part or len(self._said) > _MOST_REPORT:
             if self._said.startswith(child.UNSAFE):
                 self.unsafe = self._said[1:].decode(errors="replace")

@@ -258,14 +258,19 @@ def for_its_own_sake(effect: Effect) -> bool:
     """Whether a library only wanted to keep a cache, which the code can do without."""
     if effect.kind not in ("write", "delete"):
         return False
-    home = os.path.expanduser("~")
+    home, config = os.path.expanduser("~"), os.path.join(os.path.expanduser("~"), ".config")
     caches = [
         os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"),
-        os.environ.get("MPLCONFIGDIR") or os.path.join(home, ".config", "matplotlib"),
+        os.environ.get("MPLCONFIGDIR") or os.path.join(config, "matplotlib"),
         os.path.join(home, ".matplotlib"),
-        os.path.join(tempfile.gettempdir(), f"matplotlib-{os.getpid()}"),
     ]
-    return "__pycache__" in effect.what or any(effect.what.startswith(folder + os.sep) for folder in caches)
+    # Where Matplotlib may not write to its own folder, it makes one of a new name each time.
+    made_up = os.path.join(tempfile.gettempdir(), "matplotlib-")
+    return (
+        "__pycache__" in effect.what
+        or effect.what in (*caches, *([config] if not os.path.exists(config) else []))
+        or effect.what.startswith((*(folder + os.sep for folder in caches), made_up))
+    )
 
 
 class Refused(PermissionError):
