@@ -82,6 +82,17 @@ def read(text: str, schema: Schema) -> Read:
     return Read(text, schema, its_tokens, tuple(found))
 
 
+# What may follow a variable, but no article: *sort a descending*.
+_NO_NOUNS = frozenset(
+    ("descending", "ascending", "gt", "ge", "lt", "le", "ne", "is", "with", "to", "by", "from", "where", "in", "and", "as",
+     "into", "greater", "for", "at", "plus", "multiply", "subtract", "divide")
+)  # fmt: skip
+
+
+def _is_noun(token: Token) -> bool:
+    return token.kind == "word" and token.weight > NOISE and token.key not in _NO_NOUNS
+
+
 def _names(schema: Schema) -> list[_Name]:
     found = []
     for variable in schema.variables[:MAX_VARIABLES]:
@@ -143,7 +154,7 @@ class _Finder:
         lower = text.lower()
         for spelling in {lower, lower.replace(" ", "_")}:
             for name in self.exact.get(spelling, ()):
-                if lower in ("a", "i") and following and following[0].kind == "word" and following[0].weight > NOISE:
+                if lower in ("a", "i") and following and _is_noun(following[0]):
                     yield name, 0.4
                 else:
                     yield name, 1.0 if text in (name.text, name.text.replace("_", " ")) else 0.98

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from famulus.jupyter_kernel.mentions import Read
 
@@ -104,6 +104,9 @@ def _saving(read: Read, verb: int, goal: int) -> set[int]:
     """The tokens that say that the result is saved: verb, preposition and path, and *the result* between them."""
     tokens = read.tokens
     between = range(verb + 1, goal)
+    after = [i for i in range(goal + 1, min(goal + 4, len(tokens))) if tokens[i].weight > 0.1]
+    if [tokens[i].key for i in after[:2]] in (["remove", "index"], ["not", "index"], ["with", "index"]):
+        return _saving(replace(read, tokens=tokens[: goal + 1]), verb, goal) | set(after[:2])
     if all(tokens[i].weight < 0.5 or tokens[i].key in _RESULT for i in between):
         return set(range(verb, goal + 1))
     little = ("to", "as", "in", "a", "file", "csv", "the", "json", "called", "name")

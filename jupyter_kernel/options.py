@@ -135,7 +135,7 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
 def _moment(token: Token) -> str:
     """A date or time that a token says, as an expression with ``datetime``; "" where it says none."""
     if token.kind != "date":
-        return {"today": "datetime.date.today()", "now": "datetime.datetime.now()"}.get(token.key, "")
+        return {"today": "datetime.date.today()", "now_": "datetime.datetime.now()"}.get(token.key, "")
     parts = [int(part) for part in re.findall(r"\d+", token.text)]
     if "-" not in token.text and "/" not in token.text:
         return f"datetime.time({', '.join(map(str, parts))})"
@@ -322,6 +322,8 @@ def _words(slot: Slot, context: Context) -> list[Option]:
                 before.key == "column" or before.text.lower() in ("called", "named", "名为", "叫")
             )
             found.append(_word(token, index, (0.1 if unlikely else 0.5) + (0.4 if announced else 0.0)))
+        elif token.kind == "word" and index and context.read.tokens[index - 1].key in ("replace", "word", "letter"):
+            found.append(_word(token, index, 0.4))  # a little word may be what is replaced: "replace be with is"
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
             found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
     for mention in context.read.mentions:

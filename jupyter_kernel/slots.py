@@ -101,7 +101,7 @@ def _readings(whole: Read) -> list[tuple[Read, Modifiers]]:
 
 
 def _drafts(read: Read, extra: Modifiers, want: Want, known: Index) -> Iterator[_Draft]:
-    for query in composed(read, known):
+    for query in composed(read, known, saves=bool(extra.path)):
         kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
         match = COMPOSED * kind * query.match
         yield _Draft(partial(str, query.code), "query", query.gives, match, extra, (query.subject,), (), query.rows)

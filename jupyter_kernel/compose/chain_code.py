@@ -12,6 +12,8 @@ def write(chain: Chain) -> str | None:
     source = chain.source
     if source.holds == "counted":
         return source.code
+    if source.holds == "array":
+        return _array(chain)
     if source.holds == "pair":
         return _pairs(chain)
     if source.holds == "whole":
@@ -32,6 +34,42 @@ def write(chain: Chain) -> str | None:
     if shaped.startswith(("range(", "itertools.")):
         return f"list({shaped})"
     return shaped if shaped != source.code else None
+
+
+_ARRAY_TOTALS = {"sum": "{}.sum()", "mean": "{}.mean()", "median": "np.median({})", "max": "{}.max()",
+                 "min": "{}.min()", "std": "{}.std()", "product": "{}.prod()", "cumulative": "{}.cumsum()"}  # fmt: skip
+
+
+def _array(chain: Chain) -> str | None:
+    """Chains over an array of numpy, without loops."""
+    name, each = chain.source.code, (chain.each or chain.source.code).replace("math.", "np.")
+    if any("all(" in condition for condition in chain.conditions):
+        return None
+    parts = [f"({condition.removeprefix('not ')})" for condition in chain.conditions]
+    signs = ["~" if condition.startswith("not ") else "" for condition in chain.conditions]
+    mask = " & ".join(sign + part for sign, part in zip(signs, parts, strict=True))
+    mask = mask[1:-1] if len(parts) == 1 and not signs[0] else mask
+    code = (f"({each})[{mask}]" if chain.each else f"{name}[{mask}]") if mask else each
+    inner = f"({code})" if " " in code and not code.endswith((")", "]")) else code
+    if chain.total == "count":
+        return f"int(({mask}).sum())" if mask else f"{name}.size"
+    if chain.total:
+        return _ARRAY_TOTALS[chain.total].format(inner) if chain.total in _ARRAY_TOTALS else None
+    if chain.totals:
+        return ", ".join(_ARRAY_TOTALS[t].format(inner) for t in chain.totals if t in _ARRAY_TOTALS)
+    if chain.container == "unique":
+        code = f"np.unique({code})"
+    if chain.order == "reverse":
+        code = f"{inner}[::-1]"
+    elif chain.order:
+        code = f"np.sort({code}){'[::-1]' if chain.descending else ''}"
+    if chain.value:
+        return f"np.unique({name})[{'-' if chain.descending else ''}{chain.value}{'' if chain.descending else ' - 1'}]"
+    if chain.limit:
+        code += f"[-{chain.limit}:]" if chain.tail else f"[:{chain.limit}]"
+    if chain.container == "list":
+        code = f"{inner}.tolist()"
+    return code if code != name else None
 
 
 def _stream(chain: Chain) -> tuple[str, bool]:

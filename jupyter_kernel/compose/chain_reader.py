@@ -77,7 +77,7 @@ def _conditions(words: Concepts, chain: Chain) -> None:
     if texts and (match := words.take(patterns[2])):
         chain.conditions.append(f"len({item}) == {words.number(match, 'a')}")
     for key, test in TESTS.items():
-        if source.holds in ("number", "pair", "other", "made") and (
+        if source.holds in ("number", "pair", "other", "made", "array") and (
             match := words.take(rf"(?:where |is )*(?P<n>not )?{key}(?: number)?(?: of)*")
         ):
             code = test.format(item)
@@ -173,7 +173,7 @@ def _each(words: Concepts, chain: Chain) -> None:
             continue
         if words.take(rf"(?:convert |· |each |to |in |as )*{key}(?: of| all| each| number| element)*"):
             chain.each = code.format(chain.each or source.item)
-    numbers = source.holds in ("number", "other")
+    numbers = source.holds in ("number", "other", "array")
     if numbers and (
         match := words.take(
             r"(?P<o>multiply|add|plus|subtract|divide|doubl|halv|tripl)(?: each| all| number| value| "

@@ -79,6 +79,9 @@ def _implied(words: Concepts) -> Source | None:
 def _of_variable(variable: Variable) -> Source:
     if variable.kind == "dict":
         return Source(f"{variable.name}.items()", "value", "pair", variable.name)
+    if variable.kind == "array":
+        # Arithmetic over arrays needs no loop: the array stands for each of its elements.
+        return Source(variable.name, variable.name, "array", variable.name)
     holds = {"number": "number", "text": "text"}.get(variable.element, "other")
     return Source(variable.name, {"number": "n", "text": "word"}.get(holds, "item"), holds, variable.name)
 

@@ -29,10 +29,15 @@ class Composed:
     rows: bool
 
 
-def composed(read: Read, index: Index) -> Iterator[Composed]:
-    """Every reading of an instruction as a query over a table of the user's."""
+def composed(read: Read, index: Index, *, saves: bool = False) -> Iterator[Composed]:
+    """Every reading of an instruction as a query over a table of the user's. ``saves``: the words save the result, so
+    that a table by itself is something to ask for."""
     for subject, worth in _subjects(read):
         for rank, query in enumerate(queries(read, subject)):
+            if rank == 0 and saves and subject.name in _said(read) and _empty(query):
+                yield Composed(
+                    subject.name, "value", _match(read, query.used, index), subject.name, subject.kind == "frame"
+                )
             made = pandas_code.write(query)
             if made is None or _empty(query):
                 continue
@@ -41,16 +46,21 @@ def composed(read: Read, index: Index) -> Iterator[Composed]:
     for chain in chains(read):
         code = chain_code.write(chain)
         if code is not None:
-            # Arrays and series have ways of their own.
+            # Series have ways of their own.
             source = read.schema.variable(chain.source.variable)
-            worth = 0.88 if source is not None and source.kind in ("array", "series") else 1.0
+            worth = 0.88 if source is not None and source.kind == "series" else 1.0
             yield Composed(code, "value", _match(read, chain.used, index) * worth, chain.source.variable, False)
+
+
+def _said(read: Read) -> set[str]:
+    """The names of variables that the words say."""
+    return {mention.variable.name for mention in read.variables() if mention.score >= 0.9}
 
 
 def _subjects(read: Read) -> list[tuple[Variable, float]]:
     """Tables that may be meant, with how sure that is: named, or holding the columns that are named, or the latest."""
     frames = [v for v in read.schema.variables if v.columns and _is_table(v)]
-    named = {m.variable.name for m in read.variables() if m.score >= 0.9}
+    named = _said(read)
     pronoun = any(token.text.lower() in _PRONOUNS for token in read.tokens)
     scored = []
     for age, frame in enumerate(frames):
