@@ -117,11 +117,10 @@ def test_it_can_be_imported_where_there_is_no_fork() -> None:
 import sys
 for name in ("fcntl", "resource", "termios"):
     sys.modules[name] = None
-known = set(sys.modules)
 from famulus.jupyter_kernel.rehearse import Rehearser
-print(len(set(sys.modules) - known) < 40)
+print([name for name in ("ctypes", "famulus.sandbox", "IPython") if name in sys.modules])
 sys.platform = "win32"
 print(Rehearser(None).why_not())
 """
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=100)
-    assert done.stdout.splitlines() == ["True", "copies of a kernel can be cut off only on Linux"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "copies of a kernel can be cut off only on Linux"], done.stderr
