@@ -326,11 +326,35 @@ def _words(slot: Slot, context: Context) -> list[Option]:
             found.append(_word(token, index, 0.4))  # a little word may be what is replaced: "replace be with is"
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
             found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
+    found += _unknown_runs(context.read)
     for mention in context.read.mentions:
         if mention.kind == "sample":
             text = ast.literal_eval(mention.value)
             found.append(Option(mention.value, mention.start, mention.end, mention.score, attributes=_named(text)))
     return found
+
+
+def _unknown_runs(read: Read) -> list[Option]:
+    """Chinese words that are not known come character by character: neighbours make one word."""
+    found = []
+    index = 0
+    while index < len(read.tokens):
+        end = index
+        while (
+            end < len(read.tokens)
+            and _unknown(read.tokens[end])
+            and (end == index or read.tokens[end - 1].end == read.tokens[end].start)
+        ):
+            end += 1
+        if end - index > 1:
+            text = "".join(token.text for token in read.tokens[index:end])
+            found.append(Option(repr(text), index, end, 0.65, attributes=_named(text)))
+        index = max(end, index + 1)
+    return found
+
+
+def _unknown(token: Token) -> bool:
+    return token.kind == "word" and token.text > "\u3400" and token.key == token.text and token.weight > NOISE
 
 
 def _values(slot: Slot, context: Context) -> list[Option]:

@@ -51,8 +51,8 @@ def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None =
 # Without one of these words a variable is hardly meant to be changed.
 CHANGING = frozenset(
     ("add", "remove", "rename", "replace", "fill", "convert", "swap", "chang", "change", "set", "updat", "put", "insert",
-     "mov", "move", "clean", "strip", "trim", "clear", "pop", "make", "giv", "increment", "decreas", "rais", "cap",
-     "clip", "shuffl", "random", "assign", "turn", "split", "extend", "merge", "mark", "flag", "overwrit", "place",
+     "mov", "move", "clean", "strip", "trim", "clear", "pop", "make", "giv", "increment", "decreas", "rais",
+     "cap", "clip", "shuffl", "random", "assign", "turn", "split", "extend", "merge", "mark", "flag", "overwrit", "place",
      "keep", "filter", "round", "uppercase", "lowercase", "capitalize", "titlecase", "normalize", "reset", "label",
      "new", "改", "变", "设", "清", "令", "存")
 )  # fmt: skip

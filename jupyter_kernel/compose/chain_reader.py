@@ -39,6 +39,10 @@ def chains(read: Read) -> Iterator[Chain]:
     _each(words, chain)
     _order(words, chain)
     _container(words, chain)
+    while match := re.search(r"(?<!\S)V(?!\S)", words.line):
+        if words.variable(match, 0).name != chain.source.variable:
+            break
+        words.take("V")  # the same variable said twice: ages 的平均年龄
     words.take(_FILL.rstrip("*").replace(" ", "") + "|·")
     chain.used = words.used
     if chain.source.holds == "made":
@@ -51,7 +55,8 @@ def _conditions(words: Concepts, chain: Chain) -> None:
     item = source.item
     texts = source.holds in ("text", "whole")
     length = f"len({item})" if texts or source.holds == "other" else item
-    while match := words.take(r"(?:where )?(?P<n>not )?(?:divisible|multiply of)(?: by| of)* (?P<a>N)(?: of)*"):
+    divisible = r"(?:where )?(?P<n>not )?(?:divisible|multiply of)(?: by| of)* (?P<a>N)(?: of)*"
+    while match := words.take(divisible) or words.take(r"(?P<n>not )?(?P<a>N) divisible(?: of)*"):
         sign = "!=" if match["n"] else "=="
         chain.conditions.append(f"{item} % {words.number(match, 'a')} {sign} 0")
         for joined in (r"(?:and |but )*(?:not|ne) (?:by )?(?P<a>N)", r"and (?:by )?(?P<a>N)"):
@@ -124,6 +129,11 @@ def _total(words: Concepts, chain: Chain) -> None:
         return
     if match := words.take(r"(?P<n>N) mode(?: word| element| letter| value| number)*(?: of| in)*"):
         chain.total, chain.limit = "common", words.number(match, "n")
+        return
+    if words.take(r"sumsquares(?: of| in| all| number| each)*"):
+        chain.total = "sum"
+        words.take(r"V")
+        chain.each = f"{chain.source.item} ** 2"
         return
     totals = "sum|mean|median|std|max|min|count|longest|shortest|product|mode"
     simple = rf"(?P<f>{totals})(?: count)*(?: of| all| number| value| in| element| up| each)*"

@@ -68,7 +68,7 @@ def _implied(words: Concepts) -> Source | None:
         wanted = next((k for k in ("list", "dict") if k in kinds), "")
         chosen = next((v for v in latest if not wanted or v.kind == wanted), None)
         return _of_variable(chosen) if chosen is not None and chosen.kind != "text" and "make" not in kinds else None
-    holds = "text" if "word" in kinds else "number" if "number" in kinds and "N" not in kinds else ""
+    holds = "text" if kinds & {"word", "name"} else "number" if "number" in kinds and "N" not in kinds else ""
     fitting = [v for v in latest if holds and v.element == holds and v.kind in ("list", "tuple", "set")]
     if not fitting and "word" in kinds and (text := next((v for v in latest if v.kind == "text"), None)):
         words.take("word")

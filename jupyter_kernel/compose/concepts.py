@@ -30,9 +30,10 @@ class Concepts:
         while position < len(read.tokens):
             token = read.tokens[position]
             end = position + 1
-            named = [
-                m for m in read.variables() if m.start == position and m.score >= 0.9 and m.variable.kind in SOURCES
-            ]
+            # Chinese words name an English variable by what it means.
+            sure = 0.5 if token.text > "\u3400" else 0.9
+            here = [m for m in read.variables() if m.start == position and m.variable.kind in SOURCES]
+            named = [m for m in here if m.score >= sure]
             if position in read.taken:
                 position += 1
                 continue
@@ -84,5 +85,5 @@ class Concepts:
         value = self.token(match, group).value
         return f"{float(value[:-1]) / 100:g}" if value.endswith("%") else value
 
-    def variable(self, match: re.Match[str], group: str) -> Variable:
+    def variable(self, match: re.Match[str], group: str | int) -> Variable:
         return self.variables[self.starts[match.start(group)]]

@@ -69,6 +69,8 @@ def _subjects(read: Read) -> list[tuple[Variable, float]]:
             if mention.score >= 0.62:
                 best[mention.start] = max(best.get(mention.start, 0.0), mention.score)
         score = sum(best.values()) + (3.0 if frame.name in named else 0.0) - 0.05 * age
+        if frame.kind == "frame" and any(token.key in ("row", "column", "frame") for token in read.tokens):
+            score += 0.2
         scored.append((score, frame))
     scored.sort(key=lambda pair: -pair[0])
     unsaid = 0.95 if pronoun else 0.8
@@ -107,7 +109,7 @@ def _match(read: Read, used: set[int], index: Index, plain: bool = False) -> flo
             continue
         weight = index.weight(token)
         total += weight
-        if position in used:
+        if position in used or token.text.lower() == "does":
             covered += weight
         elif not plain and token.kind == "word" and token_key(token) not in index.rarity and token.key not in known:
             # A word that no recipe speaks of (placed, everybody) is more often filling than meaning.

@@ -290,7 +290,7 @@ class _Reader:
         if match := self.take(r"#[*]?[uV]?u(?P<c>C)|u(?P<d>C)#|(?P<e>C)#?u#|(?P<g>C)u#"):
             distinct = next(self.units[match.start(g)].column for g in "cdeg" if match[g])
             query.aggregates.append(Aggregate("unique", distinct))
-        elif match := self.take(r"#[RF*if]*(?P<c>C)?|[R]#|q"):
+        elif match := self.take(r"#[RF*if]*(?P<c>C)?|[RC]#|q"):
             counted = self.unit(match, "c").column if match.groupdict().get("c") else None
             # "number of orders" counts rows; "number of prices" counts the prices that are there.
             query.aggregates.append(Aggregate("count", None))

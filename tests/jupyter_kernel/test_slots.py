@@ -25,8 +25,8 @@ SCHEMA = Schema((FRAME, NUMBERS, TAKEN), {"pandas": "pandas", "np": "numpy"})
 
 WORDS = [
     "mean", "price", "per", "city", "in", "sales", "plot", "nums", "sort", "top", "3", "call it x", "rows", "where",
-    "qty", "above", "10", "the sum of", "and", "by", "month", "save to out.csv", "histogram", "drop", "missing", "squares",
-    "first", "rename", "to", "'a'", "largest",
+    "qty", "above", "10", "the sum of", "and", "by", "month", "save to out.csv", "histogram", "drop", "missing",
+    "squares", "first", "rename", "to", "'a'", "largest",
 ]  # fmt: skip
 
 
