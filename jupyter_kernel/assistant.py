@@ -98,8 +98,9 @@ class Assistant:
             if answer.mode == "show":
                 answer.panel.shown(found)
                 return answer
-            answer.panel.found(found)
-            self._allow(answer, allow_stdin)
+            question = self._question(answer)
+            answer.panel.found(found, question)
+            self._allow(question, allow_stdin)
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
             interrupts.check()
         except FamulusError as error:
@@ -241,9 +242,8 @@ class Assistant:
         changing = (*seen.changed, *seen.rebound) if seen else tuple(self.shell.user_ns)
         return undo.take(self.shell.user_ns, changing)
 
-    def _allow(self, answer: Answer, allow_stdin: bool) -> None:
+    def _allow(self, question: str, allow_stdin: bool) -> None:
         """Raises :class:`NotRun` unless the user agrees to what the code does outside the notebook."""
-        question = self._question(answer)
         if not question:
             return
         said = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)

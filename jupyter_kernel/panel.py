@@ -1,11 +1,15 @@
-"""The one output of a words cell that changes while it works: what is being done, the code, what it did.
+"""The one output of a words cell that says what becomes of it: the code, what it does, what else was tried.
 
-Markdown for notebooks, plain text for consoles, and the record of :mod:`famulus.jupyter_kernel.provenance` for programs.
-Nothing that comes from data or from a model is read as markup.
+Markdown for notebooks, plain text for consoles, and for programs the record of
+:mod:`famulus.jupyter_kernel.provenance`. Nothing that comes from data or from a model is read as markup.
+
+While code is looked for, a note says so, but only if that takes a moment. The panel takes the place of the note: it is
+an output of its own, because consoles print the first state of an output and ignore its updates.
 """
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import html
 import re
@@ -20,6 +24,9 @@ from famulus.jupyter_kernel.rank import Attempt
 from famulus.jupyter_kernel.translate import Translation
 
 MOST_ATTEMPTS = 6
+PATIENCE = 0.3
+"""Seconds. What is done by then needs no note that it is being done."""
+BETWEEN = " · "
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SOURCES = {
     "recipe": "from a recipe",
@@ -31,13 +38,17 @@ SOURCES = {
 
 
 class Panel:
-    """Shown with the first call, then updated in place. ``publisher`` is IPython's display publisher."""
+    """``publisher`` is IPython's display publisher. Work that is done within ``patience`` seconds shows no note, and a
+    note changes no faster than that."""
 
-    def __init__(self, publisher: Any) -> None:
+    def __init__(self, publisher: Any, patience: float = PATIENCE) -> None:
         self._publisher = publisher
-        self._id = uuid4().hex
-        self._shown = False
+        self._patience = patience
+        self._note, self._panel = _Output(publisher), _Output(publisher)
+        self._next: tuple[str, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._started = time.monotonic()
+        self._found = 0.0
         self._attempts: list[tuple[Attempt, str]] = []
 
     def begin(self, words: str) -> None:
@@ -47,46 +58,76 @@ class Panel:
 
     def stage(self, text: str) -> None:
         """What is being done now."""
-        self._show(f"*{_escaped(text)} …*", f"{text} ...", {})
+        self._soon(_caption([f"{text} …"]), f"{text} ...")
 
     def writing(self, code: str) -> None:
         """A model writes: its code so far."""
-        self._show(f"{_fenced(code)}\n*writing …*", f"{code}\n# writing ...", {})
+        self._soon(f"{_fenced(code)}\n{_caption(['writing …'])}", f"{code}\n# writing ...")
 
     def attempt(self, attempt: Attempt, objection: str) -> None:
         """A candidate was tried; ``objection`` says why it will not do, "" if it may."""
         self._attempts.append((attempt, objection))
 
-    def found(self, translation: Translation) -> None:
-        """The code that is about to run, or that is shown and not run."""
-        self._code(translation, "found", ["running …"])
+    def found(self, translation: Translation, question: str = "") -> None:
+        """The code that is about to run, or about which the user is asked a question first."""
+        self._found = time.monotonic() - self._started
+        self._code(translation, "found", self._effects(translation), question and "waiting for your answer")
 
     def shown(self, translation: Translation) -> None:
         """The code stays unrun, as the mode asks."""
-        self._code(translation, "shown", ["not run"])
+        self._code(translation, "shown", "not run")
 
     def ran(self, translation: Translation, status: str, unsaved: dict[str, str]) -> None:
         """The code ran in the live namespace. ``unsaved``: what ``%undo`` could not put back, and why."""
-        best = translation.best
-        notes = [*provenance.effects(best.candidate.code, best.rehearsal, translation.names), self._time()]
+        notes = [self._effects(translation), "failed" if status != "ok" else ""]
         notes += [f"%undo will not bring back {name}: {reason}" for name, reason in unsaved.items()]
-        if not unsaved and status == "ok":
-            notes.append("%undo takes it back")
-        self._code(translation, status, notes)
+        self._code(translation, status, *notes, "" if unsaved else "%undo takes it back")
 
     def failed(self, error: FamulusError, translation: Translation | None) -> None:
         """Nothing was run; the error itself is shown as errors are."""
         if translation is not None:
-            self._code(translation, "refused", ["not run"])
-        elif self._shown:
-            self._show(f"*nothing was run*{self._tried(None)}", "nothing was run", {})
+            self._code(translation, "refused", "not run")
+            return
+        self._settle()
+        if tried := self._tried(None):
+            self._panel.show(f"{_caption(['nothing was run'])}{tried}", "nothing was run")
 
-    def _code(self, translation: Translation, status: str, notes: list[str]) -> None:
+    def _effects(self, translation: Translation) -> str:
+        best = translation.best
+        said = provenance.effects(best.candidate.code, best.rehearsal, translation.names)
+        return BETWEEN.join([*said, f"{self._found:.1f} s"])
+
+    def _code(self, translation: Translation, status: str, *notes: str) -> None:
+        self._settle()
         candidate = translation.best.candidate
-        notes = [_origin(candidate), *notes]
-        markdown = f"{_fenced(candidate.code)}\n*{_escaped(' · '.join(notes))}*{self._tried(candidate)}"
-        plain = f"{candidate.code}\n# {' · '.join(notes)}"
-        self._show(markdown, plain, provenance.record(translation, status))
+        said = [SOURCES[candidate.source], *filter(None, notes)]
+        markdown = f"{_fenced(candidate.code)}\n{_caption(said)}{self._tried(candidate)}"
+        plain = f"{candidate.code}\n# {BETWEEN.join(said)}"
+        self._panel.show(markdown, plain, provenance.record(translation, status))
+
+    def _soon(self, markdown: str, plain: str) -> None:
+        """Shows a note when it is due, unless something newer comes first."""
+        self._next = (markdown, plain)
+        if not self._patience:
+            self._reveal()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._reveal)
+
+    def _reveal(self) -> None:
+        self._timer = None
+        if self._next is not None:
+            self._note.show(*self._next)
+            self._next = None
+
+    def _settle(self) -> None:
+        """The note goes as soon as anything else is shown."""
+        self._next = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._note.shown:
+            self._publisher.clear_output(wait=True)
+            self._note.shown = False
 
     def _tried(self, chosen: Candidate | None) -> str:
         """The attempts that were not chosen, as differences from the code that was."""
@@ -102,18 +143,28 @@ class Panel:
         count = f"{len(others)} other attempt{'s' if len(others) > 1 else ''}"
         return f"\n\n<details><summary>{count}</summary>\n\n" + "\n\n".join(parts) + "\n\n</details>"
 
-    def _time(self) -> str:
-        return f"{time.monotonic() - self._started:.1f} s"
 
-    def _show(self, markdown: str, plain: str, record: dict[str, Any]) -> None:
-        data = {"text/markdown": markdown, "text/plain": _clean(plain), **({provenance.MIME: record} if record else {})}
-        metadata = {"famulus": {"words": record["words"], "status": record["status"]}} if record else {}
-        self._publisher.publish(data, metadata, transient={"display_id": self._id}, update=self._shown)
-        self._shown = True
+class _Output:
+    """One output of the cell, shown with the first call, then updated in place."""
+
+    def __init__(self, publisher: Any) -> None:
+        self._publisher = publisher
+        self._id = uuid4().hex
+        self.shown = False
+
+    def show(self, markdown: str, plain: str, record: dict[str, Any] | None = None) -> None:
+        data: dict[str, Any] = {"text/markdown": markdown, "text/plain": _clean(plain)}
+        metadata: dict[str, Any] = {}
+        if record is not None:
+            data[provenance.MIME] = record
+            metadata = {"famulus": {"words": record["words"], "status": record["status"]}}
+        self._publisher.publish(data, metadata, transient={"display_id": self._id}, update=self.shown)
+        self.shown = True
 
 
-def _origin(candidate: Candidate) -> str:
-    return SOURCES[candidate.source]
+def _caption(notes: list[str]) -> str:
+    """Smaller than what it is about. Where style is taken out, it is still text."""
+    return f'<small style="opacity:0.7">{_escaped(BETWEEN.join(notes))}</small>'
 
 
 def _clean(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -22,9 +24,15 @@ class Published:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.any = asyncio.Event()
 
     def publish(self, data: Any, metadata: Any, *, transient: Any, update: bool) -> None:
         self.messages.append({"data": data, "metadata": metadata, "id": transient["display_id"], "update": update})
+        self.any.set()
+
+    def clear_output(self, *, wait: bool) -> None:
+        assert wait, "the cell would flicker"
+        self.messages.clear()
 
     @property
     def markdown(self) -> str:
@@ -41,20 +49,54 @@ def published() -> Published:
     return Published()
 
 
-def test_all_messages_are_one_output(published: Published) -> None:
-    panel, found = Panel(published), translation()
+def test_work_that_takes_a_moment_is_named_and_then_gives_way_to_the_code(published: Published) -> None:
+    panel, found = Panel(published, patience=0), translation()
     panel.begin("mean of a")
     panel.stage("trying 1 of 2")
+    assert [message["update"] for message in published.messages] == [False, True]
+    assert "trying 1 of 2" in published.markdown
     panel.found(found)
     panel.ran(found, "ok", {})
+    assert [message["update"] for message in published.messages] == [False, True], "a console shows the first alone"
     assert len({message["id"] for message in published.messages}) == 1
-    assert [message["update"] for message in published.messages] == [False, True, True, True]
+    assert "trying" not in published.markdown
+
+
+def test_work_that_is_done_at_once_shows_its_result_alone(published: Published) -> None:
+    async def work() -> None:
+        panel = Panel(published, patience=60)
+        panel.begin("mean of a")
+        panel.stage("trying 1 of 2")
+        panel.found(translation())
+
+    asyncio.run(work())
+    assert len(published.messages) == 1
+
+
+def test_a_note_is_shown_though_nothing_more_happens(published: Published) -> None:
+    async def work() -> None:
+        Panel(published, patience=0.01).stage("trying 1 of 2")
+        await asyncio.wait_for(published.any.wait(), 60)
+
+    asyncio.run(work())
+    assert "trying 1 of 2" in published.markdown
 
 
 def test_another_cell_has_another_output(published: Published) -> None:
-    Panel(published).stage("a")
-    Panel(published).stage("b")
+    Panel(published).shown(translation())
+    Panel(published).shown(translation())
     assert len({message["id"] for message in published.messages}) == 2
+
+
+def test_the_first_state_says_what_the_code_does(published: Published) -> None:
+    Panel(published).found(translation(bound=("means",)))
+    [message] = published.messages
+    assert "new: means" in message["data"]["text/plain"] and "df['a'].mean()" in message["data"]["text/plain"]
+
+
+def test_a_question_is_no_run(published: Published) -> None:
+    Panel(published).found(translation(), "This writes out.csv")
+    assert "waiting for your answer" in published.markdown
 
 
 def test_it_says_what_the_code_did(published: Published) -> None:
@@ -89,11 +131,21 @@ def test_the_record_is_json_with_all_that_is_needed_to_freeze(published: Publish
     assert record["attempts"][0]["status"] == "ok"
 
 
-def test_a_failure_keeps_the_panel_and_says_that_nothing_ran(published: Published) -> None:
-    panel = Panel(published)
+def test_words_without_code_leave_what_was_tried(published: Published) -> None:
+    panel = Panel(published, patience=0)
+    panel.stage("looking")
+    panel.attempt(
+        Attempt(Candidate("df['b']", "recipe"), Rehearsal("error", error="KeyError", message="'b'")), "KeyError"
+    )
+    panel.failed(NotUnderstood("No."), None)
+    assert "nothing was run" in published.markdown and "df['b']" in published.markdown
+
+
+def test_words_without_anything_tried_leave_nothing(published: Published) -> None:
+    panel = Panel(published, patience=0)
     panel.stage("looking")
     panel.failed(NotUnderstood("No."), None)
-    assert "nothing was run" in published.markdown
+    assert published.messages == []
 
 
 @given(st.text(alphabet="`~<>&*_[]()!|\\\n\x1b[31m\u202e#ab", max_size=40))
@@ -106,6 +158,7 @@ def test_nothing_breaks_out_of_its_fence(text: str) -> None:
     fence = shown[: len(shown) - len(shown.lstrip("`"))]
     inside = shown.removeprefix(f"{fence}python\n").partition(f"\n{fence}\n")[0]
     assert not any(line.strip().startswith(fence) for line in inside.splitlines())
-    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n").split("<details>")[0]
-    assert "<" not in rest and "\x1b" not in shown and "\u202e" not in shown
+    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n").split("<details>")[0].strip()
+    caption = re.sub(r'^<small style="opacity:0.7">|</small>$', "", rest)
+    assert "<" not in caption and "\x1b" not in shown and "\u202e" not in shown
     assert "\x1b" not in published.messages[-1]["data"]["text/plain"]

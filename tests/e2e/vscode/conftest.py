@@ -7,16 +7,11 @@ of docs/img are made anew by ``pytest tests/e2e/vscode --screenshots``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +19,24 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from browser import (
+    BROWSERS,
+    PARTS,
+    PICTURES,
+    ROOT,
+    Page,
+    alone,
+    browser,
+    free_port,
+    locked_packages,
+    need,
+    npm,
+    once,
+    server,
+)
 
-ROOT = Path(__file__).parents[3]
 EXTENSION = ROOT / "editors/vscode"
 RECIPE = Path(__file__).parent
-PARTS = ROOT / ".e2e"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")
-SECONDS = 30
-"""The longest that anything on the page may take."""
 
 READY = "Famulus: Ready."
 STATUS = "[id='famulus.famulus.famulus.status']"
@@ -74,60 +78,20 @@ PROJECT = {
 # -- the parts
 
 
-def need(*names: str) -> str:
-    """The path of the first of some programs; without any the tests are skipped."""
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    pytest.skip(f"{names[0]} is not installed")
-
-
-def npm(*arguments: str, folder: Path) -> None:
-    environment = dict(os.environ)
-    if "npm_config_nodedir" not in environment and Path("/usr/include/node/node.h").exists():
-        environment["npm_config_nodedir"] = "/usr"  # Debian's headers; else node-gyp fetches some.
-    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(
-        [need("npm"), *arguments, *quiet], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    if "CI" not in os.environ and any(code in done.stderr for code in OFFLINE):
-        pytest.skip("npm cannot reach its registry")
-    assert done.returncode == 0, f"npm {' '.join(arguments)} in {folder}:\n{done.stdout}{done.stderr}"
-
-
-@contextlib.contextmanager
-def once(folder: Path, *sources: Path) -> Iterator[bool]:
-    """Whether to make ``folder`` anew: it was not made from these sources, or not to its end."""
-    known = hashlib.sha256()
-    for source in sources:
-        known.update(source.name.encode() + b"\0" + source.read_bytes())
-    stamp = folder.with_name(f"{folder.name}.made")
-    if stamp.exists() and folder.exists() and stamp.read_text() == known.hexdigest():
-        yield False
-        return
-    stamp.unlink(missing_ok=True)
-    yield True
-    stamp.write_text(known.hexdigest())
-
-
 def install_code_server() -> Path:
-    """VS Code for the browser, and Playwright, as the lock file names them."""
+    """VS Code for the browser, as the lock file names it."""
     version = subprocess.run([need("node"), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if not version.startswith("v20."):
         pytest.skip(f"code-server 4.100 needs node 20, and node is {version}")
-    folder = PARTS / "vscode"
-    with once(folder, RECIPE / "package.json", RECIPE / "package-lock.json") as wanted:
-        if wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(RECIPE / name, folder)
-            npm("ci", "--ignore-scripts", folder=folder)
-            server = folder / "node_modules/code-server/lib/vscode"
-            for part in (server, server / "extensions"):
-                npm("install", "--omit=dev", "--ignore-scripts", folder=part)
-            npm("rebuild", "argon2", folder=folder)
-    return folder
+
+    def finish(folder: Path) -> None:
+        server = folder / "node_modules/code-server/lib/vscode"
+        for part in (server, server / "extensions"):
+            npm("install", "--omit=dev", "--ignore-scripts", folder=part)
+        npm("rebuild", "argon2", folder=folder)
+
+    locked_packages(RECIPE, PARTS / "vscode", finish)
+    return PARTS / "vscode"
 
 
 def package_extension() -> Path:
@@ -151,46 +115,6 @@ def package_extension() -> Path:
 
 
 # -- the editor
-
-
-@dataclass
-class Page:
-    """A browser page. Every call waits until it is done, or fails after half a minute."""
-
-    driver: subprocess.Popen[str]
-
-    def __call__(self, on: str, method: str, *arguments: Any) -> Any:
-        assert self.driver.stdin is not None and self.driver.stdout is not None
-        self.driver.stdin.write(json.dumps({"on": on, "method": method, "args": arguments}) + "\n")
-        self.driver.stdin.flush()
-        answer = json.loads(self.driver.stdout.readline() or '{"error": "the browser has gone"}')
-        assert "error" not in answer, f"{method} on {on}: {answer['error']}"
-        return answer["value"]
-
-    def keys(self, *names: str) -> None:
-        for name in names:
-            self("keyboard", "press", name)
-
-    def type(self, text: str) -> None:
-        """At the pace of a person in a hurry."""
-        self("keyboard", "type", text, {"delay": 30})
-
-    def wait(self, selector: str, state: str = "visible") -> None:
-        self(selector, "waitFor", {"state": state})
-
-    def joined(self, selector: str, between: str) -> str:
-        """The texts of all elements, from the top to the bottom and from the left to the right."""
-        place = "e => e.getBoundingClientRect()"
-        order = f"(a, b) => (({place})(a).top - ({place})(b).top) || (({place})(a).left - ({place})(b).left)"
-        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
-        text = f"{found}.sort({order}).map(e => e.textContent).join({json.dumps(between)})"
-        return str(self("page", "evaluate", text)).replace("\u00a0", " ")
-
-    def until(self, what: str, holds: Callable[[], object]) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, f"{what}: not within {SECONDS} seconds"
-            self("page", "waitForTimeout", 100)
 
 
 @dataclass
@@ -262,31 +186,16 @@ class VSCode:
             self.page("page", "screenshot", {"path": str(self.pictures / f"vscode-{name}.png")})
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def git(*arguments: str, folder: Path) -> None:
     who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@localhost", "-c", "commit.gpgsign=false"]
     subprocess.run([need("git"), *who, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
 @pytest.fixture(scope="module")
 def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[VSCode]:
     """VS Code with the extension installed from its .vsix, and the engine of the session."""
-    browser = need(*BROWSERS)
-    need("node")
-    PARTS.mkdir(exist_ok=True)
-    with open(PARTS / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    need(*BROWSERS)
+    with alone():
         parts, vsix = install_code_server(), package_extension()
 
     home = tmp_path_factory.mktemp("vscode")
@@ -310,36 +219,11 @@ def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytes
     environment = served.env(HOME=str(home), SHELL="/bin/bash", XDG_RUNTIME_DIR=str(home))
 
     subprocess.run([*command, "--install-extension", vsix], env=environment, check=True, capture_output=True)
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(home / "server.log", "wb"))
-        server = subprocess.Popen(
-            [*command, str(project)], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
-        stack.callback(end, server)
-        driver = subprocess.Popen(
-            [need("node"), RECIPE / "drive.mjs", parts, browser],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        stack.callback(end, driver)
-        page = Page(driver)
-        page.until("code-server listens", lambda: answers(port))
+    with (
+        server([*command, str(project)], environment, home / "server.log", port) as process,
+        browser(environment) as page,
+    ):
         page("page", "goto", f"http://127.0.0.1:{port}/?folder={quote(str(project))}")
         page.wait(STATUS)
-        pictures = ROOT / "docs/img" if request.config.getoption("--screenshots") else None
-        yield VSCode(page, psutil.Process(server.pid), project, data / "Machine/settings.json", pictures)
-
-
-def end(process: subprocess.Popen[Any]) -> None:
-    """Ends a process and all that it started."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    if process.stdin is not None:
-        process.stdin.close()
-    else:
-        process.terminate()
-    for left in psutil.wait_procs(family, timeout=3)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            left.kill()
-    process.wait(10)
+        pictures = PICTURES if request.config.getoption("--screenshots") else None
+        yield VSCode(page, process, project, data / "Machine/settings.json", pictures)
