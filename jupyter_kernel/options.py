@@ -29,6 +29,14 @@ UNITS = {"year": "Y", "quarter": "Q", "month": "M", "week": "W", "day": "D", "ho
 _SEQUENCES = frozenset(("list", "tuple", "array", "series", "set"))
 _COLLECTIONS = frozenset(("frame", "series", "dict", "list", "database"))
 
+# Characters by their names: *split it at the comma*.
+_CHARACTERS = {
+    "comma": ",", "commas": ",", "semicolon": ";", "semicolons": ";", "colon": ":", "dash": "-", "dashes": "-",
+    "hyphen": "-", "hyphens": "-", "slash": "/", "slashes": "/", "underscore": "_", "underscores": "_", "pipe": "|",
+    "dot": ".", "space": " ", "spaces": " ", "tab": "\t", "逗号": ",", "分号": ";", "冒号": ":", "横线": "-", "连字符": "-",
+    "斜杠": "/", "下划线": "_", "空格": " ",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Option:
@@ -123,6 +131,8 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
     for index, token in enumerate(context.read.tokens):
         if slot.type == "text" and token.kind == "quoted":
             found.append(Option(repr(token.value), index, index + 1, 0.9, attributes=_named(token.value)))
+        elif slot.type == "text" and token.text.lower() in _CHARACTERS:
+            found.append(Option(repr(_CHARACTERS[token.text.lower()]), index, index + 1, 0.8, attributes=_named("")))
         if slot.type == "time" and (code := _moment(token)):
             found.append(Option(code, index, index + 1, 0.9, attributes=_named(token.value or token.text)))
         if token.kind == "literal" and slot.type in ("list", "sequence", "dict", "array"):

@@ -14,6 +14,9 @@ from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.recipe import FOLDER, Recipe, load
 from famulus.jupyter_kernel.words import tokens
 
+SLOT_WEIGHT = 0.6
+_STATISTICS = frozenset(("mean", "sum", "median", "max", "min", "count", "std", "var", "unique"))
+
 
 @dataclass(frozen=True)
 class Item:
@@ -78,6 +81,8 @@ class Index:
         for number, said in enumerate(self.phrasings):
             for item in said.literals:
                 self._postings.setdefault(item.key, []).append((number, item.weight * self.rarity[item.key]))
+            for key in _said_by_slots(said):
+                self._postings.setdefault(key, []).append((number, SLOT_WEIGHT))
 
     def weight(self, token: Token) -> float:
         """How much of an instruction's meaning a token carries."""
@@ -86,7 +91,8 @@ class Index:
     def search(self, its_tokens: Sequence[Token], limit: int, per_recipe: int = 3) -> list[Phrasing]:
         """The phrasings nearest to an instruction, best first."""
         scores: dict[int, float] = {}
-        for key in {token_key(token) for token in its_tokens if token.weight > NOISE}:
+        keys = {token_key(token) for token in its_tokens if token.weight > NOISE}
+        for key in keys | set(_numbered(token.key for token in its_tokens if token.key in _STATISTICS)):
             for number, weight in self._postings.get(key, ()):
                 scores[number] = scores.get(number, 0.0) + weight
         mean = sum(self._lengths) / max(len(self._lengths), 1)
@@ -101,6 +107,15 @@ class Index:
                 if len(found) >= limit:
                     break
         return found
+
+
+def _said_by_slots(said: Phrasing) -> list[str]:
+    """What stands for the statistics that a phrasing leaves to its slots, so that they are found without other words."""
+    return _numbered("agg" for item in said.items if item.slot and said.recipe.slots[item.slot].type == "agg")
+
+
+def _numbered(keys: Iterable[str]) -> list[str]:
+    return [f"@agg{number}" for number, _ in enumerate(keys)]
 
 
 @functools.cache
