@@ -13,7 +13,8 @@ class Want:
     """What an instruction asks for, read from its words alone.
 
     ``kind``: a value to look at, a name to bind, a plot, a file to write, or anything. ``name``: the name that the
-    result must get (*call it squares*). The literals are what the instruction says and the code must use.
+    result must get (*call it squares*). The literals are what the instruction says and the code must use. ``changes``:
+    the words may mean that something that exists is changed.
     """
 
     kind: Literal["value", "bind", "plot", "file", "any"] = "any"
@@ -22,6 +23,7 @@ class Want:
     quoted: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    changes: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Candidate:
 
     ``coverage``: share of the instruction's literals and names that the code uses, less what it invents, 0–1.
     ``match``: how near the recipe behind it is to the instruction, 0–1. ``likelihood``: mean natural-log probability
-    of its tokens after the instruction, None where no model scored it.
+    of its tokens after the instruction, None where no model scored it. ``votes``: how often a model wrote just this.
     """
 
     code: str
@@ -39,6 +41,7 @@ class Candidate:
     coverage: float = 0.0
     match: float = 0.0
     likelihood: float | None = None
+    votes: int = 1
 
 
 @dataclass(frozen=True)

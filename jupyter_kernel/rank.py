@@ -24,12 +24,25 @@ AGREEMENT = 0.3
 SIDE_EFFECT = 1.5
 """Weights of the parts of a score; fitted by hand on instructions that the benchmark does not hold."""
 
+UNKNOWN = -2.0
+"""Likelihood of a candidate that no model scored, where others were."""
+MOST_VOTES = 4
+PLAIN = 0.8
+"""From this match on a recipe's own idea of what it changes is believed."""
+
 
 def order(attempts: Sequence[Attempt], want: Want) -> list[Attempt]:
     """The attempts that may run, best first: those that failed or do not what was asked are left out."""
     fit = [attempt for attempt in attempts if not objection(attempt, want)]
-    agreeing = Counter(_outcome(attempt) for attempt in fit)
-    return sorted(fit, key=lambda attempt: -score(attempt, want, agreeing[_outcome(attempt)]))
+    return sorted(fit, key=lambda attempt: -score(attempt, want, agreeing(attempt, fit)))
+
+
+def agreeing(attempt: Attempt, attempts: Sequence[Attempt]) -> int:
+    """How many say what this one says, itself among them: every recipe once, a model as often as it wrote it."""
+    votes: Counter[tuple[str, ...]] = Counter()
+    for other in attempts:
+        votes[_outcome(other)] += other.candidate.votes
+    return min(votes[_outcome(attempt)], MOST_VOTES)
 
 
 def objection(attempt: Attempt, want: Want) -> str:
@@ -43,6 +56,8 @@ def objection(attempt: Attempt, want: Want) -> str:
         return {"timeout": "took too long", "memory": "needed too much memory", "died": "ended the process"}[
             seen.status
         ]
+    if unasked := _unasked(attempt.candidate, seen, want):
+        return unasked
     if seen.status == "refused":
         return ""
     if want.kind == "plot" and not seen.figures:
@@ -51,6 +66,8 @@ def objection(attempt: Attempt, want: Want) -> str:
         return "showed no value"
     if want.kind == "bind" and want.name and want.name not in (*seen.bound, *seen.rebound, *seen.changed):
         return f"did not make {want.name}"
+    if attempt.candidate.match == 0.0 and not _does_anything(seen):
+        return "did nothing"
     return ""
 
 
@@ -58,12 +75,48 @@ def score(attempt: Attempt, want: Want, agreeing: int = 1) -> float:
     """Higher is better; comparable within one cell."""
     candidate, seen = attempt.candidate, attempt.rehearsal
     total = MATCH * candidate.match + COVERAGE * candidate.coverage + AGREEMENT * (agreeing - 1)
-    if candidate.likelihood is not None:
-        total += LIKELIHOOD * max(candidate.likelihood, -4.0)
+    total += LIKELIHOOD * max(UNKNOWN if candidate.likelihood is None else candidate.likelihood, -4.0)
     if seen is not None:
         touched = [name for name in (*seen.rebound, *seen.changed, *seen.deleted) if name not in want.names]
         total -= SIDE_EFFECT * len(touched)
     return total
+
+
+def guess(attempt: Attempt, attempts: Sequence[Attempt], want: Want, *, low: float, small: bool) -> str:
+    """Why the answer is a guess that must not run by itself, "" if it may.
+
+    ``low``: the match below which a recipe says no more than a guess does. ``small``: the model that wrote is small,
+    and alone is right too seldom: it may run only what touches nothing, uses all that the words name, and what it
+    came to more than once.
+    """
+    candidate, seen = attempt.candidate, attempt.rehearsal
+    if candidate.source == "recording" or candidate.match >= low:
+        return ""
+    if seen is None or seen.rebound or seen.changed or seen.deleted or seen.effects:
+        return "This is a guess, and it changes what exists"
+    if not small and candidate.match == 0.0:
+        return ""
+    fit = [other for other in attempts if not objection(other, want)]
+    if candidate.coverage < 1.0 or agreeing(attempt, fit) < 2:
+        return "This is only a guess"
+    return ""
+
+
+def _unasked(candidate: Candidate, seen: Rehearsal, want: Want) -> str:
+    """What of the user's the code replaces or changes although the words ask for no change."""
+    if want.changes or candidate.source == "recording" or candidate.match >= PLAIN:
+        return ""
+    for verb, names in (("replaces", seen.rebound), ("deletes", seen.deleted), ("changes", seen.changed)):
+        touched = [name for name in names if name != want.name]
+        if touched:
+            return f"{verb} {', '.join(touched)} unasked"
+    return ""
+
+
+def _does_anything(seen: Rehearsal) -> bool:
+    touched = (*seen.bound, *seen.rebound, *seen.changed, *seen.deleted)
+    shown = seen.value is not None or seen.stdout or seen.displays or seen.figures
+    return bool(shown or touched or seen.effects or seen.unchecked)
 
 
 def _outcome(attempt: Attempt) -> tuple[str, ...]:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from famulus.jupyter_kernel import intent, rank, slots
+from famulus.jupyter_kernel import consent, intent, mutate, rank, repair, retrieve, slots
 from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
 from famulus.jupyter_kernel.errors import NotUnderstood
 from famulus.jupyter_kernel.interrupt import in_thread
+from famulus.jupyter_kernel.prompt import Prompt, phrase
 from famulus.jupyter_kernel.rank import Attempt
 from famulus.jupyter_kernel.rehearse import CannotRehearse
 from famulus.jupyter_kernel.schema import Schema
+from famulus.jupyter_kernel.writing import Author, Notebook, Writes
 
 REHEARSED = 6
 """Candidates of the recipes that are tried; beyond these the instruction means something else."""
-GOOD_MATCH = 0.5
-"""From this match on a recipe answers without the model."""
+GOOD_MATCH = 0.75
+"""From this match on a recipe answers and the model is not waited for."""
+LOW_MATCH = 0.45
+"""Below this a recipe answers only if others come to the same."""
+CLOSE = 0.06
+"""Candidates whose matches differ by less are told apart by the model, where it is at hand."""
+VARIED = 2
+"""Candidates whose variations are tried."""
+ROUNDS = 3
+"""Of repairs, in all."""
 SECONDS = 10.0
 
 
@@ -25,6 +35,8 @@ class Stage(Protocol):
     """Somebody who watches the search: the panel."""
 
     def stage(self, text: str) -> None: ...
+
+    def writing(self, code: str) -> None: ...
 
     def attempt(self, attempt: Attempt, objection: str) -> None: ...
 
@@ -38,7 +50,8 @@ class Rehearses(Protocol):
 @dataclass(frozen=True)
 class Translation:
     """What was found: ``attempts`` in the order tried, ``best`` the one to run. ``names`` are those that the user had,
-    ``schema`` is the digest of what they were; ``model`` and ``seed`` are set if a model wrote."""
+    ``schema`` is the digest of what they were; ``model`` and ``seed`` are set if a model wrote or judged. ``guess``
+    says why it must not run unasked, "" if it may; ``note`` is something that the user should know."""
 
     words: str
     want: Want
@@ -48,6 +61,8 @@ class Translation:
     schema: str
     model: str = ""
     seed: int | None = None
+    guess: str = ""
+    note: str = ""
 
 
 async def translate(
@@ -58,45 +73,196 @@ async def translate(
     *,
     avoided: Collection[str] = (),
     recorded: str = "",
+    model: Writes | None = None,
+    notebook: Notebook = Notebook(),
 ) -> Translation:
     """The code for ``words``, none of ``avoided``; ``recorded`` is what they came to before and is tried first.
 
     Raises :class:`NotUnderstood` if nothing fits.
     """
     want = intent.read(words, schema)
-    names = tuple(variable.name for variable in schema.variables)
+    want = replace(want, changes=consent.changes(words, want, frozenset(v.name for v in schema.variables)))
+    search = Search(words, schema, want, rehearser, watcher, frozenset(avoided))
     if recorded and recorded not in avoided:
-        attempts = await _try([Candidate(recorded, "recording")], want, rehearser, watcher)
-        if not rank.objection(attempts[0], want):
-            return Translation(words, want, attempts[0], tuple(attempts), names, schema.fingerprint())
+        await search.attempt([Candidate(recorded, "recording")])
+        if not rank.objection(search.attempts[0], want):
+            return search.found(search.attempts[0])
+        search.attempts.clear()
     watcher.stage("looking for code")
-    proposed = [
-        candidate
-        for candidate in await in_thread(lambda: slots.propose(words, schema))
-        if candidate.code not in avoided
-    ]
-    attempts = await _try(proposed[:REHEARSED], want, rehearser, watcher)
-    best = rank.order(attempts, want)
-    if not best:
-        reason = f" ({rank.objection(attempts[0], want)})" if attempts else ""
-        raise NotUnderstood(f"No code was found for these words{reason}.", fix="Say it another way, or in Python.")
-    return Translation(words, want, best[0], tuple(attempts), names, schema.fingerprint())
+    search.proposed = await in_thread(lambda: slots.propose(words, schema))
+    await search.attempt(search.proposed[:REHEARSED])
+    await search.mended(GOOD_MATCH)
+    if model is not None:
+        search.author = Author(model, words, schema, want, notebook)
+        model.begin()
+        if not search.clear:
+            await search.written()
+        await search.judged()
+    if not search.clear:
+        await search.varied()
+        await search.mended(0.0)
+    ordered = rank.order(search.attempts, want)
+    if not ordered or search.hopeless(ordered[0]):
+        raise NotUnderstood(search.why_not(), fix="Say it another way, or in Python.")
+    return search.found(ordered[0])
 
 
-async def _rehearsed(code: str, rehearser: Rehearses) -> Rehearsal | None:
+@dataclass
+class Search:
+    """The attempts for one instruction, while it is translated."""
+
+    words: str
+    schema: Schema
+    want: Want
+    rehearser: Rehearses | None
+    watcher: Stage
+    avoided: frozenset[str] = frozenset()
+    proposed: list[Candidate] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    author: Author | None = None
+    wrote: bool = False
+    rounds: int = ROUNDS
+
+    @property
+    def clear(self) -> bool:
+        """Whether a recipe says just this, and it works."""
+        best = rank.order(self.attempts, self.want)[:1]
+        return bool(best) and best[0].candidate.match >= GOOD_MATCH
+
+    @property
+    def sent(self) -> Prompt | None:
+        """What a model was told."""
+        return self.author.sent if self.author is not None else None
+
+    async def attempt(self, candidates: Sequence[Candidate]) -> None:
+        """Rehearses what was not tried yet."""
+        known = {attempt.candidate.code for attempt in self.attempts} | self.avoided
+        new = [candidate for candidate in candidates if candidate.code not in known]
+        for number, candidate in enumerate(new, 1):
+            self.watcher.stage(f"trying {number} of {len(new)}")
+            self.attempts.append(Attempt(candidate, await _rehearsed(candidate.code, self.rehearser)))
+            self.watcher.attempt(self.attempts[-1], rank.objection(self.attempts[-1], self.want))
+
+    async def written(self) -> None:
+        """Adds what the model writes. Without a model it only says so."""
+        assert self.author is not None
+        self.watcher.stage("asking the model")
+        candidates = await self.author.candidates(self.proposed, self.avoided, self._show)
+        self.wrote = bool(candidates)
+        for candidate in candidates:
+            self._agree(candidate)
+        await self.attempt(candidates)
+
+    def _show(self, text: str) -> None:
+        self.watcher.writing(text.strip("\n"))
+
+    def _agree(self, candidate: Candidate) -> None:
+        """What was tried already gets the votes of the model that says the same."""
+        for at, tried in enumerate(self.attempts):
+            if tried.candidate.code == candidate.code:
+                votes = tried.candidate.votes + candidate.votes
+                self.attempts[at] = Attempt(replace(tried.candidate, votes=votes), tried.rehearsal)
+
+    async def judged(self) -> None:
+        """Lets a model that is at hand say how likely each attempt is, where it is not clear which is best."""
+        assert self.author is not None
+        fit = rank.order(self.attempts, self.want)
+        close = [a for a in fit if fit[0].candidate.match - a.candidate.match < CLOSE or a.candidate.source == "model"]
+        if len(close) < 2 or (self.clear and not self.author.model.ready):
+            return
+        scored = await self.author.judged([attempt.candidate for attempt in close], self.proposed)
+        for attempt, candidate in zip(close, scored, strict=True):
+            self.attempts[self.attempts.index(attempt)] = Attempt(candidate, attempt.rehearsal)
+
+    async def varied(self) -> None:
+        """Adds variations of the best attempts, and of those to which there is an objection that one may mend."""
+        best = rank.order(self.attempts, self.want)[:VARIED]
+        others = [attempt for attempt in self.attempts if attempt not in best][: VARIED - len(best)]
+        for attempt in [*best, *others]:
+            await self.attempt(mutate.mutations(self.words, self.schema, self.want, attempt))
+
+    async def mended(self, least: float) -> None:
+        """Repairs what failed, the best first, while nothing as good works. ``least``: the match from which on."""
+        tried: set[str] = set()
+        while self.rounds:
+            failed = self._failed(least, tried)
+            if failed is None:
+                return
+            assert failed.rehearsal is not None
+            tried.add(failed.candidate.code)
+            self.rounds -= 1
+            self.watcher.stage("repairing")
+            made = repair.of(failed.candidate.code, failed.rehearsal, self.schema)
+            candidates = [replace(failed.candidate, code=one.code, source="repair", votes=1) for one in made]
+            if not candidates and self.author is not None:
+                said = f"{failed.rehearsal.error}: {failed.rehearsal.message}"
+                candidates = await self.author.corrected(failed.candidate.code, said)
+            await self.attempt(candidates)
+
+    def _failed(self, least: float, tried: Collection[str]) -> Attempt | None:
+        """The attempt that is worth a repair: it raised an error, and matches better than all that work."""
+        working = rank.order(self.attempts, self.want)[:1]
+        bar = max([least, *(a.candidate.match + CLOSE for a in working)])
+        failed = [
+            attempt
+            for attempt in self.attempts
+            if attempt.rehearsal is not None
+            and attempt.rehearsal.status == "error"
+            and attempt.candidate.match >= bar
+            and attempt.candidate.code not in tried
+        ]
+        return max(failed, key=lambda attempt: rank.score(attempt, self.want), default=None)
+
+    def hopeless(self, best: Attempt) -> bool:
+        """Whether the best that there is says nothing of the words: a far recipe, and nobody who agrees."""
+        known = best.candidate.source == "recording" or best.candidate.match >= LOW_MATCH
+        return not known and not self._wrote(best)
+
+    def _wrote(self, attempt: Attempt) -> bool:
+        return self.wrote and (attempt.candidate.match == 0.0 or attempt.candidate.votes > 1)
+
+    def why_not(self) -> str:
+        """One sentence: nothing fits, and what would be understood that is nearest."""
+        objection = rank.objection(self.attempts[0], self.want) if self.attempts else ""
+        nearest = self._nearest()
+        hint = f" (closest: “{nearest}”)" if nearest else f" ({objection})" if objection else ""
+        trouble = self.author.model.trouble if self.author is not None else ""
+        alone = f" The model was of no help: {trouble.rstrip('.')}." if trouble else ""
+        return f"No code was found for these words{hint}.{alone}"
+
+    def _nearest(self) -> str:
+        recipes = {said.recipe.id: said.recipe for said in retrieve.index().phrasings}
+        for candidate in self.proposed:
+            recipe = recipes.get(candidate.recipe)
+            if recipe is not None and (said := phrase(recipe, candidate.code)):
+                return said
+        near = slots.nearest(self.words, 1)
+        return near[0].say[0].replace("{", "").replace("}", "") if near else ""
+
+    def found(self, best: Attempt) -> Translation:
+        """The result of the search."""
+        model = self.author.model if self.sent is not None and self.author is not None else None
+        small = model is None or not model.about.large
+        trouble = self.author.model.trouble if self.author is not None else ""
+        names = tuple(variable.name for variable in self.schema.variables)
+        return Translation(
+            words=self.words,
+            want=self.want,
+            best=best,
+            attempts=tuple(self.attempts),
+            names=names,
+            schema=self.schema.fingerprint(),
+            model=model.about.name if model is not None else "",
+            seed=model.seed if model is not None else None,
+            guess=rank.guess(best, self.attempts, self.want, low=LOW_MATCH, small=small),
+            note=f"without the model: {trouble}" if trouble else "",
+        )
+
+
+async def _rehearsed(code: str, rehearser: Rehearses | None) -> Rehearsal | None:
+    if rehearser is None:
+        return None
     try:
         return await rehearser.rehearse(code, seconds=SECONDS)
     except CannotRehearse:  # the user is shown the code, and asked
         return None
-
-
-async def _try(
-    candidates: Sequence[Candidate], want: Want, rehearser: Rehearses | None, watcher: Stage
-) -> list[Attempt]:
-    attempts: list[Attempt] = []
-    for candidate in candidates:
-        watcher.stage(f"trying {len(attempts) + 1} of {len(candidates)}")
-        seen = await _rehearsed(candidate.code, rehearser) if rehearser else None
-        attempts.append(Attempt(candidate, seen))
-        watcher.attempt(attempts[-1], rank.objection(attempts[-1], want))
-    return attempts

@@ -33,7 +33,9 @@ def test_the_name_that_was_asked_for_is_bound() -> None:
 def test_an_untouched_frame_beats_a_better_match_that_changes_it() -> None:
     changing, clean = attempt("changing", match=0.6, changed=("df",)), attempt("clean", match=0.5)
     assert rank.order([changing, clean], Want())[0] is clean
-    assert rank.order([changing, clean], Want(names=("df",)))[0] is changing, "the words name df"
+    assert rank.order([changing], Want()) == [], "nothing that exists is changed unasked"
+    asked = Want(names=("df",), changes=True)
+    assert rank.order([changing, clean], asked)[0] is changing, "the words name df"
 
 
 def test_candidates_that_agree_strengthen_each_other() -> None:

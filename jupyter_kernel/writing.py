@@ -1,0 +1,132 @@
+"""What the model adds to the candidates for one instruction, and what it thinks of those that there are."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from famulus.jupyter_kernel import finish, grammar, prompt, retrieve, slots
+from famulus.jupyter_kernel.candidate import Candidate, Want
+from famulus.jupyter_kernel.model import About, Request, Written, parses
+from famulus.jupyter_kernel.prompt import OnText, Prompt
+from famulus.jupyter_kernel.schema import Schema
+
+N = 8
+STOPS = ("\n\n", "\n#")
+STOPS_LARGE = ("\n# Task", "\n```", "\n\n\n")
+
+
+class Writes(Protocol):
+    """What is needed of :class:`famulus.jupyter_kernel.model.Model`."""
+
+    about: About
+    seed: int | None
+    trouble: str
+
+    @property
+    def ready(self) -> bool: ...
+
+    def begin(self) -> None: ...
+
+    async def connect(self) -> bool: ...
+
+    async def write(self, request: Request, n: int = ..., on_text: OnText = ...) -> list[Written]: ...
+
+    async def score(self, text: str, codes: Sequence[str]) -> list[float | None]: ...
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """What a model may be told besides the schema: the code of earlier cells, the newest last, and the last error."""
+
+    recent: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass
+class Author:
+    """A model at work on one instruction. ``sent`` is what it was told, None before it was."""
+
+    model: Writes
+    words: str
+    schema: Schema
+    want: Want
+    notebook: Notebook = Notebook()
+    sent: Prompt | None = None
+
+    async def candidates(
+        self, proposed: Sequence[Candidate], avoided: Collection[str] = (), on_text: OnText = lambda _text: None
+    ) -> list[Candidate]:
+        """Code of the model's own, the likeliest first; ``votes`` counts how often it wrote the same."""
+        if not await self.model.connect():
+            return []
+        told = self.told(proposed)
+        rules = grammar.build(self.words, self.schema, self.want)
+        if not self.model.about.large:
+            written = await self.model.write(Request(told.text, rules, STOPS), N, on_text)
+        else:
+            written = await self.model.write(Request(told.text, "", STOPS_LARGE), N // 2, on_text)
+            written += await self.model.write(Request(told.text, rules, STOPS), N - N // 2)
+        return self._ready(written, avoided)
+
+    async def corrected(self, code: str, error: str) -> list[Candidate]:
+        """Code of the model's own in place of ``code``, which failed with ``error``."""
+        if self.sent is None or not self.model.ready:
+            return []
+        rules = "" if self.model.about.large else grammar.build(self.words, self.schema, self.want)
+        stops = STOPS_LARGE if self.model.about.large else STOPS
+        written = await self.model.write(Request(prompt.repairing(self.sent.text, code, error), rules, stops), 2)
+        return [replace(one, source="repair") for one in self._ready(written, {code})]
+
+    async def judged(self, candidates: Sequence[Candidate], proposed: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates with their likelihood after the instruction, where there was time for it."""
+        if not self.model.ready:
+            return list(candidates)
+        text = self.told(proposed).text
+        codes = [prompt.without_imports(candidate.code) for candidate in candidates]
+        scores = await self.model.score(text, codes)
+        return [replace(c, likelihood=score) for c, score in zip(candidates, scores, strict=True)]
+
+    def told(self, proposed: Sequence[Candidate]) -> Prompt:
+        """The prompt, built when it is first needed."""
+        if self.sent is None:
+            self.sent = prompt.build(
+                self.words,
+                self.schema,
+                proposed,
+                retrieve.index(),
+                recent=self.notebook.recent,
+                error=self.notebook.error,
+                budget=self.model.about.budget,
+            )
+        return self.sent
+
+    def _ready(self, written: Sequence[Written], avoided: Collection[str]) -> list[Candidate]:
+        codes = [code for one in written if (code := self._finished(one.text)) and code not in avoided]
+        votes = Counter(codes)
+        return [
+            Candidate(code, "model", coverage=slots.coverage(code, self.want, ""), votes=count)
+            for code, count in votes.items()
+        ]
+
+    def _finished(self, text: str) -> str:
+        """Code that is ready to run, "" if it is none: with its imports and the name that was asked for, and with no
+        name of the user's bound anew unasked."""
+        code = text.replace("```python", "").replace("```", "").strip("\n").rstrip()
+        if not parses(code):
+            return ""
+        name = self.want.name
+        if name and name not in _bound(code):
+            code = finish.name_result(code, "value", name, ())
+        allowed = {name, *(self.want.names if self.want.changes else ())}
+        return finish.with_imports(finish.keep_names(code, self.schema, allowed), self.schema)
+
+
+def _bound(code: str) -> set[str]:
+    """The names that code binds."""
+    nodes = list(ast.walk(ast.parse(code)))
+    made = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)}
+    return made | {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
