@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from famulus.jupyter_kernel.lexeme import NOISE
+from famulus.jupyter_kernel.lexeme import FULL, NOISE
 from famulus.jupyter_kernel.options import Context, Option, options
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.retrieve import Index, Phrasing, token_key
@@ -126,7 +126,8 @@ class Filler:
     def _match(self, said: Phrasing, partial: _Partial) -> float:
         read = self.contexts(said.recipe.library).read
         rarity = self.index.rarity
-        unmatched: dict[str, list[float]] = {}
+        unmatched: dict[str, list[tuple[int, float]]] = {}
+        order: list[int] = []
         covered = total = 0.0
         strengths = {i: o.score for o in partial.chosen.values() for i in range(o.start, o.end)}
         for position, token in enumerate(read.tokens):
@@ -137,14 +138,17 @@ class Filler:
             if position in strengths:
                 covered += weight * (0.4 + 0.6 * min(strengths[position], 1.0))
             elif token.weight > NOISE:
-                unmatched.setdefault(token_key(token), []).append(weight)
+                unmatched.setdefault(token_key(token), []).append((position, weight))
         wanted = met = 0.0
         for item in said.literals:
             weight = item.weight * rarity.get(item.key, 0.9)
             wanted += weight
             if unmatched.get(item.key):
-                covered += unmatched[item.key].pop()
+                position, its_weight = unmatched[item.key].pop()
+                covered += its_weight
                 met += weight
+                if item.weight >= FULL:
+                    order.append(position)
         # A phrasing of which only little words are met says nothing of what is asked.
         heard = met / wanted if wanted else 1.0
         for name, slot in said.recipe.slots.items():
@@ -160,6 +164,8 @@ class Filler:
         if said.recipe.gives == "change" and heard < 0.95 and not _speaks_of_subject(said, partial):
             # What is changed must be named, or the words be those of the phrasing.
             whole *= 0.7
+        # Words tell little by their order, but of two recipes with the same words the one in order is meant.
+        whole -= 0.0 if order == sorted(order) else 0.02
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
 
 

@@ -171,6 +171,16 @@ def _is_class(name: str, schema: Schema) -> bool:
     return variable is not None and variable.kind in ("class", "callable")
 
 
+_DRAWS = re.compile(r"(?m)^(.*\.(?:plot|bar|barh|hist|scatter|line)\()(.*)\)$")
+
+
+def paint(code: str, colour: str) -> str:
+    """The code with a colour for what it draws, where it sets none itself."""
+    if "color" in code or ".pie(" in code:
+        return code
+    return _DRAWS.sub(lambda match: f"{match[1]}{match[2]}, color={colour!r})", code)
+
+
 def quiet(code: str) -> str:
     """The code with a semicolon at its end, by which a notebook shows no ``Text(0.5, 0, 'x')`` under a picture."""
     return f"{code};" if isinstance(ast.parse(code).body[-1], ast.Expr) else code

@@ -55,6 +55,13 @@ _NAMING = tuple(
 _TRAILING = re.compile(
     rf"(?:,|;|\s)+(?:as|into|in)\s+(?:a |the )?(?:variable )?[`]?{_NAME}[`]?\s*[.!]?\s*$", re.IGNORECASE
 )
+# What is defined stands behind its kind: "a function area that ...", "函数area把...".
+_DEFINED = re.compile(
+    rf"\b(?:function|class|dataclass|generator|decorator|enum|named ?tuple)\s+[`'\"]?{_NAME}[`'\"]?"
+    r"(?=\s*\([^()]*\)|\s+(?:that|which|to|for|with|of|has|having|holding|returning|giving)\b)"
+    r"|(?:函数|数据类|类)\s*[`]?(?P<chinese>[A-Za-z_][A-Za-z0-9_]*)",
+    re.IGNORECASE,
+)
 _NO_NAMES = frozenset(
     [
         "it",
@@ -113,6 +120,7 @@ _NO_NAMES = frozenset(
         "frame",
         "dict",
         "dictionary",
+        "tuple",
         "array",
         "set",
     ]
@@ -138,6 +146,11 @@ def naming(words: str, schema: Schema) -> Naming | None:
             if name.lower() in _NO_NAMES or not name.isidentifier() or _is_file(words, match.end("name")):
                 continue
             return Naming(name, match.start(), match.end())
+    defined = _DEFINED.search(words)
+    if defined:
+        group = "name" if defined["name"] else "chinese"
+        if defined[group].lower() not in _NO_NAMES and schema.variable(defined[group]) is None:
+            return Naming(defined[group], defined.start(group), defined.end(group))
     trailing = _TRAILING.search(words)
     if trailing and trailing["name"].lower() not in _NO_NAMES and trailing["name"].isidentifier():
         name = trailing["name"]

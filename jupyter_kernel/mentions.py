@@ -84,8 +84,8 @@ def read(text: str, schema: Schema) -> Read:
 
 # What may follow a variable, but no article: *sort a descending*.
 _NO_NOUNS = frozenset(
-    ("descending", "ascending", "gt", "ge", "lt", "le", "ne", "is", "with", "to", "by", "from", "where", "in", "and", "as",
-     "into", "greater", "for", "at", "plus", "multiply", "subtract", "divide")
+    ("descending", "ascending", "gt", "ge", "lt", "le", "ne", "is", "with", "to", "by", "from", "where", "in", "and",
+     "as", "into", "greater", "for", "at", "plus", "multiply", "subtract", "divide")
 )  # fmt: skip
 
 

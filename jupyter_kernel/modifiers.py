@@ -18,6 +18,7 @@ class Modifiers:
     digits: str = ""
     path: str = ""
     drawing: tuple[str, ...] = ()
+    colour: str = ""
     taken: frozenset[int] = field(default_factory=frozenset)
 
 
@@ -37,7 +38,8 @@ def modifiers(read: Read) -> Modifiers:
                 path = read.tokens[goal].value
                 taken |= _saving(read, index, goal)
     drawing, told = _drawing(read)
-    return Modifiers(digits, path, drawing, frozenset(taken | told))
+    colour, coloured = _colour(read)
+    return Modifiers(digits, path, drawing, colour, frozenset(taken | told | coloured))
 
 
 _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur", "imag", "chart", "list", "frame"))
@@ -78,6 +80,28 @@ def _drawing(read: Read) -> tuple[tuple[str, ...], set[int]]:
                 spans.append((read.tokens[index - 1].start, token.end))
     taken = {i for i, t in enumerate(read.tokens) for start, end in spans if start <= t.start and t.end <= end}
     return tuple(lines), taken
+
+
+_COLOURS = {
+    "red": "red", "blue": "blue", "green": "green", "orange": "orange", "purple": "purple", "black": "black",
+    "gray": "gray", "grey": "gray", "yellow": "gold", "brown": "brown", "pink": "pink", "cyan": "cyan",
+    "红色": "red", "蓝色": "blue", "绿色": "green", "橙色": "orange", "紫色": "purple", "黑色": "black", "灰色": "gray",
+}  # fmt: skip
+
+
+def _colour(read: Read) -> tuple[str, set[int]]:
+    """The colour of a picture: *in red*, *coloured red*, *with red bars*, 用红色."""
+    if not {token.key for token in read.tokens} & _PLOTS:
+        return "", set()
+    for index, token in enumerate(read.tokens):
+        colour = _COLOURS.get(token.text.lower())
+        if colour and token.kind == "word":
+            around = {i for i in (index - 1, index + 1) if 0 <= i < len(read.tokens)}
+            little = {
+                i for i in around if read.tokens[i].key in ("in", "with", "colour", "of", "dot", "marker", "point")
+            }
+            return colour, {index, *little}
+    return "", set()
 
 
 def _bare(text: str) -> str:

@@ -33,8 +33,8 @@ _COLLECTIONS = frozenset(("frame", "series", "dict", "list", "database"))
 _CHARACTERS = {
     "comma": ",", "commas": ",", "semicolon": ";", "semicolons": ";", "colon": ":", "dash": "-", "dashes": "-",
     "hyphen": "-", "hyphens": "-", "slash": "/", "slashes": "/", "underscore": "_", "underscores": "_", "pipe": "|",
-    "dot": ".", "space": " ", "spaces": " ", "tab": "\t", "逗号": ",", "分号": ";", "冒号": ":", "横线": "-", "连字符": "-",
-    "斜杠": "/", "下划线": "_", "空格": " ",
+    "dot": ".", "space": " ", "spaces": " ", "tab": "\t", "逗号": ",", "分号": ";", "冒号": ":", "横线": "-",
+    "连字符": "-", "斜杠": "/", "下划线": "_", "空格": " ",
 }  # fmt: skip
 
 

@@ -50,11 +50,11 @@ def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None =
 
 # Without one of these words a variable is hardly meant to be changed.
 CHANGING = frozenset(
-    ("add", "remove", "rename", "replace", "fill", "convert", "swap", "chang", "change", "set", "updat", "put", "insert",
-     "mov", "move", "clean", "strip", "trim", "clear", "pop", "make", "giv", "increment", "decreas", "rais",
-     "cap", "clip", "shuffl", "random", "assign", "turn", "split", "extend", "merge", "mark", "flag", "overwrit", "place",
-     "keep", "filter", "round", "uppercase", "lowercase", "capitalize", "titlecase", "normalize", "reset", "label",
-     "new", "改", "变", "设", "清", "令", "存")
+    ("add", "remove", "rename", "replace", "fill", "convert", "swap", "chang", "change", "set", "updat", "put",
+     "insert", "mov", "move", "clean", "strip", "trim", "clear", "pop", "make", "giv", "increment", "decreas", "rais",
+     "cap", "clip", "shuffl", "random", "assign", "turn", "split", "extend", "merge", "mark", "flag", "overwrit",
+     "place", "keep", "filter", "round", "uppercase", "lowercase", "capitalize", "titlecase", "normalize", "reset",
+     "label", "new", "改", "变", "设", "清", "令", "存")
 )  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def _complete(draft: _Draft, want: Want, schema: Schema) -> str | None:
             return None
         code = saved
     if gives == "plot":
-        code = "\n".join([code, *extra.drawing])
-    elif extra.drawing:
+        code = "\n".join([finish.paint(code, extra.colour) if extra.colour else code, *extra.drawing])
+    elif extra.drawing or extra.colour:
         return None
     code = finish.keep_names(code, schema, {*draft.subjects, *draft.new, want.name})
     if want.name and want.name not in draft.new and not extra.path:

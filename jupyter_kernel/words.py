@@ -55,6 +55,8 @@ def stem(word: str) -> str:
             if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
                 word = word[:-1]
             break
+    if len(word) > 3 and word.endswith("y"):
+        return word[:-1] + "i"  # city, cities; movie, movies
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
 
 
@@ -233,8 +235,8 @@ def _chinese(run: str, start: int, own: frozenset[str]) -> list[Token]:
         length = length or next((n for n in range(8, 0, -1) if run[position : position + n] in known), 1)
         piece = run[position : position + length]
         key = known.get(piece, piece)
-        found.append(Token(piece, at, at + length, "word", key, FULL, piece, (piece,)))
-        position += length
+        found.append(Token(piece, at, at + len(piece), "word", key, FULL, piece, (piece,)))
+        position += len(piece)
     return found
 
 

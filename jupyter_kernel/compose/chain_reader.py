@@ -10,6 +10,7 @@ from dataclasses import replace
 from famulus.jupyter_kernel.compose.chain import Chain
 from famulus.jupyter_kernel.compose.chain_source import TESTS, made, source
 from famulus.jupyter_kernel.compose.concepts import Concepts
+from famulus.jupyter_kernel.compose.units import IMPLIED
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.options import COMPARE
 
@@ -149,6 +150,9 @@ def _total(words: Concepts, chain: Chain) -> None:
         return
     if match := words.take(simple):
         chain.total = match["f"]
+        ranking = [token.text.lower().split() for token in words.read.tokens if token.key == match["f"]]
+        if any(word in IMPLIED for text in ranking for word in text):
+            chain.container = "key"  # "the most expensive fruit" asks for the fruit
         asked = {token.text.lower() for token in words.read.tokens if token.key == "show"}
         if asked & {"who", "which", "谁", "哪个", "哪"} or re.search(r"\b(?:key|name|person|people)\b", words.line):
             chain.container = "key"

@@ -29,6 +29,8 @@ _PATTERNS = (
     ("compare", r"(?P<C>C)(?P<o>=)(?P<n>!?)(?P<v>[TNDX])(?![2B])"),
     ("compare", r"(?P<n>>)(?P<C>C)(?P<v>[TN])"),
     ("beside", r"(?P<C>C)(?P<v>[T])"),
+    ("compare", r"w?(?P<o>>)=?(?P<v>N)(?P<C>C)(?!>)"),
+    ("years", r"[fW]?B?(?P<v>N)[&2](?P<w>N)B?"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
     ("on", r"[ir]?(?P<v>D)"),
     ("unit", r"(?P<v>N)(?P<u>U)"),
@@ -89,6 +91,9 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
         column = value.column
     if name == "between" and column and value and second:
         return _between(column, value, second, at("o"), at("p"))
+    if name == "years" and value and second:
+        year = _year_column(subject) if all(_YEAR.fullmatch(unit.code) for unit in (value, second)) else None
+        return Condition(year[0], "between", (Value(value.code), Value(second.code)), year[1]) if year else None
     if name == "missing" and column:
         return Condition(column, "missing", negated=negated)
     if name == "flag" and column:
@@ -107,6 +112,10 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     if name == "compare" and column and value:
         return _compare(column, at("o"), value, second, negated)
     if name == "age" and value:
+        year = _year_column(subject) if _YEAR.fullmatch(value.code) else None
+        if year is not None and found[match.start("o")].key != "ne":
+            sign = COMPARE[found[match.start("o")].key]
+            return Condition(year[0], sign, (Value(value.code),), year[1])
         meant = implied(found[match.start("o")], subject) or _only_number(subject, value)
         return _compare(meant, at("o"), value, None, False) if meant else None
     if name == "on" and value:
@@ -164,6 +173,19 @@ def _only_number(subject: Variable, value: Unit) -> Column | None:
     # "people over 30" speaks of their age.
     ages = [column for column in fitting if column_groups("age") & column_groups(column.name)]
     return ages[0] if ages and value.tag == "N" and float(value.code) < 120 else None
+
+
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+def _year_column(subject: Variable) -> tuple[Column, str] | None:
+    """The column of years, or one of times and the unit to be taken of it."""
+    columns = (*subject.columns, *subject.index)
+    for column in columns:
+        if column.kind == "number" and "year" in column.name.lower():
+            return column, ""
+    times = [column for column in columns if column_fits(column, "time") >= 0.95]
+    return (times[0], "year") if times else None
 
 
 def _unit(value: Unit, unit: Unit | None, subject: Variable) -> Condition | None:

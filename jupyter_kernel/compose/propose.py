@@ -36,13 +36,23 @@ def composed(read: Read, index: Index, *, saves: bool = False) -> Iterator[Compo
         for rank, query in enumerate(queries(read, subject)):
             if rank == 0 and saves and subject.name in _said(read) and _empty(query):
                 yield Composed(
-                    subject.name, "value", _match(read, query.used, index), subject.name, subject.kind == "frame"
+                    subject.name,
+                    "value",
+                    _match(read, query.used, index),
+                    subject.name,
+                    subject.kind == "frame" and not subject.index,
                 )
             made = pandas_code.write(query)
             if made is None or _empty(query):
                 continue
             match = _match(read, query.used, index, plain=_plain(query)) * worth - 0.03 * rank
-            yield Composed(made.text, made.gives, max(match, 0.0), subject.name, made.table and not query.keys)
+            yield Composed(
+                made.text,
+                made.gives,
+                max(match, 0.0),
+                subject.name,
+                made.table and not query.keys and not subject.index,
+            )
     for chain in chains(read):
         code = chain_code.write(chain)
         if code is not None:
@@ -109,7 +119,7 @@ def _match(read: Read, used: set[int], index: Index, plain: bool = False) -> flo
             continue
         weight = index.weight(token)
         total += weight
-        if position in used or token.text.lower() == "does":
+        if position in used or token.text.lower() in ("does", "are there", "is there"):
             covered += weight
         elif not plain and token.kind == "word" and token_key(token) not in index.rarity and token.key not in known:
             # A word that no recipe speaks of (placed, everybody) is more often filling than meaning.

@@ -134,6 +134,7 @@ class _Reader:
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
             r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRXF])",
             r"(?P<f>M)(?P<label>[CRF])(?:Y(?P<by>C))",
+            r"(?P<f>M)(?P<by>C)(?P<label>[FR])(?!E)",
             r"(?P<f>t)(?P<label>[CRF])",
         )
         for pattern in patterns:
@@ -215,7 +216,7 @@ class _Reader:
         patterns = (
             r"S[FR*]*Y?(?P<cols>[CQ](?:&Y?[CQ])*)&?[ir]?(?P<dir>[Oo])?",
             r"Y(?P<cols>[CQ](?:&[CQ])*)[&w2]*(?P<dir>[Oo])?[&2]*S(?P<dir2>[Oo])?",
-            r"Y?(?P<cols>C)(?:&?i?)(?P<dir>O)",
+            r"Y?(?<![EG])(?P<cols>C)(?:&?i?)(?P<dir>O)",
             r"(?P<dir>O)[iY]?Y?(?P<cols>C)",
             r"S[FR*]*i?(?P<dir>[Oo])?",
             r"&?i?(?P<dir>[Oo])",

@@ -23,9 +23,9 @@ TAGS = {
     "first": "1", "last": "L", "row": "R", "column": "k", "remove": "K", "in": "i", "from": "f", "to": "2", "with": "w",
     "for": "r", "percent": "%", "plot": "p", "bar": "p", "line": "p", "hist": "p", "scatter": "p", "pie": "p",
     "box": "p", "frequency": "q", "all": "*", "list": "l", "index": "X", "element": "R", "change": "X",
-    "horizontal": "p", "over": "Y", "times": "x", "multiply": "x", "plus": "x", "subtract": "x", "divide": "x",
-    "difference": "d", "product": "d", "cumulative": "X", "rolling": "X", "even": "v", "odd": "v", "prime": "v",
-    "positive": "v", "negative": "v", "divisible": "V", "long": "g", "short": "g", "frame": "R",
+    "horizontal": "p", "over": "Y", "compare_": "&", "times": "x", "multiply": "x", "plus": "x", "subtract": "x",
+    "divide": "x", "difference": "d", "product": "d", "cumulative": "X", "rolling": "X", "even": "v", "odd": "v",
+    "prime": "v", "positive": "v", "negative": "v", "divisible": "V", "long": "g", "short": "g", "frame": "R",
 }  # fmt: skip
 _COMMAS = frozenset(",，、;；&")
 _OPERATORS = frozenset("+-*/×÷")

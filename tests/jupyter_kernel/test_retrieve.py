@@ -73,6 +73,11 @@ def test_any_text_is_cut_without_loss_of_place(text: str) -> None:
         end = token.end
 
 
+def test_chinese_words_end_where_their_text_ends() -> None:
+    text = "计算每个部门的平均工资，结果存入 pay"
+    assert all(text[token.start : token.end] == token.text for token in tokens(text))
+
+
 @pytest.mark.parametrize(("word", "other"), [("prices", "price"), ("cities", "city"), ("plotted", "plotting")])
 def test_inflections_share_a_stem(word: str, other: str) -> None:
     assert stem(word) == stem(other)
