@@ -65,7 +65,9 @@ def example_fault(made: Recipe) -> str:
         run(finish.with_imports(made.example["setup"], Schema()), namespace)
         schema = look({name: value for name, value in namespace.items() if name != "__builtins__"})
         proposed = slots.propose(made.example["words"], schema, 99, Index([made]))
-        proposed = [candidate for candidate in proposed if candidate.recipe == made.id]
+        # Composition may write the very code of a recipe: then it stands for it.
+        own = [candidate for candidate in proposed if candidate.recipe == made.id]
+        proposed = own or [candidate for candidate in proposed if candidate.recipe == "query"]
         if not proposed:
             return f"its slots cannot be filled from {made.example['words']!r}"
         code = proposed[0].code
