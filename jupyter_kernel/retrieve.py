@@ -110,7 +110,7 @@ class Index:
 
 
 def _said_by_slots(said: Phrasing) -> list[str]:
-    """What stands for the statistics that a phrasing leaves to its slots, so that they are found without other words."""
+    """What stands for the statistics that a phrasing leaves to its slots: they are found without other words."""
     return _numbered("agg" for item in said.items if item.slot and said.recipe.slots[item.slot].type == "agg")
 
 

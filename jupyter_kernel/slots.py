@@ -21,7 +21,7 @@ from famulus.jupyter_kernel.words import tokens
 
 PHRASINGS = 50
 # What matches less than this share of the best match is not worth a rehearsal.
-FAR = 0.5
+FAR = 0.3
 # A query that accounts for every word is still a guess: a recipe that says the same comes first.
 COMPOSED = 0.97
 

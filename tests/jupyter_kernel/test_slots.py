@@ -71,7 +71,7 @@ def test_whatever_is_said_the_code_parses_and_keeps_the_names(words: str) -> Non
         tree = ast.parse(candidate.code)
         stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         assert 0 <= candidate.match <= 1 and 0 <= candidate.coverage <= 1
-        if not telling & set(words.split()):
+        if not telling & set(words.split()) and candidate.match >= 0.5:
             assert not stored & {"nums", "fig"}, candidate
 
 
