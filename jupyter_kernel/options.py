@@ -121,6 +121,9 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
             found.append(_of_variable(mention.variable, mention.start, mention.end, mention.score * good))
     said = {option.owner for option in found if option.score >= 0.9}
     unsaid = [v for v in context.schema.variables if v.name not in said]
+    if slot.type == "object":
+        # Anything fits: unsaid, only what was made last can be meant.
+        unsaid = unsaid[:1]
     rank = 0
     for variable in unsaid:
         good = fits(variable, slot, context.library)
@@ -401,6 +404,8 @@ def _as_folder(read: Read, index: int) -> float:
     """How likely a bare word is the name of a folder: *the folder data* and *the data folder* are, *in old* may be."""
     token = read.tokens[index]
     plain = (token.weight >= 1 and token.key not in lexicon().single.values()) or token.text == "data"
+    # *create the folder plots*: at the end any word is its name.
+    plain = plain or (index == len(read.tokens) - 1 and index > 0 and read.tokens[index - 1].key == "folder")
     if token.kind != "word" or not plain or not token.text.isascii() or token.text in _NO_FOLDERS:
         return 0.0
     before = [t for t in read.tokens[:index] if t.weight > NOISE][-1:]
