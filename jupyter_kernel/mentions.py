@@ -18,7 +18,7 @@ MAX_VARIABLES, MAX_COLUMNS = 80, 80
 _ASKING = frozenset(
     ("mean", "sum", "median", "max", "min", "count", "std", "number", "first", "last", "unique", "sort", "show", "make",
      "by", "each", "name", "value", "in", "of", "to", "from", "with", "and", "or", "not", "is", "all", "top", "where",
-     "row", "column", "list", "frame", "new", "by", "time", "date", "length", "long", "plot", "bar", "rank", "save")
+     "row", "column", "list", "frame", "new", "by", "plot", "bar", "rank", "save")
 )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ _RESULT = frozenset(("result", "plot", "csv", "json", "file", "figure", "pictur"
 
 _PLOTS = frozenset(("plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap"))
 _TITLE = re.compile(
-    r"(?:,|，|and|with|并|，)*\s*(?:the |a |an )?(?:title|titled|heading|标题)"
+    r"(?:,|，|and|with|并|，)*\s*(?:the |a |an )?(?:titled|title|heading|标题)"
     r"(?: it| of| is| as|为|是|叫)?\s*(?::|：)?\s*"
     r"(?P<t>\"[^\"]+\"|'[^']+'|“[^”]+”|「[^」]+」|.+?)(?=$|[.;]$|,|，| and | with |并)",
     re.IGNORECASE,

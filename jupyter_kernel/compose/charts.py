@@ -43,9 +43,8 @@ def _groups(query: Query) -> Code | None:
     if found is None:
         return None
     unit = query.keys[0].unit
-    kind = {"plot": "line" if unit and unit != "weekday" else "bar", "hist": "bar", "box": "box"}.get(
-        query.chart, query.chart
-    )
+    timed = unit != "weekday" if unit else column_fits(query.keys[0].column, "time") >= 0.95
+    kind = {"plot": "line" if timed else "bar", "hist": "bar", "box": "box"}.get(query.chart, query.chart)
     if kind == "scatter":
         return None
     value = query.aggregates[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from famulus.jupyter_kernel.compose.query import Condition, Value
 from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied
@@ -33,11 +34,12 @@ _PATTERNS = (
     ("years", r"[fW]?B?(?P<v>N)[&2](?P<w>N)B?"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
     ("on", r"[ir]?(?P<v>D)"),
+    ("dated", r"(?P<n>!?)(?P<C>C)[ifr](?P<v>N|H)(?![RC&])"),
     ("unit", r"(?P<v>N)(?P<u>U)"),
     ("unit", r"[ifr](?P<v>N)(?![RC&])"),
     ("unit", r"[ifr]?(?P<v>H)"),
     ("text", r"(?P<n>[>!]?)[ifrwW=]?(?P<v>T)(?P<more>(?:[&|]+T)*)"),
-    ("flag", r"(?<![EYG&])(?P<n>!?)(?P<C>Q)(?:=(?P<v>X))?"),
+    ("flag", r"(?<![EYG&])(?P<n>[!K]?)(?P<C>Q)(?:=(?P<v>X))?"),
 )
 _COMPILED = tuple((name, re.compile(pattern)) for name, pattern in _PATTERNS)
 
@@ -97,6 +99,8 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     if name == "missing" and column:
         return Condition(column, "missing", negated=negated)
     if name == "flag" and column:
+        if match["n"] == "K" and found[match.start("n")].text != "without":
+            return None
         false = value is not None and value.text.lower() in ("false", "no", "假")
         return Condition(column, "true", negated=negated != false)
     if name in ("contains", "starts", "ends") and column and value:
@@ -122,6 +126,9 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
         times = [c for c in subject.columns if column_fits(c, "time") >= 0.95]
         whole = re.fullmatch(r"'\d{4}.\d{1,2}.\d{1,2}'", value.code)
         return Condition(times[0], "==", (Value(value.code, is_time=True),), "date") if times and whole else None
+    if name == "dated" and column and value:
+        made = _unit(value, None, subject) if column_fits(column, "time") >= 0.95 else None
+        return replace(made, negated=negated) if made is not None else None
     if name == "unit" and value:
         return _unit(value, at("u"), subject)
     if name == "text" and value and value.column is not None:

@@ -242,7 +242,7 @@ class _Reader:
         query = self.query
         times = [column for column in self.subject.columns if column_fits(column, "time") >= 0.95]
         while (
-            match := self.take(r"(?:[EG&]|Y)[EYG]*(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None
+            match := self.take(r"(?:[EG&]|Y)[EYG]*#?(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None
         ):
             span = range(*match.span("k"))
             following = self.tags[match.end() : match.end() + 1]

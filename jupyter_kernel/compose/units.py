@@ -140,6 +140,8 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
             return Unit("C", at, name.end, "", subject.columns[0].key, subject.name, subject.columns[0])
         return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
     if best is not None and best.column is not None and _means_column(read, subject, best, token):
+        if _means_rows(read, subject, best, token):
+            return Unit("F", at, best.end, "", subject.name, subject.name)
         return Unit(
             "Q" if best.column.kind == "bool" else "C", at, best.end, "", best.column.key, best.column.name, best.column
         )
@@ -150,6 +152,17 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     ):
         return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
     return None
+
+
+def _means_rows(read: Read, subject: Variable, mention: Mention, token: Token) -> bool:
+    """Whether *houses* are the rows of a table that holds one ``house`` in each, not the column of that name."""
+    column = mention.column
+    if column is None or column.kind != "text" or not subject.length or column.distinct != subject.length:
+        return False
+    following = read.tokens[mention.end].key if mention.end < len(read.tokens) else ""
+    plural = token.text.lower() != column.name.lower() and token.text.lower().rstrip("s") == column.name.lower()
+    naming = column_groups("name") | column_groups("title") | column_groups("id")
+    return plural and following not in ("of", "and", ",") and not column_groups(column.name) & naming
 
 
 def _means_column(read: Read, subject: Variable, mention: Mention, token: Token) -> bool:
