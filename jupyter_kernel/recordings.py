@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +33,9 @@ MOST_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Recording:
-    """``uses``: a digest of the shape of each variable that the code uses; ``earlier``: one of all code before it.
+    """``uses``: a digest of the shape of each variable that the code uses; ``earlier``: one of all code before it;
+    ``before``: one of the code of the last cell before it, which words such as *the same for price* refer to. Paths
+    among the ``effects`` are absolute; in the file those in the folder of the notebook are relative to it.
     ``undone``: the user took the cell back, so that this code is not what the words meant. ``mine``: the signature is
     that of this user."""
 
@@ -45,45 +48,53 @@ class Recording:
     recipe: str = ""
     model: str = ""
     undone: bool = False
+    before: str = ""
     mine: bool = True
 
-    def fits(self, schema: Schema) -> bool:
-        """Everything that the code uses looks as it did."""
-        return all(shape(schema, name) == digest for name, digest in self.uses.items())
+    def fits(self, schema: Schema, before: str) -> bool:
+        """Everything that the code uses looks as it did, and what the words refer to is the same."""
+        return (before == self.before or not refers(self.words)) and all(
+            shape(schema, name) == digest for name, digest in self.uses.items()
+        )
 
 
 class Recordings:
     """The recordings of the notebooks in one folder."""
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
+        self.folder = folder
         self._path = folder / FILE
         self._home = home
 
-    def find(self, words: str, schema: Schema, earlier: str) -> Recording | None:
+    def find(self, words: str, schema: Schema, earlier: str, before: str = "") -> Recording | None:
         """The newest recording of these words that fits and was not undone; this user's own, and one after the same
-        code, come first."""
+        code, come first. ``earlier`` and ``before`` are digests as in :class:`Recording`."""
         known = self.of(words)
         last = {one.code: one for one in reversed(known) if one.mine}
         wrong = {code for code, one in last.items() if one.undone}
-        fitting = [one for one in known if one.code not in wrong and not one.undone and one.fits(schema)]
-        return max(fitting, key=lambda one: (one.mine, one.earlier == earlier), default=None)
+        fitting = [one for one in known if one.code not in wrong and not one.undone and one.fits(schema, before)]
+        return max(fitting, key=lambda one: (one.mine, one.earlier == earlier, one.before == before), default=None)
 
     def of(self, words: str) -> list[Recording]:
         """All recordings of these words, the newest first. A damaged line is passed over."""
         said, key = normal(words), self._key()
         found = []
         for line in reversed(self._lines()):
-            recording = _read(line, key)
+            recording = _read(line, key, self.folder)
             if recording is not None and normal(recording.words) == said:
                 found.append(recording)
         return found
 
     def add(self, recording: Recording) -> None:
-        """Appends a line, unless the newest one for these words says the same. Raises :class:`StorageFailed`."""
-        if next(iter(self.of(recording.words)), None) == recording:
+        """Appends a line, unless the newest one for these words and this code says the same. Raises
+        :class:`StorageFailed`."""
+        known = (one for one in self.of(recording.words) if one.mine and one.code == recording.code)
+        if next(known, None) == recording:
             return
         body = asdict(recording)
         del body["mine"]
+        for effect in body["effects"]:
+            effect["what"] = _relative(effect["what"], self.folder)
         line = json.dumps(body | {"signature": _sign(body, self._key())}, ensure_ascii=False) + "\n"
         try:
             self._path.parent.mkdir(exist_ok=True)
@@ -122,6 +133,23 @@ def normal(words: str) -> str:
     return " ".join(words.split())
 
 
+def refers(words: str) -> bool:
+    """Do the words mean something of the cell before (*plot it*, *the same for price*)? Then what they come to depends
+    on that cell."""
+    return bool(_REFERS.search(_NAMING.sub(" ", words)))
+
+
+_NAMING = re.compile(r"(?i)\b(?:call|name|label|title)\s+(?:it|them|this|that|these|those)\b|叫(?:它|做)|命名")
+_REFERS = re.compile(
+    r"""(?xi)
+      \b(?:it|its|them|they|their|that|this|these|those|same|again|now|above|previous|instead|before|last\s+(?:cell|result
+        |one|plot|chart|table|figure))\b
+    | ^\s*(?:and|then|also|but|only|just|or|ok|okay|without|with|as)\b
+    | 它|这|那|同样|一样|上面|上述|之前|刚才|前面|现在|再|改[成为用]|换[成为]|^\s*(?:只|仅|然后|但|还)
+    """
+)
+
+
 def shape(schema: Schema, name: str) -> str:
     """A digest of what a variable is, without any value of it; "" where there is none."""
     variable = schema.variable(name)
@@ -142,16 +170,34 @@ def _sign(body: Mapping[str, Any], key: bytes) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _read(line: str, key: bytes) -> Recording | None:
+def _relative(path: str, folder: Path) -> str:
+    """A path in ``folder`` as it is there, so that a copy of the folder elsewhere means the same file."""
+    inside = os.path.isabs(path) and Path(path).is_relative_to(folder)
+    return "./" + Path(path).relative_to(folder).as_posix() if inside else path
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str(folder / path) if path.startswith("./") else path
+
+
+def _read(line: str, key: bytes, folder: Path) -> Recording | None:
     try:
         body = json.loads(line)
         signature = body.pop("signature")
         mine = hmac.compare_digest(str(signature), _sign(body, key))
-        body["effects"] = tuple(Effect(**effect) for effect in body["effects"])
+        body["effects"] = tuple(Effect(effect["kind"], _absolute(effect["what"], folder)) for effect in body["effects"])
         recording = Recording(**body, mine=mine)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    texts = (recording.words, recording.code, recording.schema, recording.earlier, recording.recipe, recording.model)
+    texts = (
+        recording.before,
+        recording.words,
+        recording.code,
+        recording.schema,
+        recording.earlier,
+        recording.recipe,
+        recording.model,
+    )
     known = isinstance(recording.uses, dict) and all(
         isinstance(text, str) for text in (*texts, *recording.uses.values())
     )

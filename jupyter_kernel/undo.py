@@ -35,6 +35,23 @@ class Undone:
     left: dict[str, str]
     around: tuple[str, ...] = ()
 
+    @property
+    def said(self) -> str:
+        """What was done to the namespace, in one line."""
+        parts = [("put back", self.restored), ("removed", self.removed)]
+        done = " and ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+        return done or "nothing in the namespace " + ("was put back" if self.left else "had changed")
+
+    @property
+    def more(self) -> list[str]:
+        """What could not be done and what was done around the namespace, in lines."""
+        partly = set(self.restored) & set(self.left)
+        lines = [
+            f"{name} {'came back only in part' if name in partly else 'was left as it is'}: {reason}."
+            for name, reason in self.left.items()
+        ]
+        return [*lines, *self.around]
+
 
 @dataclass
 class Snapshot:
