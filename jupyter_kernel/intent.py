@@ -128,6 +128,14 @@ _NO_NAMES = frozenset(
 _PLOTS = frozenset(["plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap"])
 
 
+# Alone these speak of other things too: sales figures, chocolate bars, pictures in a folder.
+_AMBIGUOUS = frozenset(
+    ("bar", "bars", "box", "boxes", "pie", "pies", "figure", "figures", "picture", "pictures", "diagram", "curve",
+     "drawing", "whisker", "line")
+)  # fmt: skip
+_DOING = frozenset(("add", "remove", "rename", "replace", "fill", "convert", "save", "make"))
+
+
 @dataclass(frozen=True)
 class Naming:
     """The name that the result must get, and the characters of the instruction that say so."""
@@ -191,10 +199,12 @@ def _kind(its_tokens: tuple[Token, ...], named: Naming | None) -> Literal["value
     keys = {t.key for t in its_tokens if t.kind == "word"}
     if "save" in keys and any(t.kind == "path" for t in its_tokens):
         return "file"
-    if keys & _PLOTS:
+    if any(token.key in _PLOTS and token.text.lower() not in _AMBIGUOUS for token in its_tokens):
         return "plot"
     if named is not None:
         return "bind"
-    if any(t.text in ("?", "？") for t in its_tokens) or (its_tokens and its_tokens[0].key == "show"):
+    if any(t.text in ("?", "？") for t in its_tokens) or (
+        its_tokens and its_tokens[0].key == "show" and not keys & _DOING
+    ):
         return "value"
     return "any"

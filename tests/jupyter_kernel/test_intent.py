@@ -62,7 +62,9 @@ def test_literals_are_read() -> None:
 @pytest.mark.parametrize(
     ("words", "kind"),
     [("plot price", "plot"), ("画出价格", "plot"), ("save df to a.csv", "file"), ("mean price, call it m", "bind"),
-     ("what is the mean price?", "value"), ("sort df by price", "any")],
+     ("what is the mean price?", "value"), ("sort df by price", "any"),
+     ("how many chocolate bars are there?", "value"), ("find duplicates and remove them", "any"),
+     ("bar chart of price", "plot"), ("柱状图", "plot")],
 )  # fmt: skip
 def test_the_kind_of_outcome_is_read(words: str, kind: str) -> None:
     assert intent.read(words, FRAME).kind == kind
