@@ -161,6 +161,11 @@ def tokens(text: str, names: Iterable[str] = ()) -> tuple[Token, ...]:
             found.append(Token(piece, start, end, "date" if kind == "date" else "literal", kind, FULL, piece))
         elif kind == "symbol":
             found.append(Token(piece, start, end, "symbol", lexicon().single.get(piece, piece), NOISE))
+        elif size := re.fullmatch(r"(\d+)x(\d+)", piece):
+            for group in (1, 2):
+                first, last = size.span(group)
+                value = number_value(size[group])
+                found.append(Token(size[group], start + first, start + last, "number", "#", FULL, value))
         else:
             found.append(Token(piece, start, end, "word", "", FULL, piece, (piece.lower(),)))
     return tuple(_weighed(token) for token in _over(_phrases(number_words(found), own)))
