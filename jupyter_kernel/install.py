@@ -25,6 +25,7 @@ from famulus.jupyter_kernel.launch import OLDEST_IPYKERNEL, OLDEST_PYTHON
 
 NAME = "famulus"
 DISPLAY_NAME = "Python 3 · Famulus"
+SANDBOXED = "famulus-sandbox"
 LAUNCHER = Path(__file__).with_name("launch.py")
 ICONS = Path(__file__).with_name("icons")
 PROBE_SECONDS = 60
@@ -165,6 +166,20 @@ def kernelspec(
     return {**interpreter.stock, "language": "python", **own, **(changes or {})}
 
 
+def sandboxed(interpreter: Interpreter, *, readable: Iterable[Path] = (), **options: Any) -> dict[str, Any]:
+    """The content of ``kernel.json`` for a kernel in a sandbox, where code may read ``readable`` too; ``options`` are
+    those of :func:`kernelspec`. Raises :class:`KernelNotInstalled` where this machine cannot give a sandbox."""
+    from famulus.jupyter_kernel import sandboxed
+
+    shown = [Path(os.path.abspath(path.expanduser())) for path in readable]
+    if problem := sandboxed.check(interpreter.python, shown):
+        raise KernelNotInstalled("The kernel cannot be kept in a sandbox here.", fix=problem)
+    python = str(options.get("famulus_python") or sys.executable)
+    before = [python, "-P", "-m", sandboxed.__name__, *(part for path in shown for part in ("--read", str(path))), "--"]
+    # A signal would end the process outside; the kernel has its own process numbers.
+    return kernelspec(interpreter, before=before, changes={"interrupt_mode": "message"}, **options)
+
+
 def write(folder: Path, spec: Mapping[str, Any]) -> None:
     """Writes a kernelspec into ``folder``; at no time does Jupyter see half of one.
 
@@ -221,7 +236,7 @@ def read(folder: Path) -> Installed | None:
         spec = json.loads((folder / "kernel.json").read_bytes())
         argv, own = spec["argv"], spec["metadata"][NAME]
         name = str(spec["display_name"])
-        launcher = argv.index("-P") + 1
+        launcher = argv.index("-f") - 1
         python, famulus_python = argv[launcher - 2], argv[argv.index("--famulus-python") + 1]
         paths = (Path(python), Path(argv[launcher]), Path(famulus_python))
     except (OSError, ValueError, LookupError, TypeError):

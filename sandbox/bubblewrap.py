@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 
-from .limits import Limits
 from .view import ETC, SYSTEM, View
 
 HOME = "/tmp/home"
 TMP = "/tmp"
 _SEARCH = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin"
 _TO_DROP_ROOT = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH")
+_KNOBS = [f"/proc/{name}" for name in ("sys", "sysrq-trigger", "mtrr", "pressure", "irq", "bus")]
 
 APPARMOR_PROFILE = """abi <abi/4.0>,
 include <tunables/global>
@@ -71,18 +72,24 @@ def _read(path: str) -> str:
         return ""
 
 
-def options(seen: View, *, env: dict[str, str], limits: Limits, uid: int) -> list[str]:
-    """The options of ``bwrap`` (file descriptors and the command itself come from the supervisor).
+def options(
+    seen: View, *, env: Mapping[str, str], tmp_bytes: int, uid: int, own: bool = False, mounts: Sequence[str] = ()
+) -> list[str]:
+    """The options of ``bwrap`` (file descriptors and the command itself come from whoever starts it).
 
-    The project's paths come last, so that one beneath /tmp stays visible over the empty folder there. ``uid``
-    is the user id that the code gets if the caller is root, else 0.
+    The project's paths come last, so that one beneath /tmp stays visible over the empty folder there, and the inner
+    ones after the outer: an environment inside a folder that may be written stays read-only. ``uid`` is the user id
+    that the code gets if the caller is root, else 0. ``own``: the code works on the caller's own files, so that
+    root's code stays root, with no right but to read. ``mounts``: further options of the same kind.
     """
-    size = ["--size", str(limits.tmp_bytes)]
+    size = ["--size", str(tmp_bytes)]
     made = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     made += ["--hostname", "famulus", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if uid:
         for capability in _TO_DROP_ROOT:
             made += ["--cap-add", capability]
+    elif own and os.getuid() == 0:
+        made += ["--cap-add", "CAP_DAC_READ_SEARCH"]
     else:
         made += ["--unshare-user", "--uid", str(os.getuid()), "--gid", str(os.getgid())]
     for path in SYSTEM:
@@ -93,13 +100,15 @@ def options(seen: View, *, env: dict[str, str], limits: Limits, uid: int) -> lis
     for path in ETC:
         made += ["--ro-bind-try", path, path]
     made += ["--proc", "/proc", "--dev", "/dev"]
+    if own and os.getuid() == 0:  # these files are root's, and need no other right
+        for name in _KNOBS:
+            made += ["--ro-bind-try", name, name]
     made += ["--perms", "1777", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     made += ["--perms", "1777", *size, "--tmpfs", TMP, "--perms", "0777", "--dir", HOME]
-    for path in seen.read:
-        made += ["--ro-bind", path, path]
-    for path in seen.write:
-        made += ["--bind", path, path]
-    made += ["--remount-ro", "/", "--chdir", seen.cwd or HOME, "--clearenv"]
+    binds = [("--ro-bind", path) for path in seen.read] + [("--bind", path) for path in seen.write]
+    for how, path in sorted(binds, key=lambda bind: bind[1].count("/")):
+        made += [how, path, path]
+    made += [*mounts, "--remount-ro", "/", "--chdir", seen.cwd or HOME, "--clearenv"]
     for name, value in {"HOME": HOME, "TMPDIR": TMP, **env}.items():
         made += ["--setenv", name, value]
     return made

@@ -294,7 +294,7 @@ def _plan(
         write=list(seen.write),
         fds=list(fds),
         bwrap=bubblewrap.find() or "",
-        options=bubblewrap.options(seen, env=variables, limits=limits, uid=uid) if bubble else [],
+        options=bubblewrap.options(seen, env=variables, tmp_bytes=limits.tmp_bytes, uid=uid) if bubble else [],
         abi=0 if bubble else landlock.version(),
         env=variables,
         cwd=seen.cwd,

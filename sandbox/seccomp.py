@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 ALLOW = 0x7FFF0000
 KILL = 0x80000000
@@ -22,7 +22,9 @@ _NEWEST = 469  # file_setattr, Linux 6.17: the last call that was considered her
 _X32 = 0x40000000
 _NAMESPACES = 0x7E020000  # CLONE_NEWNS | CGROUP | UTS | IPC | USER | PID | NET
 _THREAD = 0x00010000  # CLONE_THREAD
-_AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 1, 5, 0xF
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE = 1, 5, 0xF
+_TCP, _NETLINK_ROUTE = 6, 0
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FS_SETFLAGS, _FS_SETXATTR = 0x40086602, 0x401C5820  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
 _O_TRUNC, _O_ACCMODE = 0o1000, 0o3
@@ -146,14 +148,15 @@ def _when(name: str, argument: int, test: bytes, machine: str, action: int) -> b
     return _body(name, load + test + _op(_RETURN, action) + _op(_RETURN, ALLOW), machine)
 
 
-def _begin(machine: str) -> bytes:
-    """Refuse what no confined code may do; the number of the call stays loaded."""
+def _begin(machine: str, *, spared: Collection[str] = ()) -> bytes:
+    """Refuse what no confined code may do, but for the calls ``spared``; the number of the call stays loaded."""
     code = _op(_LOAD, _ARCH) + _op(_JEQ, AUDIT_ARCH[machine], 1, 0) + _op(_RETURN, KILL)
     code += _op(_LOAD, _NUMBER)
     if machine == "x86_64":
         code += _op(_JGE, _X32, 0, 1) + _op(_RETURN, KILL)
     code += _op(_JGE, _NEWEST + 1, 0, 1) + _op(_RETURN, _HIDE)
-    return code + _answer(_REFUSED, machine, _REFUSE) + _answer(_UNKNOWN, machine, _HIDE)
+    refused, unknown = ([name for name in names if name not in spared] for names in (_REFUSED, _UNKNOWN))
+    return code + _answer(refused, machine, _REFUSE) + _answer(unknown, machine, _HIDE)
 
 
 def _pairs(machine: str) -> bytes:
@@ -166,6 +169,18 @@ def _pairs(machine: str) -> bytes:
         + _op(_RETURN, ALLOW) + _op(_RETURN, _REFUSE),
         machine,
     )  # fmt: skip
+
+
+def _sockets(machine: str) -> bytes:
+    """Unix and TCP sockets, and those that list the network's interfaces, without which ZeroMQ aborts. Other families
+    lead deep into the kernel, or out of a network namespace: a virtual machine's socket to its host belongs to none."""
+    yes, no, protocol = _op(_RETURN, ALLOW), _op(_RETURN, _REFUSE), _op(_LOAD, _ARGUMENTS + 16)
+    tcp = _op(_LOAD, _ARGUMENTS + 8) + _op(_AND, _SOCK_TYPE) + _op(_JEQ, _SOCK_STREAM, 1, 0) + no
+    tcp += protocol + _op(_JEQ, 0, 1, 0) + _op(_JEQ, _TCP, 0, 1) + yes + no
+    code = _op(_LOAD, _ARGUMENTS) + _op(_JEQ, _AF_UNIX, 0, 1) + yes
+    code += _op(_JEQ, _AF_NETLINK, 0, 4) + protocol + _op(_JEQ, _NETLINK_ROUTE, 0, 1) + yes + no
+    code += _op(_JEQ, _AF_INET, 2, 0) + _op(_JEQ, _AF_INET6, 1, 0) + no
+    return _body("socket", code + tcp, machine)
 
 
 def _controls(requests: Iterable[int], machine: str) -> bytes:
@@ -212,4 +227,14 @@ def spectator(machine: str, *, landlock: int) -> bytes:
     code += _bounds(machine, landlock)
     code += _when("clone", 0, _op(_JSET, _THREAD, 1, 0), machine, _REFUSE)
     code += _pairs(machine) + _controls([_TIOCSTI, _TIOCLINUX, _FS_SETFLAGS, _FS_SETXATTR], machine)
+    return code + _op(_RETURN, ALLOW)
+
+
+def resident(machine: str) -> bytes:
+    """The filter for a program that lives long in namespaces of its own, the network's among them: like
+    :func:`program` without Landlock, but Unix and TCP sockets, which lead nowhere from there, pairs of any kind and
+    anonymous files are left to it. KeyError for a machine that is not in :data:`AUDIT_ARCH`."""
+    code = _begin(machine, spared=("socket", "memfd_create"))
+    code += _when("clone", 0, _op(_JSET, _NAMESPACES, 0, 1), machine, _REFUSE)
+    code += _sockets(machine) + _controls([_TIOCSTI, _TIOCLINUX], machine)
     return code + _op(_RETURN, ALLOW)

@@ -66,7 +66,7 @@ def check(backend: Backend) -> str:
     if backend == "landlock" and landlock.version() < 1:
         return "The kernel has no Landlock (Linux 5.13 or newer, switched on with lsm=landlock)."
     source = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
-    with _targets() as target:
+    with targets() as target:
         try:
             with start(
                 backend,
@@ -94,7 +94,7 @@ def check(backend: Backend) -> str:
 
 
 @contextmanager
-def _targets() -> Iterator[dict[str, Any]]:
+def targets() -> Iterator[dict[str, Any]]:
     """Real things that must stay out of reach: a file, listening sockets and this process."""
     with (
         tempfile.TemporaryDirectory(prefix="famulus-probe-") as folder,

@@ -14,7 +14,11 @@ from famulus.commands.terminal import print_json, write
 
 app = typer.Typer(name="kernel", help="Put the notebook kernel into Jupyter.", invoke_without_command=True)
 
-Name = Annotated[str, typer.Option(help="What Jupyter calls the kernel; several may stand side by side.")]
+Name = Annotated[
+    str | None,
+    typer.Option(help="What Jupyter calls the kernel; several may stand side by side."),
+]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="The kernel whose cells run in a sandbox (Linux).")]
 User = Annotated[bool, typer.Option("--user", help="In your own Jupyter folder: the default.")]
 SysPrefix = Annotated[bool, typer.Option("--sys-prefix", help="In the environment of the interpreter.")]
 Prefix = Annotated[Path | None, typer.Option(metavar="FOLDER", help="In the environment at FOLDER.")]
@@ -38,20 +42,34 @@ def install_kernel(
     sys_prefix: SysPrefix = False,
     prefix: Prefix = None,
     python: Python = None,
-    name: Name = "famulus",
+    name: Name = None,
     display_name: Annotated[str | None, typer.Option(help="What menus show.")] = None,
+    sandbox: Sandbox = False,
+    read: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="What cells in the sandbox may read too; may be repeated.")
+    ] = None,
 ) -> None:
     """Let Jupyter find the kernel. The interpreter that runs the cells needs ipykernel, and nothing of Famulus."""
     from famulus.jupyter_kernel import install
 
+    name = _default(sandbox) if name is None else name
     _check(user, sys_prefix, prefix, name)
+    if read and not sandbox:
+        raise typer.BadParameter("Only a sandbox (--sandbox) has something to open.", param_hint="--read")
     interpreter = install.examine(python or sys.executable)
     place = install.below_prefix(prefix or interpreter.prefix) if prefix or sys_prefix else interpreter.data / "kernels"
     folder = place / name.lower()
-    shown = display_name or (install.DISPLAY_NAME if name == install.NAME else f"{install.DISPLAY_NAME} ({name})")
+    mark = {install.NAME: "", install.SANDBOXED: " (sandbox)"}.get(name, f" ({name})")
+    shown = display_name or install.DISPLAY_NAME + mark
     before = install.read(folder)
-    install.write(folder, install.kernelspec(interpreter, display_name=shown))
+    if sandbox:
+        spec = install.sandboxed(interpreter, readable=read or (), display_name=shown)
+    else:
+        spec = install.kernelspec(interpreter, display_name=shown)
+    install.write(folder, spec)
     write(f"{shown} runs cells in {interpreter.python}\nand is called {name.lower()} in {place}\n")
+    if sandbox:
+        write("Cells can write to the folder of their notebook alone, and reach no network.\n")
     if before is not None and before.python != interpreter.python:
         write(f"It replaces the one for {before.python}; with --name both can be had.\n")
     active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
@@ -65,11 +83,13 @@ def uninstall_kernel(
     sys_prefix: SysPrefix = False,
     prefix: Prefix = None,
     python: Python = None,
-    name: Name = "famulus",
+    name: Name = None,
+    sandbox: Sandbox = False,
 ) -> None:
     """Take the kernel out of Jupyter's list. Give the options that it was installed with."""
     from famulus.jupyter_kernel import install
 
+    name = _default(sandbox) if name is None else name
     _check(user, sys_prefix, prefix, name)
     if prefix or not sys_prefix:
         place = install.below_prefix(prefix) if prefix else install.data_folder() / "kernels"
@@ -107,6 +127,12 @@ def list_kernels(
         rows += [("runs cells in", str(kernel.python)), ("engine from", str(kernel.famulus_python))]
         rows += [("folder", str(kernel.folder))]
         write("".join(f"{name:<15}{value}\n" for name, value in rows) + "\n" * (kernel is not found[-1]))
+
+
+def _default(sandbox: bool) -> str:
+    from famulus.jupyter_kernel.install import NAME, SANDBOXED
+
+    return SANDBOXED if sandbox else NAME
 
 
 def _check(user: bool, sys_prefix: bool, prefix: Path | None, name: str) -> None:
