@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 from famulus.jupyter_kernel import export, provenance
 from famulus.jupyter_kernel.recordings import Recording, Recordings
+from famulus.jupyter_kernel.script import script
 
 
 def code(source: str, *outputs: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def test_a_script_is_python(kept: Recordings) -> None:
         code("%%bash\necho hi"),
         code("double x", panel("double x", "y = x * 2")),
     )
-    written = export.script(export.freeze(made, kept))
+    written = script(export.freeze(made, kept))
     namespace: dict[str, Any] = {}
     exec(compile(written, "script", "exec"), namespace)
     assert namespace["y"] == 2
