@@ -22,6 +22,8 @@ METHOD = "famulus/proposal"
 DISCARD = "famulus/discardProposal"
 SECONDS = 0.1
 """Between two notifications while a proposal grows."""
+SHARE = 0.2
+"""Of the time that may go into working out what is told: long selections of lines that are alike take long."""
 
 State = Literal["growing", "final", "withdrawn"]
 
@@ -32,7 +34,7 @@ class Preview:
     def __init__(self, session: Session, empty: Proposal, clock: Callable[[], float] = time.monotonic) -> None:
         self._session, self._empty, self._clock = session, empty, clock
         self._open = session.options.proposals
-        self._text, self._last = "", -SECONDS
+        self._text, self._next = "", 0.0
         self._shown = False
         self._writer: asyncio.Task[Any] | None = None
 
@@ -40,18 +42,22 @@ class Preview:
         """The current task writes it, and ends when the user discards it."""
         self._writer = asyncio.current_task()
 
-    def grow(self, text: str) -> None:
-        """Tell the lines so far, if there are new ones and the last were told a while ago.
+    def grow(self, lines: Callable[[], str]) -> None:
+        """Tell the lines so far, which ``lines`` works out, if there are new ones and the last were told a while ago.
 
         Raises :class:`InvalidRequest` where the document has changed, as all of it would be for nothing.
         """
-        if not self._open or not text.strip() or text == self._text:
+        if not self._open:
             return
         document = self._session.document(self._empty.uri)
         if document is None or document.version != self._empty.version:
             raise InvalidRequest("The text changed while this was written, so nothing was applied.", fix="Ask again.")
-        if (now := self._clock()) - self._last >= SECONDS:
-            self._text, self._last = text, now
+        if (began := self._clock()) < self._next:
+            return
+        text = lines()
+        self._next = began + max(SECONDS, (self._clock() - began) / SHARE)
+        if text.strip() and text != self._text:
+            self._text = text
             self._tell("growing", annotated(document, replace(self._empty, text=text)))
 
     def finish(self, edit: types.WorkspaceEdit) -> None:

@@ -50,13 +50,13 @@ async def rewrite(
     end: int,
     instruction: str,
     report: Callable[[str], None] | None = None,
-    grow: Callable[[str], None] | None = None,
+    grow: Callable[[Callable[[], str]], None] | None = None,
 ) -> str | None:
     """New code for ``[start, end)``, which are whole lines; None where no candidate holds.
 
     The likeliest code is taken if it holds; others are written only if not. ``report`` is told its text as it comes,
-    ``grow`` its whole lines with what it has not come to (:func:`so_far`). Raises :class:`InvalidRequest` for an
-    instruction that is empty or too long, and the engine's typed errors.
+    ``grow`` how to make of it whole lines and those that it has not come to (:func:`so_far`), which takes a while.
+    Raises :class:`InvalidRequest` for an instruction that is empty or too long, and the engine's typed errors.
     """
     instruction = instruction.strip()
     if not instruction or len(instruction) > LONGEST_INSTRUCTION:
@@ -73,7 +73,7 @@ async def rewrite(
             report(text)
         whole = text.rpartition("\n")[0]
         if grow is not None and whole.strip():
-            grow(so_far(old, fitted(old, code_in(whole))))
+            grow(lambda: so_far(old, fitted(old, code_in(whole))))
 
     for others in (0, CANDIDATES - 1):
         told = None if others else heard
@@ -100,7 +100,7 @@ def so_far(old: str, new: str) -> str:
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     if after and not after[-1].endswith("\n"):
         after[-1] += "\r\n" if "\r\n" in old else "\n"
-    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, before, after).get_matching_blocks()
     reached = max((block.a + block.size for block in blocks if block.size), default=0)
     return "".join([*after, *before[reached:]]).rstrip("\r\n")
 

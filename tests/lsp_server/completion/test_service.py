@@ -402,8 +402,10 @@ def test_ghost_text_is_streamed_to_who_asked_for_it(at_desk: Scenes) -> None:
     ],
 )
 def test_streamed_ghost_text_passes_the_filters_of_the_answer(
-    at_desk: Scenes, before: str, tokens: tuple[str, ...], so_far: list[str]
+    at_desk: Scenes, monkeypatch: pytest.MonkeyPatch, before: str, tokens: tuple[str, ...], so_far: list[str]
 ) -> None:
+    monkeypatch.setattr(partial, "SHARE", 1e9)  # on a busy machine judging seems to take long
+
     async def scene(desk: Any) -> None:
         desk.open(before)
         id = await desk.complete()
