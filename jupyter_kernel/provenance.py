@@ -55,8 +55,10 @@ def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[s
         return ["not tried on a copy"]
     touched = {*seen.bound, *seen.rebound, *seen.changed, *seen.deleted}
     used = [name for name in names if name in loaded(code) and name not in touched]
+    # Helpers of a recipe and modules are of no interest to anybody.
+    new = tuple(name for name in seen.bound if not name.startswith("_") and name not in imported(code))
     said = [
-        ("new", seen.bound),
+        ("new", new),
         ("replaced", seen.rebound),
         ("changed", tuple(name for name in seen.changed if name not in seen.rebound)),
         ("deleted", seen.deleted),
@@ -79,8 +81,22 @@ def bound(code: str) -> set[str]:
     return {node.id for node in _names(code) if isinstance(node.ctx, ast.Store)}
 
 
+def imported(code: str) -> set[str]:
+    """The names that the code binds by importing."""
+    return {
+        alias.asname or alias.name.partition(".")[0]
+        for node in _nodes(code)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 def _names(code: str) -> list[ast.Name]:
+    return [node for node in _nodes(code) if isinstance(node, ast.Name)]
+
+
+def _nodes(code: str) -> list[ast.AST]:
     try:
-        return [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+        return list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError, RecursionError):
         return []
