@@ -24,6 +24,10 @@ class NotRun(CellError):
     """Code was found and shown, and the user has to allow it first."""
 
 
+class NotMine(NotRun):
+    """Somebody else recorded the code, and the user has to accept it first."""
+
+
 class Unsure(CellError):
     """The cell can be read as words and as Python."""
 

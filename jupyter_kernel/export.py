@@ -18,8 +18,8 @@ OURS = ("%famulus", "%explain", "%context", "%accept", "%freeze", "%fix")
 """Magics that only look at words cells: a frozen notebook has none."""
 MAGICS = frozenset({
     "cat", "cd", "conda", "cp", "debug", "edit", "env", "hist", "history", "less", "ll", "load", "ls", "lsmagic",
-    "magic", "man", "matplotlib", "mkdir", "more", "mv", "pinfo", "pinfo2", "pip", "pwd", "reset", "rm", "rmdir", "run", "tb",
-    "time", "timeit", "who", "who_ls", "whos",
+    "magic", "man", "matplotlib", "mkdir", "more", "mv", "pinfo", "pinfo2", "pip", "pwd", "reset", "rm", "rmdir", "run",
+    "tb", "time", "timeit", "who", "who_ls", "whos",
 })  # fmt: skip
 """Magics of IPython that work without their ``%``."""
 STOCK = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -116,7 +116,7 @@ def _record(cell: dict[str, Any]) -> dict[str, Any] | None:
 
 def _ran_as_python(cell: dict[str, Any]) -> bool:
     """It has outputs, none of them from us: a line that IPython understands, or Python with a mistake."""
-    ours = ("NotUnderstood", "NotRun", "NotRecorded", "Unsure", "KeyboardInterrupt")
+    ours = ("NotUnderstood", "NotRun", "NotMine", "NotRecorded", "Unsure", "KeyboardInterrupt")
     outputs = outputs_of(cell)
     return bool(outputs) and not any(one.get("ename") in ours or _is_ours(one) for one in outputs)
 

@@ -157,6 +157,8 @@ def _reason(error: CellExecutionError) -> str:
     from famulus.jupyter_kernel import errors
 
     said = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue)).strip()
+    if error.ename == errors.NotMine.__name__:
+        return "Somebody else recorded the code of these words. Accept it in Jupyter, or run with --trust."
     if isinstance(getattr(errors, str(error.ename), None), type):
         return said
     return f"{error.ename}: {next(iter(said.splitlines()), '')}".removesuffix(": ")
