@@ -103,14 +103,14 @@ def test_a_large_message_costs_time_by_its_size_alone():
 
 
 @pytest.mark.parametrize(
-    ("sent", "socket_seconds", "seconds"),
+    ("sent", "socket_seconds"),
     [
-        (b"Content-Leng", None, 1.5),
-        (b"Content-Length: 5\r\n", None, 1.5),
-        (b"Content-Length: 5\r\n\r\n", None, 1.5),
-        (b"Content-Length: 400\r\n\r\n12345", None, 1.5),
-        (b"Content-Length: 400\r\n\r\n12345", 10.0, 1.5),
-        (b"Content-Length: 99999\r\n\r\n" + b"1" * 40_000, 0.2, 1.0),
+        (b"Content-Leng", None),
+        (b"Content-Length: 5\r\n", None),
+        (b"Content-Length: 5\r\n\r\n", None),
+        (b"Content-Length: 400\r\n\r\n12345", None),
+        (b"Content-Length: 400\r\n\r\n12345", 60.0),
+        (b"Content-Length: 99999\r\n\r\n" + b"1" * 40_000, 0.2),
     ],
     ids=[
         "half a header",
@@ -121,7 +121,7 @@ def test_a_large_message_costs_time_by_its_size_alone():
         "half a large body on a socket",
     ],
 )
-def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
+def test_half_a_message_is_not_waited_for(sent, socket_seconds):
     async def read() -> bytes:
         if pieces:
             return pieces.pop()
@@ -135,8 +135,8 @@ def test_half_a_message_is_not_waited_for(sent, socket_seconds, seconds):
     start = time.monotonic()
     with pytest.raises(BrokenFraming):
         asyncio.run(bodies())
-    assert time.monotonic() - start < seconds
-    assert BODY_SECONDS <= 10
+    assert time.monotonic() - start < 5.0  # under one where nothing else runs
+    assert 5.0 < BODY_SECONDS <= 10
 
 
 def test_a_body_that_comes_slowly_is_waited_for():
@@ -169,22 +169,19 @@ def test_what_follows_a_message_that_was_cut_off_is_understood(size, pieces):
         await asyncio.Event().wait()
         return b""
 
-    async def bodies() -> None:
+    async def bodies() -> list[bytes]:
+        found = []
         async for body in Streamed(read).bodies():
             found.append(body)
+            if len(found) == 3:
+                break
+        return found
 
     follows = frame(b'{"a": 1}') + frame(b'{"b": 2}')
     step = len(follows) // pieces + 1
     left = [b"Content-Length: 99999\r\n\r\n" + b"x" * size]
     left += [follows[at : at + step] for at in range(0, len(follows), step)]
-    found: list[bytes] = []
-
-    async def main() -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bodies(), 1.5)
-
-    asyncio.run(main())
-    assert found == [CUT_OFF, b'{"a": 1}', b'{"b": 2}']
+    assert asyncio.run(asyncio.wait_for(bodies(), 20)) == [CUT_OFF, b'{"a": 1}', b'{"b": 2}']
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))

@@ -48,7 +48,7 @@ def test_answers_initialize_before_it_has_all_its_parts(editors, stranded, tmp_p
     assert editor.result(late) is None
     assert [m["id"] for m in editor.messages if "id" in m] == [1, late]
     editor.notify("exit")
-    assert editor.gone(2) == 0
+    assert editor.gone() == 0
 
 
 def test_what_initialize_is_answered_with_is_what_the_bound_features_can(inside):
@@ -80,7 +80,7 @@ def test_a_client_that_says_nothing_of_itself_is_refused(editors, stranded, capa
 def test_a_client_that_says_something_wrong_of_itself_is_left(editors, stranded):
     editor = editors(stranded, initialize=False)
     editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": {"workspace": 7}})
-    assert editor.gone(10) == 1
+    assert editor.gone() == 1
     lines = [json.loads(line) for line in editor.process.stderr.read().splitlines()]
     assert any("initialize cannot be understood" in line["message"] for line in lines)
 
