@@ -19,11 +19,13 @@ from uuid import uuid4
 
 from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import provenance
-from famulus.jupyter_kernel.candidate import Candidate
+from famulus.jupyter_kernel.candidate import Candidate, Rehearsal
 from famulus.jupyter_kernel.rank import Attempt
 from famulus.jupyter_kernel.translate import Translation
 
 MOST_ATTEMPTS = 6
+ALIKE = 0.6
+"""Attempts that are less like the chosen code are shown whole."""
 PATIENCE = 0.3
 """Seconds. What is done by then needs no note that it is being done."""
 BETWEEN = " · "
@@ -62,7 +64,7 @@ class Panel:
 
     def writing(self, code: str) -> None:
         """A model writes: its code so far."""
-        self._soon(f"{_fenced(code)}\n{_caption(['writing …'])}", f"{code}\n# writing ...")
+        self._soon(_compact(f"{_fenced(code)}\n\n{_caption(['writing …'])}"), f"{code}\n# writing ...")
 
     def attempt(self, attempt: Attempt, objection: str) -> None:
         """A candidate was tried; ``objection`` says why it will not do, "" if it may."""
@@ -81,7 +83,8 @@ class Panel:
         """The code ran in the live namespace. ``unsaved``: what ``%undo`` could not put back, and why."""
         notes = [self._effects(translation), "failed" if status != "ok" else ""]
         notes += [f"%undo will not bring back {name}: {reason}" for name, reason in unsaved.items()]
-        self._code(translation, status, *notes, "" if unsaved else "%undo takes it back")
+        notes += ["%undo takes it back"] if not unsaved and _changes(translation.best.rehearsal) else []
+        self._code(translation, status, *notes)
 
     def failed(self, error: FamulusError, translation: Translation | None) -> None:
         """Nothing was run; the error itself is shown as errors are."""
@@ -89,8 +92,8 @@ class Panel:
             self._code(translation, "refused", "not run")
             return
         self._settle()
-        if tried := self._tried(None):
-            self._panel.show(f"{_caption(['nothing was run'])}{tried}", "nothing was run")
+        if self._others(None):
+            self._panel.show(self._below(["nothing was run"], None), "nothing was run")
 
     def _effects(self, translation: Translation) -> str:
         best = translation.best
@@ -100,8 +103,8 @@ class Panel:
     def _code(self, translation: Translation, status: str, *notes: str) -> None:
         self._settle()
         candidate = translation.best.candidate
-        said = [SOURCES[candidate.source], *filter(None, notes)]
-        markdown = f"{_fenced(candidate.code)}\n{_caption(said)}{self._tried(candidate)}"
+        said = [SOURCES[candidate.source], *filter(None, (*notes, translation.note))]
+        markdown = _compact(f"{_fenced(candidate.code)}\n\n{self._below(said, candidate)}")
         plain = f"{candidate.code}\n# {BETWEEN.join(said)}"
         self._panel.show(markdown, plain, provenance.record(translation, status))
 
@@ -129,19 +132,20 @@ class Panel:
             self._publisher.clear_output(wait=True)
             self._note.shown = False
 
-    def _tried(self, chosen: Candidate | None) -> str:
-        """The attempts that were not chosen, as differences from the code that was."""
-        others = [(one.candidate, why) for one, why in self._attempts if one.candidate is not chosen and why]
+    def _below(self, notes: list[str], chosen: Candidate | None) -> str:
+        """One line of notes. It opens to the attempts that were not chosen, as differences from the code that was."""
+        others = self._others(chosen)
         if not others:
-            return ""
+            return _caption(notes)
+        notes = [*notes, f"{len(others)} other attempt{'s' if len(others) > 1 else ''}"]
         parts = []
         for candidate, why in others[:MOST_ATTEMPTS]:
-            lines = candidate.code.splitlines()
-            if chosen is not None:
-                lines = list(difflib.unified_diff(lines, chosen.code.splitlines(), lineterm="", n=9))[2:]
-            parts.append(f"{_escaped(why)}\n\n{_fenced(chr(10).join(lines), 'diff' if chosen else 'python')}")
-        count = f"{len(others)} other attempt{'s' if len(others) > 1 else ''}"
-        return f"\n\n<details><summary>{count}</summary>\n\n" + "\n\n".join(parts) + "\n\n</details>"
+            shown = _difference(candidate.code, chosen.code) if chosen is not None else ""
+            parts.append(f"{_fenced(shown, 'diff') if shown else _fenced(candidate.code)}\n\n{_caption([why])}")
+        return f"<details><summary>{_caption(notes)}</summary>\n\n" + "\n\n".join(parts) + "\n\n</details>"
+
+    def _others(self, chosen: Candidate | None) -> list[tuple[Candidate, str]]:
+        return [(one.candidate, why) for one, why in self._attempts if one.candidate is not chosen and why]
 
 
 class _Output:
@@ -162,9 +166,27 @@ class _Output:
         self.shown = True
 
 
+def _changes(seen: Rehearsal | None) -> bool:
+    """Whether there is anything in the namespace to take back, as far as is known."""
+    return seen is None or bool(seen.bound or seen.rebound or seen.changed or seen.deleted)
+
+
+def _difference(code: str, better: str) -> str:
+    """What turns one into the other, "" if it would be nearly all lines."""
+    before, after = code.splitlines(), better.splitlines()
+    if difflib.SequenceMatcher(None, code, better).ratio() < ALIKE:
+        return ""
+    return "\n".join([*difflib.unified_diff(before, after, lineterm="", n=len(before))][3:])
+
+
 def _caption(notes: list[str]) -> str:
     """Smaller than what it is about. Where style is taken out, it is still text."""
     return f'<small style="opacity:0.7">{_escaped(BETWEEN.join(notes))}</small>'
+
+
+def _compact(markdown: str) -> str:
+    """JupyterLab sets code wide apart, but not within an element."""
+    return f"<div>\n\n{markdown}\n\n</div>"
 
 
 def _clean(text: str) -> str:

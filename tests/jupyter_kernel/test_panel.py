@@ -154,11 +154,11 @@ def test_nothing_breaks_out_of_its_fence(text: str) -> None:
     panel = Panel(published)
     panel.attempt(Attempt(Candidate(text, "model"), None), f"KeyError: {text}")
     panel.ran(translation(code=text, words=text), "ok", {"df": text})
-    shown = published.markdown
+    shown = published.markdown.removeprefix("<div>\n\n")
     fence = shown[: len(shown) - len(shown.lstrip("`"))]
     inside = shown.removeprefix(f"{fence}python\n").partition(f"\n{fence}\n")[0]
     assert not any(line.strip().startswith(fence) for line in inside.splitlines())
-    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n").split("<details>")[0].strip()
-    caption = re.sub(r'^<small style="opacity:0.7">|</small>$', "", rest)
+    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n\n").split("</summary>")[0]
+    caption = re.sub(r'^<details><summary>|<small style="opacity:0.7">|</small>(\n\n</div>)?$', "", rest)
     assert "<" not in caption and "\x1b" not in shown and "\u202e" not in shown
     assert "\x1b" not in published.messages[-1]["data"]["text/plain"]
