@@ -11,7 +11,8 @@ from famulus.jupyter_kernel.options import free_name
 from famulus.jupyter_kernel.schema import Schema
 
 _ALIASES = {
-    "pd": "pandas", "np": "numpy", "pl": "polars", "plt": "matplotlib.pyplot", "mdates": "matplotlib.dates",
+    "pd": "pandas", "np": "numpy", "pl": "polars", "plt": "matplotlib.pyplot", "pa": "pyarrow",
+    "pc": "pyarrow.compute", "pq": "pyarrow.parquet", "mdates": "matplotlib.dates",
     "ticker": "matplotlib.ticker", "sns": "seaborn",
 }  # fmt: skip
 _MEMBERS = {

@@ -27,6 +27,7 @@ AGG = {
 }  # fmt: skip
 UNITS = {"year": "Y", "quarter": "Q", "month": "M", "week": "W", "day": "D", "hour": "h", "minute": "min"}
 _SEQUENCES = frozenset(("list", "tuple", "array", "series", "set"))
+_FRAMES = frozenset(("pandas", "polars", "pyarrow"))
 _COLLECTIONS = frozenset(("frame", "series", "dict", "list", "database"))
 
 # Characters by their names: *split it at the comma*.
@@ -101,7 +102,7 @@ def fits(variable: Variable, slot: Slot, library: str) -> float:
         good = 1.0 if kind == "list" else 0.8 if kind == "tuple" else 0.0
     elif want == "frame":
         named = slot.kind or library
-        return 1.0 if kind == "frame" and (named not in ("pandas", "polars") or variable.library == named) else 0.0
+        return 1.0 if kind == "frame" and (named not in _FRAMES or variable.library == named) else 0.0
     elif want == "array":
         good = 1.0 if kind == "array" else 0.6 if kind in ("list", "series") and library == "numpy" else 0.0
     elif want == "series":

@@ -2,7 +2,7 @@
 
 A file of ``recipes/`` is TOML and holds recipes for one library::
 
-    library = "pandas"            # pandas, polars, numpy, matplotlib or python: which frames fit, how words render
+    library = "pandas"            # pandas, polars, pyarrow, numpy, matplotlib, python: which frames fit
 
     [setups]                      # code that makes the data of examples; many recipes may share one
     sales = """
@@ -93,7 +93,7 @@ from typing import Any, Literal, cast, get_args
 
 from famulus.engine.errors import FamulusError
 
-Library = Literal["pandas", "polars", "numpy", "matplotlib", "python"]
+Library = Literal["pandas", "polars", "pyarrow", "numpy", "matplotlib", "python"]
 Gives = Literal["value", "bind", "plot", "file", "change"]
 FOLDER = Path(__file__).with_name("recipes")
 VARIABLES = frozenset(

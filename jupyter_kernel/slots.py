@@ -158,7 +158,7 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
     modules = {module.partition(".")[0] for module in read.schema.imports.values()}
     modules |= {variable.library for variable in read.schema.variables}
     prior = _ending(recipe, want)
-    if recipe.library == "polars" and "polars" not in modules:
+    if recipe.library in ("polars", "pyarrow") and recipe.library not in modules:
         prior *= 0.85
     if recipe.library == "numpy" and "numpy" not in modules:
         prior *= 0.96
