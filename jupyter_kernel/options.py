@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from famulus.jupyter_kernel.formula import FORMULA, formula_code
 from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
+from famulus.jupyter_kernel.patterns import CHARACTERS, patterns
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
 from famulus.jupyter_kernel.words import lexicon
@@ -29,14 +30,6 @@ UNITS = {"year": "Y", "quarter": "Q", "month": "M", "week": "W", "day": "D", "ho
 _SEQUENCES = frozenset(("list", "tuple", "array", "series", "set"))
 _FRAMES = frozenset(("pandas", "polars", "pyarrow"))
 _COLLECTIONS = frozenset(("frame", "series", "dict", "list", "database"))
-
-# Characters by their names: *split it at the comma*.
-_CHARACTERS = {
-    "comma": ",", "commas": ",", "semicolon": ";", "semicolons": ";", "colon": ":", "dash": "-", "dashes": "-",
-    "hyphen": "-", "hyphens": "-", "slash": "/", "slashes": "/", "underscore": "_", "underscores": "_", "pipe": "|",
-    "dot": ".", "space": " ", "spaces": " ", "tab": "\t", "逗号": ",", "分号": ";", "冒号": ":", "横线": "-",
-    "连字符": "-", "斜杠": "/", "下划线": "_", "空格": " ",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,8 +128,8 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
     for index, token in enumerate(context.read.tokens):
         if slot.type == "text" and token.kind == "quoted":
             found.append(Option(repr(token.value), index, index + 1, 0.9, attributes=_named(token.value)))
-        elif slot.type == "text" and token.text.lower() in _CHARACTERS:
-            found.append(Option(repr(_CHARACTERS[token.text.lower()]), index, index + 1, 0.8, attributes=_named("")))
+        elif slot.type == "text" and token.text.lower() in CHARACTERS:
+            found.append(Option(repr(CHARACTERS[token.text.lower()]), index, index + 1, 0.8, attributes=_named("")))
         if slot.type == "time" and (code := _moment(token)):
             found.append(Option(code, index, index + 1, 0.9, attributes=_named(token.value or token.text)))
         if token.kind == "literal" and slot.type in ("list", "sequence", "dict", "array"):
@@ -494,7 +487,19 @@ def _formulas(slot: Slot, context: Context) -> list[Option]:
     return found
 
 
+def _patterns(slot: Slot, context: Context) -> list[Option]:
+    return [
+        Option(_raw(found.regex), found.start, found.end, 1.0, attributes=_named(found.regex))
+        for found in patterns(context.read.tokens)
+    ]
+
+
+def _raw(regex: str) -> str:
+    return f'r"{regex}"' if '"' not in regex else repr(regex)
+
+
 _LITERALS: Mapping[str, Callable[[Slot, Context], list[Option]]] = {
     "number": _numbers, "int": _numbers, "word": _words, "value": _values, "path": _paths, "folder": _paths,
     "new": _new, "compare": _compares, "agg": _aggs, "order": _orders, "unit": _units, "formula": _formulas,
+    "pattern": _patterns,
 }  # fmt: skip

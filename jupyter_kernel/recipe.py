@@ -59,6 +59,7 @@ unit                                               *month*, *weekday*, 年 ...; 
 condition [of SLOT]                                *price above 10 and city is Oslo*; a mask or expression in brackets
 expr [of SLOT]                                     *price times quantity*; arithmetic over columns in brackets
 formula                                            *x^2 + 3*, *sin(x)* typed as a formula of x; an expression with np
+pattern                                            *two letters, a dash and digits*; a regular expression
 =================================================  ====================================================================
 
 A list literal spoken in the words (*1, 2 and 3*) also fits ``list`` and ``sequence`` where no variable is meant.
@@ -106,6 +107,7 @@ SAMPLES = {
     "column": "'c'", "columns": "['c']", "number": "1", "int": "1", "value": "1", "word": "'w'", "path": "'p.csv'",
     "folder": "'d'", "new": "new_name", "compare": ">", "agg": "mean", "order": "True", "unit": "month",
     "condition": "(c > 1)", "expr": "(a + b)", "formula": "(x ** 2)",
+    "pattern": "'a+'",
 }  # fmt: skip
 ATTRIBUTES = frozenset(("name", "id", "time", "series", "freq", "descending", "fraction"))
 _SLOT = re.compile(r"(?P<type>[a-z]+)(?::(?P<kind>[a-z]+))?(?: of (?P<of>\w+))?(?:=(?P<default>.+))?$")

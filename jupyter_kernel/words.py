@@ -57,7 +57,8 @@ def stem(word: str) -> str:
             break
     if len(word) > 3 and word.endswith("y"):
         return word[:-1] + "i"  # city, cities; movie, movies
-    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+    # A note is no "not".
+    return word[:-1] if len(word) > 3 and word.endswith("e") and word != "note" else word
 
 
 def name_parts(name: str) -> tuple[str, ...]:
