@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -19,6 +20,7 @@ from famulus.jupyter_kernel.shell import FamulusShell
 if TYPE_CHECKING:
     from famulus.jupyter_kernel.assistant import Answer
     from famulus.jupyter_kernel.detect import Reading
+    from famulus.jupyter_kernel.ghost import Ghost
 
 COMMANDS = ("%retry",)
 """Magics that have to wait for rehearsals, and so take the way of words."""
@@ -45,6 +47,7 @@ class FamulusKernel(IPythonKernel):
         super().__init__(**arguments)  # type: ignore[no-untyped-call]
         self._assistant: Any = None
         self._interrupts = Interrupts()
+        self.ghost: Ghost | None = None
         self.shell.register_magics(FamulusMagics(self))
 
     async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
@@ -74,6 +77,8 @@ class FamulusKernel(IPythonKernel):
         extra = {"cell_meta": cell_meta, "cell_id": cell_id}
         if threading.current_thread() is not threading.main_thread():
             return await self._run(request, extra)
+        if self.ghost and not silent:
+            self.ghost.stop()
         if silent:
             outcome: tuple[Answer | None, str | FamulusError] = (None, code)
         else:
@@ -87,6 +92,8 @@ class FamulusKernel(IPythonKernel):
             reply = error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
         if answer is not None:
             self.assistant.ran(answer, reply)
+        if self.ghost and not silent:
+            self.ghost.look_ahead(self.shell.history_manager.input_hist_parsed)
         return reply
 
     async def _run(self, request: tuple[Any, ...], extra: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +150,31 @@ class FamulusKernel(IPythonKernel):
             return {"status": status}
         answer: dict[str, Any] = super().do_is_complete(code)  # type: ignore[no-untyped-call]
         return answer
+
+    def show_ghost(self, on: bool) -> None:
+        """Switches the line that the model would write next on or off."""
+        if self.ghost is not None:
+            self.ghost.stop()
+        if on:
+            from famulus.jupyter_kernel.ghost import Ghost
+
+            self.ghost = self.ghost or Ghost(Path(self.famulus_home) if self.famulus_home else None)
+        else:
+            self.ghost = None
+
+    async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
+        """ipykernel's completions; with ghost text on, the guessed line as well."""
+        reply: dict[str, Any] = super().do_complete(code, cursor_pos)  # type: ignore[no-untyped-call]
+        if self.ghost is None:
+            return reply
+        return self.ghost.in_menu(reply, code, len(code) if cursor_pos is None else cursor_pos)
+
+    async def do_history(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """ipykernel's history; with ghost text on, the guessed line as well where inline completions are asked for."""
+        reply: dict[str, Any] = super().do_history(*arguments, **options)  # type: ignore[no-untyped-call]
+        if self.ghost is None or options.get("hist_access_type") != "search" or options.get("output"):
+            return reply
+        return self.ghost.in_history(reply, options.get("pattern") or "", options.get("n"))
 
     @property
     def assistant(self) -> Any:

@@ -62,14 +62,18 @@ class FamulusMagics(Magics):
 
     @line_magic
     def famulus(self, line: str) -> None:
-        """``%famulus``: how words cells are treated. ``%famulus mode auto|confirm|show|freeze-on-run`` sets it."""
+        """``%famulus``: how words cells are treated. ``%famulus mode auto|confirm|show|freeze-on-run`` sets it.
+        ``%famulus ghost on`` adds the model's line to completions, ``off`` takes it out."""
         words = line.split()
         if words[:1] == ["mode"] and len(words) == 2 and words[1] in MODES:
             self._assistant.mode = words[1]
+        elif words[:1] == ["ghost"] and words[1:] in (["on"], ["off"]):
+            self._kernel.show_ghost(words[1] == "on")
         elif words:
-            print("Use %famulus mode " + "|".join(MODES) + ".")
+            print("Use %famulus mode " + "|".join(MODES) + " or %famulus ghost on|off.")
             return
         print(f"Words cells: {self._assistant.mode} ({MODES[self._assistant.mode]}).")
+        print(f"Ghost text: {'on' if self._kernel.ghost else 'off'}.")
 
     def _put_below(self) -> None:
         last = self._assistant.last
