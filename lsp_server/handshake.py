@@ -53,13 +53,18 @@ def result(client: Mapping[str, Any]) -> dict[str, Any]:
 def answer(body: bytes) -> bytes | None:
     """The answer to a client's first message; None if that is anything else than ``initialize``."""
     try:
-        message = json.loads(body.decode())
+        message = json.loads(body.decode(), parse_constant=no_constant)
         if message["jsonrpc"] != "2.0" or message["method"] != INITIALIZE or type(message["id"]) not in (int, str):
             return None
         found = result(message["params"]["capabilities"])
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None  # it is answered with what is wrong, when the rest of the server is there
     return json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": found}, separators=(",", ":")).encode()
+
+
+def no_constant(name: str) -> float:
+    """For ``parse_constant`` of :func:`json.loads`. Raises ValueError."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _at(value: Any, *names: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import inspect
 import json
 import logging
@@ -32,6 +33,7 @@ from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageS
 
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server import handshake
+from famulus.lsp_server.leniency import leave_out
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -42,6 +44,10 @@ log = logging.getLogger("famulus.lsp")
 
 MAX_OPEN = 512
 """Requests of one client that may be open; the next one is answered with an error."""
+
+
+LENIENT = 4
+"""Rounds in which something is left out of ``initialize``: what holds something wrong may need it."""
 
 
 class Outlet(Protocol):
@@ -85,7 +91,7 @@ class FamulusProtocol(LanguageServerProtocol):
         if self.exit_status is not None:
             return
         try:
-            message = json.loads(body.decode(), parse_constant=_no_constant)
+            message = json.loads(body.decode(), parse_constant=handshake.no_constant)
         except (ValueError, RecursionError):
             self._refuse(None, JsonRpcParseError())
             return
@@ -197,7 +203,9 @@ class FamulusProtocol(LanguageServerProtocol):
     def _structured(self, known: dict[str, Any], kind: type[Any]) -> Any:
         try:
             return self._converter.structure(known, kind).params
-        except Exception:
+        except Exception as error:
+            if kind is types.InitializeRequest:
+                return self._understood(known, error)
             # "To the end" is written as a number that is no uinteger by some clients; losing an edit is worse.
             if not _clamp(known.get("params")):
                 raise JsonRpcInvalidParams() from None
@@ -205,6 +213,23 @@ class FamulusProtocol(LanguageServerProtocol):
             return self._converter.structure(known, kind).params
         except Exception:
             raise JsonRpcInvalidParams() from None
+
+    def _understood(self, known: dict[str, Any], error: Exception) -> types.InitializeParams:
+        """What can be understood of a client, if the answer to it is still the same."""
+        rest = copy.deepcopy(known)
+        for _ in range(LENIENT):
+            if not (places := leave_out(rest, error)):
+                break
+            log.warning("left out of what the client says of itself: %s", ", ".join(places))
+            try:
+                found = self._converter.structure(rest, types.InitializeRequest).params
+                same = handshake.result(known["params"]["capabilities"])
+                if handshake.result(rest["params"]["capabilities"]) == same:
+                    return found
+                break
+            except Exception as further:
+                error = further
+        raise JsonRpcInvalidParams()
 
     def _begin(self, handler: Callable[..., Any], params: Any) -> asyncio.Future[Any]:
         """Run a handler as far as it goes without waiting; the future holds what comes of it."""
@@ -360,10 +385,6 @@ def _check(future: asyncio.Future[Any]) -> None:
 def _id_of(message: object) -> int | str | None:
     id = message.get("id") if isinstance(message, dict) else None
     return id if isinstance(id, int | str) and not isinstance(id, bool) else None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _clamp(value: Any) -> bool:

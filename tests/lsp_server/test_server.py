@@ -77,12 +77,41 @@ def test_a_client_that_says_nothing_of_itself_is_refused(editors, stranded, capa
         editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities})
 
 
-def test_a_client_that_says_something_wrong_of_itself_is_left(editors, stranded):
+@pytest.mark.parametrize("capabilities", [{"textDocument": {"inlineCompletion": True}}, {"notebookDocument": {}}])
+def test_a_client_that_was_promised_what_it_cannot_have_is_left(editors, stranded, capabilities):
     editor = editors(stranded, initialize=False)
-    editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": {"workspace": 7}})
+    editor.request("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities})
     assert editor.gone() == 1
     lines = [json.loads(line) for line in editor.process.stderr.read().splitlines()]
     assert any("initialize cannot be understood" in line["message"] for line in lines)
+
+
+TAGS = {"publishDiagnostics": {"tagSupport": {"valueSet": [1, 9, 2, 8]}}}
+TOKENS = {"semanticTokens": {"requests": {}}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"trace": "compact"},
+        {"clientInfo": {"version": "1"}, "workspaceFolders": [{"uri": "file:///a"}, {"uri": "file:///b", "name": "b"}]},
+        {"capabilities": {"workspace": 7}},
+        {"capabilities": {"textDocument": TAGS | TOKENS, "general": {"positionEncodings": ["utf-8"]}}},
+    ],
+)
+def test_what_nobody_here_knows_of_a_client_is_left_out(inside, said):
+    editor = inside(**said)
+    assert "inlineCompletionProvider" in editor.capabilities
+    known = editor.connection.server.client_capabilities.text_document
+    if "general" in said.get("capabilities", {}):
+        assert known.publish_diagnostics.tag_support.value_set == (1, 2)
+        assert known.semantic_tokens is None
+        assert (
+            editor.connection.server.workspace.position_encoding == editor.capabilities["positionEncoding"] == "utf-8"
+        )
+    if "workspaceFolders" in said:
+        assert list(editor.connection.server.workspace.folders) == ["file:///b"]
+    assert editor.request("shutdown") is None
 
 
 def test_loads_nothing_heavy_before_initialize_is_answered():
