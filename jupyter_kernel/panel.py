@@ -64,7 +64,7 @@ class Panel:
 
     def writing(self, code: str) -> None:
         """A model writes: its code so far."""
-        self._soon(_compact(f"{_fenced(code)}\n\n{_caption(['writing …'])}"), f"{code}\n# writing ...")
+        self._soon(f"{_fenced(code)}\n\n{_caption(['writing …'])}", f"{code}\n# writing ...")
 
     def attempt(self, attempt: Attempt, objection: str) -> None:
         """A candidate was tried; ``objection`` says why it will not do, "" if it may."""
@@ -104,7 +104,7 @@ class Panel:
         self._settle()
         candidate = translation.best.candidate
         said = [SOURCES[candidate.source], *filter(None, (*notes, translation.note))]
-        markdown = _compact(f"{_fenced(candidate.code)}\n\n{self._below(said, candidate)}")
+        markdown = f"{_fenced(candidate.code)}\n\n{self._below(said, candidate)}"
         plain = f"{candidate.code}\n# {BETWEEN.join(said)}"
         self._panel.show(markdown, plain, provenance.record(translation, status))
 
@@ -184,11 +184,6 @@ def _caption(notes: list[str]) -> str:
     return f'<small style="opacity:0.7">{_escaped(BETWEEN.join(notes))}</small>'
 
 
-def _compact(markdown: str) -> str:
-    """JupyterLab sets code wide apart, but not within an element."""
-    return f"<div>\n\n{markdown}\n\n</div>"
-
-
 def _clean(text: str) -> str:
     """Without control characters and without marks that change the order of reading."""
     return CONTROL.sub("\ufffd", text)
@@ -200,7 +195,8 @@ def _escaped(text: str) -> str:
 
 
 def _fenced(code: str, language: str = "python") -> str:
+    """Within an element, JupyterLab sets code less wide apart; nbconvert does not give it a font by itself."""
     code = _clean(code)
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{code}\n{fence}"
+    return f'<div style="font-family:monospace">\n\n{fence}{language}\n{code}\n{fence}\n\n</div>'

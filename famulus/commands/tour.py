@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from famulus import __version__
+from famulus.commands import tour_notebook
 from famulus.commands.completing import ask_infill
 from famulus.commands.cursor import Hole
 from famulus.commands.serving import duration
@@ -32,6 +33,7 @@ FILES = Path(__file__).parents[1] / "tour"
 """The files that the tour completes: ``docs/tour`` of the project, which is part of the package."""
 FILE, BEFORE = "orders.py", "        return sum("
 """The cursor stands in this file behind this text; what the file has on the rest of the line is left out."""
+TABLE = "sales.csv"
 PICTURE_WIDTH = 110
 
 
@@ -162,6 +164,17 @@ async def ghost_text(before: str, after: str) -> tuple[str, float, float]:
     return shown, first, typed
 
 
+def show_notebook(walk: Walk) -> None:
+    """A cell in words in the notebook kernel: the code that it came to, and its value."""
+    if lacking := tour_notebook.missing():
+        walk.console.print(f"Not installed here: {', '.join(lacking)}", style="dim")
+        return
+    shown = tour_notebook.run_words(FILES / TABLE)
+    walk.console.print(shown.words, style="dim")
+    walk.console.print(Text(shown.code, style="bold green"), Text(f"\n{shown.value}"), sep="\n")
+    walk.times.append(("a cell in words", shown.time, "from the words to the value; tried on a copy first"))
+
+
 def show_times(walk: Walk) -> None:
     """How long everything took."""
     shown = [(what, _readable(time), note) for what, time, note in walk.times]
@@ -173,6 +186,7 @@ STOPS = [
     Stop(f"A completion in {FILE}", show_completion),
     Stop("One more key: the cache knows the rest", show_keystroke),
     Stop("The same in an editor: ghost text from the language server", show_ghost_text),
+    Stop(f"A notebook cell in plain words, on {TABLE}", show_notebook),
     Stop("What it took", show_times),
 ]
 """In order; the times stay last."""

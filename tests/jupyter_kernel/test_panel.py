@@ -154,11 +154,15 @@ def test_nothing_breaks_out_of_its_fence(text: str) -> None:
     panel = Panel(published)
     panel.attempt(Attempt(Candidate(text, "model"), None), f"KeyError: {text}")
     panel.ran(translation(code=text, words=text), "ok", {"df": text})
-    shown = published.markdown.removeprefix("<div>\n\n")
-    fence = shown[: len(shown) - len(shown.lstrip("`"))]
-    inside = shown.removeprefix(f"{fence}python\n").partition(f"\n{fence}\n")[0]
-    assert not any(line.strip().startswith(fence) for line in inside.splitlines())
-    rest = shown.removeprefix(f"{fence}python\n{inside}\n{fence}\n\n").split("</summary>")[0]
-    caption = re.sub(r'^<details><summary>|<small style="opacity:0.7">|</small>(\n\n</div>)?$', "", rest)
-    assert "<" not in caption and "\x1b" not in shown and "\u202e" not in shown
+    shown = published.markdown
+    opened = '<div style="font-family:monospace">\n\n'
+    assert shown.startswith(opened)
+    fence = re.match(r"`*", shown.removeprefix(opened))[0]  # type: ignore[index]
+    inside, closed, rest = shown.removeprefix(f"{opened}{fence}python\n").partition(f"\n{fence}\n\n</div>\n\n")
+    assert closed and not any(line.strip().startswith(fence) for line in inside.splitlines())
+    caption = re.fullmatch(
+        r'(?:<details><summary>)?<small style="opacity:0.7">(.*?)</small>', rest.split("</summary>")[0]
+    )
+    assert caption and "<" not in caption[1]
+    assert "\x1b" not in shown and "\u202e" not in shown
     assert "\x1b" not in published.messages[-1]["data"]["text/plain"]
