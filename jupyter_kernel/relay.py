@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ def _bound(connection: Mapping[str, Any], port: int) -> socket.socket:
 
 class Relay:
     """``bound`` are the sockets of :func:`listeners`, ``door`` the descriptor of the folder with the kernel's own,
-    which are called ``k-1`` to ``k-5``."""
+    which are called ``k-1`` to ``k-5``. ``asked`` is called when the kernel is asked something on its first channel,
+    the shell: somebody works with it."""
 
-    def __init__(self, bound: Sequence[socket.socket], door: int) -> None:
-        self._bound, self._door = bound, door
+    def __init__(self, bound: Sequence[socket.socket], door: int, asked: Callable[[], None]) -> None:
+        self._bound, self._door, self._asked = bound, door, asked
         self._servers: list[asyncio.Server] = []
         self._running: set[asyncio.Task[None]] = set()
 
@@ -64,13 +65,20 @@ class Relay:
         """Listen as soon as the kernel does. Raises :class:`OSError` for something else in a socket's place."""
         for number, listener in enumerate(self._bound, start=1):
             inner = await self._socket(f"k-{number}")
+            told = self._asked if number == 1 else _nothing
 
-            async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inner: int = inner) -> None:
+            async def connected(
+                reader: asyncio.StreamReader,
+                writer: asyncio.StreamWriter,
+                inner: int = inner,
+                told: Callable[[], None] = told,
+            ) -> None:
                 task = asyncio.current_task()
                 assert task is not None
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
-                await self._connect(reader, writer, inner)
+                with contextlib.suppress(asyncio.CancelledError):  # at the end; asyncio would report it as an error
+                    await _connect(reader, writer, inner, told)
 
             start = asyncio.start_unix_server if listener.family == socket.AF_UNIX else asyncio.start_server
             self._servers.append(await start(connected, sock=listener))
@@ -85,25 +93,6 @@ class Relay:
                 return found
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inner: int) -> None:
-        try:
-            other_reader, other_writer = await asyncio.open_unix_connection(f"/proc/self/fd/{inner}")
-        except OSError:  # it has just left, or does not listen yet; ZeroMQ tries again by itself
-            writer.close()
-            return
-        pumps = [asyncio.ensure_future(_pump(reader, other_writer)), asyncio.ensure_future(_pump(other_reader, writer))]
-        try:
-            # When either side has gone, nobody is left who could answer the other.
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            for end in (writer, other_writer):
-                end.close()
-            for end in (writer, other_writer):
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
-
     async def close(self, seconds: float) -> None:
         """Hand on what the kernel said last, for ``seconds`` at most, and hang up."""
         for server in self._servers:
@@ -112,8 +101,38 @@ class Relay:
             await asyncio.wait(self._running, timeout=seconds)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _connect(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inner: int, told: Callable[[], None]
+) -> None:
+    try:
+        other_reader, other_writer = await asyncio.open_unix_connection(f"/proc/self/fd/{inner}")
+    except OSError:  # it has just left, or does not listen yet; ZeroMQ tries again by itself
+        writer.close()
+        return
+    pumps = [
+        asyncio.ensure_future(_pump(reader, other_writer, told)),
+        asyncio.ensure_future(_pump(other_reader, writer, _nothing)),
+    ]
+    try:
+        # When either side has gone, nobody is left who could answer the other.
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        for end in (writer, other_writer):
+            end.close()
+        for end in (writer, other_writer):
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, told: Callable[[], None]) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(_CHUNK):
+            told()
             writer.write(data)
             await writer.drain()
+
+
+def _nothing() -> None:
+    """For whom nobody wants to know."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import secrets
 import signal
@@ -21,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,6 +46,8 @@ PARTS = ("jupyter_kernel", "engine", "sandbox")
 FINDS_IPYKERNEL = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ipykernel') is None)"
 ANSWER_SECONDS = 60.0
 LAST_WORDS_SECONDS = 1.0
+LOOK_SECONDS = 30.0
+"""How often it is seen to that an engine runs, at most."""
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -183,10 +187,11 @@ class Door:
         bound = relay.listeners(connection)
         where = folders(Path(home) if (home := self._option("--home")) else None)
         private(where.runtime)
-        self._start_engine(home)
+        engine = EngineStarter(home, self._option("--famulus-python") or sys.executable)
+        engine.need()
         found = enter(self._inside(), Path.cwd(), _inner(connection), where, self.readable)
         try:
-            return asyncio.run(_serve(found, bound, parent))
+            return asyncio.run(_serve(found, bound, parent, engine.need))
         finally:
             found.process.kill()
             found.process.wait()
@@ -204,19 +209,28 @@ class Door:
             del command[place : place + 2]
         return [*command, "--home", INSIDE, "--IPKernelApp.parent_handle=1"]  # there is no such parent to wait for
 
-    def _start_engine(self, home: str) -> None:
+
+class EngineStarter:
+    """Has the engine run: the kernel cannot start one from inside. It ends by itself when nobody works with it."""
+
+    def __init__(self, home: str, python: str) -> None:
+        self._home, self._python = Path(home) if home else None, python
+        self._looked = -math.inf
+
+    def need(self) -> None:
         """In the background: the kernel need not wait for it, because the folder of its socket is there already."""
-        python = self._option("--famulus-python") or sys.executable
+        now = time.monotonic()
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            threading.Thread(target=self._start, name="engine-start", daemon=True).start()
 
-        def start() -> None:
-            from famulus.engine import launch
+    def _start(self) -> None:
+        from famulus.engine import launch
 
-            try:
-                launch.find_or_start(Path(home) if home else None, python=python)
-            except FamulusError as error:
-                sys.stderr.write(f"famulus: {error} Cells in words do without the model.\n")
-
-        threading.Thread(target=start, name="engine-start", daemon=True).start()
+        try:
+            launch.find_or_start(self._home, python=self._python)
+        except FamulusError as error:
+            sys.stderr.write(f"famulus: {error} Cells in words do without the model.\n")
 
 
 def _inner(connection: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,8 +239,9 @@ def _inner(connection: Mapping[str, Any]) -> dict[str, Any]:
     return {**connection, **ports, "transport": "ipc", "ip": f"{DOOR}/k"}
 
 
-async def _serve(found: Inside, bound: Sequence[socket.socket], parent: int) -> int:
-    """Until the kernel has ended, or Jupyter, whose process ``parent`` was; the exit status."""
+async def _serve(found: Inside, bound: Sequence[socket.socket], parent: int, asked: Callable[[], None]) -> int:
+    """Until the kernel has ended, or Jupyter, whose process ``parent`` was; the exit status. ``asked`` is called when
+    the kernel is."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
 
@@ -244,7 +259,7 @@ async def _serve(found: Inside, bound: Sequence[socket.socket], parent: int) -> 
     exits = os.pidfd_open(found.process.pid)
     loop.add_reader(exits, lambda: settle(found.process.wait()))
     look()
-    through = relay.Relay(bound, found.door)
+    through = relay.Relay(bound, found.door, asked)
     opening = loop.create_task(through.open())
     opening.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else settle(1))
     try:

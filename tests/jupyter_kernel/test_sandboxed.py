@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import shlex
@@ -22,10 +23,11 @@ from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpecManager
 
 from famulus.cli import main
-from famulus.jupyter_kernel import install, sandboxed
+from famulus.engine.folders import folders
+from famulus.jupyter_kernel import install, relay, sandboxed
 from famulus.sandbox import resident, seccomp
 from tests.conftest import Famulus, short_folder
-from tests.jupyter_kernel.conftest import PATIENCE, Notebook, Start
+from tests.jupyter_kernel.conftest import PATIENCE, Notebook, Start, new_environment
 from tests.sandbox.conftest import ROOT, as_nobody, other_user_python
 
 if problem := resident.unavailable():
@@ -227,6 +229,45 @@ def test_the_kernel_ends_when_jupyter_is_killed(
     jupyter.wait()
     jupyter.stdout.close()
     eventually(lambda: all(map(gone, pids)))
+
+
+def test_an_environment_beside_the_notebook_cannot_be_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "notebook"
+    python = new_environment(folder / ".venv")
+    code = "import sys; open('mine', 'w'); open(sys.prefix + '/planted', 'w')"
+    found = sandboxed.enter([str(python), "-c", code], folder, {}, folders(tmp_path / "famulus"), ())
+    os.close(found.door)
+    assert found.process.wait(PATIENCE) == 1
+    assert (folder / "mine").exists() and not (folder / ".venv/planted").exists()
+
+
+def test_bytes_go_through_the_relay_both_ways(tmp_path: Path) -> None:
+    asked = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readexactly(1 << 20))[::-1])
+        writer.close()
+
+    async def through() -> tuple[bytes, bytes]:
+        for number in range(1, 6):
+            await asyncio.start_unix_server(echo, tmp_path / f"k-{number}")
+        ports = {f"{channel}_port": 0 for channel in relay.CHANNELS}
+        bound = relay.listeners({"transport": "tcp", "ip": "127.0.0.1", **ports})
+        door = os.open(tmp_path, os.O_PATH)
+        between = relay.Relay(bound, door, lambda: asked.append(1))
+        await between.open()
+        answers = []
+        for listener in (bound[4], bound[0]):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            assert not asked, "only the shell tells that somebody works"
+            writer.write(b"a" + b"b" * ((1 << 20) - 1))
+            answers.append(await reader.read())
+            writer.close()
+        await between.close(1)
+        return answers[0], answers[1]
+
+    first, second = asyncio.run(through())
+    assert first == second == b"b" * ((1 << 20) - 1) + b"a" and asked
 
 
 def test_a_notebook_in_the_home_folder_is_refused(
