@@ -5,7 +5,7 @@ from __future__ import annotations
 from lsprotocol import types
 
 from famulus.lsp_server.commands.preview import Preview
-from famulus.lsp_server.commands.proposal import Proposal, annotated
+from famulus.lsp_server.commands.proposal import Proposal, agreed, annotated, unchanged
 from famulus.lsp_server.session import Session
 
 PREVIEW_LINES = 14
@@ -18,34 +18,28 @@ async def offer(session: Session, proposal: Proposal, preview: Preview) -> str:
 
     ``preview`` is closed when the user has answered.
     """
-    document = session.document(proposal.uri)
-    if document is None or document.version != proposal.version:
+    document = unchanged(session, proposal)
+    if document is None:
         return "The text changed while this was written, so nothing was applied. Ask again."
-    if _asks(session):
+    workspace = session.server.client_capabilities.workspace
+    edits = (workspace.workspace_edit if workspace is not None else None) or types.WorkspaceEditClientCapabilities()
+    versioned = bool(edits.document_changes)
+    if session.options.proposals or (versioned and edits.change_annotation_support is not None):
         wanted = annotated(document, proposal)
         preview.finish(wanted)
     elif (lines := len(proposal.text.splitlines())) > PREVIEW_LINES:
         return f"The proposal has {lines} lines, more than this editor can show before a yes."
-    elif await _agreed(session, proposal):
-        place = document.range_of(proposal.start, proposal.end)
-        wanted = types.WorkspaceEdit(changes={document.uri: [types.TextEdit(place, proposal.text)]})
-    else:
+    elif not await _agreed(session, proposal):
         return ""
-    if document.version != proposal.version:
+    elif unchanged(session, proposal) is None:
         return "The text changed meanwhile, so nothing was applied. Ask again."
+    else:
+        wanted = agreed(document, proposal, versioned=versioned)
     result = await session.server.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(wanted, proposal.title))
     preview.close()
     return (
         "" if result.applied or not result.failure_reason else f"The editor did not apply it: {result.failure_reason}"
     )
-
-
-def _asks(session: Session) -> bool:
-    """Whether the client itself shows an edit and asks for a yes."""
-    workspace = session.server.client_capabilities.workspace
-    edits = workspace.workspace_edit if workspace is not None else None
-    annotations = edits is not None and edits.change_annotation_support is not None and edits.document_changes
-    return session.options.proposals or bool(annotations)
 
 
 async def _agreed(session: Session, proposal: Proposal) -> bool:

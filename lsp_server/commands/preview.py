@@ -15,7 +15,7 @@ from typing import Any, Literal
 from lsprotocol import types
 
 from famulus.engine.errors import InvalidRequest
-from famulus.lsp_server.commands.proposal import Proposal, annotated
+from famulus.lsp_server.commands.proposal import Proposal, annotated, unchanged
 from famulus.lsp_server.session import Session
 
 METHOD = "famulus/proposal"
@@ -49,8 +49,8 @@ class Preview:
         """
         if not self._open:
             return
-        document = self._session.document(self._empty.uri)
-        if document is None or document.version != self._empty.version:
+        document = unchanged(self._session, self._empty)
+        if document is None:
             raise InvalidRequest("The text changed while this was written, so nothing was applied.", fix="Ask again.")
         if (began := self._clock()) < self._next:
             return

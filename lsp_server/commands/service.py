@@ -78,7 +78,7 @@ class Commands:
         if text is not None:
             note = "the code around it is unchanged; the sentence is the model's"
             title = f"{kind} for {place.name}"
-            await self._offer(Proposal(title, note, uri, seen.version, place.offset, place.offset, text))
+            await self._offer(Proposal(title, note, seen, place.offset, place.offset, text))
 
     async def rewrite(self, uri: str, place: types.Range, instruction: str) -> None:
         """The selection, changed as the instruction says."""
@@ -87,9 +87,9 @@ class Commands:
         title, note = f"Rewrite: {instruction.strip()[:60]}", "it parses; the code is the model's"
         if (text := renamed(seen, start, end, instruction)) is not None:
             note = "every use in the selection; no model was asked"
-            await self._offer(Proposal(title, note, uri, seen.version, start, end, text))
+            await self._offer(Proposal(title, note, seen, start, end, text))
             return
-        empty = Proposal(title, "", uri, seen.version, start, end, "")
+        empty = Proposal(title, "", seen, start, end, "")
         with self._previewed(empty) as preview:
 
             async def write(report: Report) -> str | None:
@@ -126,10 +126,7 @@ class Commands:
             if not mended.proved:
                 note = f"no new problem; whether {diagnostic.source or 'the editor'} agrees is not known"
             change = mended.candidate.change
-            proposal = Proposal(
-                mended.candidate.title, note, uri, seen.version, change.start, change.end, change.inserted
-            )
-            await self._offer(proposal)
+            await self._offer(Proposal(mended.candidate.title, note, seen, change.start, change.end, change.inserted))
 
     async def commit_message(self, root: str | None = None) -> Page | None:
         """A message for what is staged in a workspace folder, by default the first."""

@@ -79,18 +79,43 @@ def test_more_than_can_be_shown_is_not_asked_about(inside: Callable[..., Any]) -
     assert applied(rename(capabilities=PREVIEW))["edit"]["changeAnnotations"]
 
 
-def test_text_that_changed_meanwhile_is_left_alone(inside: Callable[..., Any]) -> None:
+def change_it(editor: Any) -> None:
+    editor.change(URI, 2, {"text": "something else\n"})
+
+
+def open_it_again(editor: Any) -> None:
+    editor.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+    editor.open(URI, "something = 1\nelse_ = 2\n")  # version 1, as before
+
+
+def close_it(editor: Any) -> None:
+    editor.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+
+
+@pytest.mark.parametrize("act", [change_it, open_it_again, close_it])
+def test_text_that_changed_meanwhile_is_left_alone(inside: Callable[..., Any], act: Callable[[Any], None]) -> None:
     editor = inside()
     editor.open(URI, "def f(file):\n    return file\n")
 
-    def type_first(params: Any) -> dict[str, str]:
-        editor.change(URI, 2, {"text": "something else\n"})
+    def act_first(params: Any) -> dict[str, str]:
+        act(editor)
         return {"title": "Apply"}
 
-    editor.answers["window/showMessageRequest"] = type_first
+    editor.answers["window/showMessageRequest"] = act_first
     run(editor, "famulus.rewrite", URI, span(0, 0, 1, 15), "rename file to source")
     assert "nothing was applied" in editor.told("window/showMessage")["message"]
     assert not [m for m in editor.messages if m.get("method") == "workspace/applyEdit"]
+
+
+def test_a_client_that_compares_versions_is_told_the_version(inside: Callable[..., Any]) -> None:
+    editor = inside(capabilities={"workspace": {"workspaceEdit": {"documentChanges": True}}})
+    editor.open(URI, "def f(file):\n    return file\n", version=7)
+    editor.answers["window/showMessageRequest"] = lambda params: {"title": "Apply"}
+    run(editor, "famulus.rewrite", URI, span(0, 0, 1, 15), "rename file to source")
+    (change,) = applied(editor)["edit"]["documentChanges"]
+    assert change["textDocument"] == {"uri": URI, "version": 7}
+    (edit,) = change["edits"]
+    assert edit == {"range": span(0, 0, 1, 15), "newText": "def f(source):\n    return source"}
 
 
 @pytest.mark.parametrize(
