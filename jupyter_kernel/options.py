@@ -320,6 +320,9 @@ def _words(slot: Slot, context: Context) -> list[Option]:
     named = {m.start for m in exact if m.kind == "variable"}
     known = {m.start for m in exact}
     for index, token in enumerate(context.read.tokens):
+        if token.kind == "word" and token.text.lower() in CHARACTERS and index not in known:
+            character = CHARACTERS[token.text.lower()]
+            found.append(Option(repr(character), index, index + 1, 0.8, attributes=_named(character)))
         if token.kind == "quoted":
             found.append(_word(token, index, 1.0))
         elif token.kind in ("word", "date") and token.weight > 0.1 and token.key not in _LITTLE:
@@ -332,7 +335,9 @@ def _words(slot: Slot, context: Context) -> list[Option]:
         elif token.kind == "word" and index and context.read.tokens[index - 1].key in ("replace", "word", "letter"):
             found.append(_word(token, index, 0.4))  # a little word may be what is replaced: "replace be with is"
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
-            found.append(Option(repr(token.text), index, index + 1, 0.15, attributes=_named(token.text)))
+            # A sign that no sentence needs is what is spoken of.
+            score = 0.7 if token.text in "#$@&€£¥%*~^|_" else 0.15
+            found.append(Option(repr(token.text), index, index + 1, score, attributes=_named(token.text)))
     found += _unknown_runs(context.read)
     for mention in context.read.mentions:
         if mention.kind == "sample":

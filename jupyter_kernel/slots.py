@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from famulus.jupyter_kernel import finish, intent, mentions
+from famulus.jupyter_kernel.arithmetic import arithmetic, share
 from famulus.jupyter_kernel.candidate import Candidate, Want
 from famulus.jupyter_kernel.compose.expressions import conditions_as_options, expressions
 from famulus.jupyter_kernel.compose.propose import composed
@@ -105,6 +106,8 @@ def _drafts(read: Read, extra: Modifiers, want: Want, known: Index) -> Iterator[
         kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
         match = COMPOSED * kind * query.match
         yield _Draft(partial(str, query.code), "query", query.gives, match, extra, (query.subject,), (), query.rows)
+    if (found := arithmetic(read)) is not None:
+        yield _Draft(partial(str, found.code), "arithmetic", "value", share(read, found), extra, found.names)
     contexts: dict[str, Context] = {}
 
     def context(library: str) -> Context:
