@@ -32,7 +32,8 @@ class Candidate:
 
     ``coverage``: share of the instruction's literals and names that the code uses, less what it invents, 0–1.
     ``match``: how near the recipe behind it is to the instruction, 0–1. ``likelihood``: mean natural-log probability
-    of its tokens after the instruction, None where no model scored it. ``votes``: how often a model wrote just this.
+    of its tokens after the instruction, None where no model scored it; ``relevance``: how much the instruction adds to
+    that. ``votes``: how often a model wrote just this.
     """
 
     code: str
@@ -41,6 +42,7 @@ class Candidate:
     coverage: float = 0.0
     match: float = 0.0
     likelihood: float | None = None
+    relevance: float | None = None
     votes: int = 1
 
 

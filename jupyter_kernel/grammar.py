@@ -21,6 +21,8 @@ MOST_STRINGS, MOST_NAMES = 200, 120
 LONGEST = 48
 """Characters of a string that the grammar allows; llguidance compiles long ones slowly."""
 
+CALLED = ("callable", "class")
+
 _SIZE = 60_000
 """Characters; the engine takes a little more."""
 
@@ -31,6 +33,7 @@ class Vocabulary:
     the variables of comprehensions, ``new`` those that the cell may bind, ``settable`` those that it may change."""
 
     variables: tuple[str, ...]
+    callables: tuple[str, ...]
     attributes: dict[str, tuple[str, ...]]
     strings: tuple[str, ...]
     numbers: tuple[str, ...]
@@ -55,7 +58,8 @@ def vocabulary(words: str, schema: Schema, want: Want) -> Vocabulary:
     pair = (_free(("k", "key", "k_"), taken), _free(("v", "value", "v_"), taken))
     settable = tuple(v.name for v in variables if v.name in want.names or v.name == want.name) if want.changes else ()
     return Vocabulary(
-        variables=tuple(v.name for v in variables if v.name not in (loop, *pair)),
+        variables=tuple(v.name for v in variables if v.kind not in CALLED),
+        callables=tuple(v.name for v in variables if v.kind in CALLED),
         attributes={v.name: attributes(v) for v in variables},
         strings=_strings(words, variables, want),
         numbers=tuple(dict.fromkeys([*(_number(n) for n in want.numbers), "0", "1", "2", "10", "100"])),
@@ -91,11 +95,15 @@ def _statements(said: Vocabulary) -> list[str]:
 
 
 def _terminals(said: Vocabulary) -> list[str]:
-    sets = {
-        "STRING": map(repr, said.strings), "NUMBER": said.numbers, "MEMBER": _members(said),
-        "KEYWORD": known.KEYWORDS, "BUILTIN": known.BUILTINS, "OPERATOR": (f" {sign} " for sign in known.OPERATORS),
-        **{f"MODULE_{module.upper()}": members for module, members in known.MODULES.items()},
-    }  # fmt: skip
+    sets: dict[str, Iterable[str]] = {
+        "STRING": map(repr, said.strings),
+        "NUMBER": said.numbers,
+        "MEMBER": _members(said),
+        "KEYWORD": known.KEYWORDS,
+        "CALLABLE": (*said.callables, *known.BUILTINS),
+        "OPERATOR": (f" {sign} " for sign in known.OPERATORS),
+    }
+    sets |= {f"MODULE_{module.upper()}": members for module, members in known.MODULES.items()}
     for kind, (names, members) in _by_attributes(said).items():
         sets |= {f"NAMES_{kind}": names} | ({f"MEMBERS_{kind}": members} if members else {})
     return [f"{name}: {_choice(texts)}" for name, texts in sets.items()]
@@ -106,10 +114,11 @@ def _expressions(scope: str, names: Sequence[str], said: Vocabulary) -> list[str
     outer = scope[0]
     atoms = []
     for kind, (_, members) in _by_attributes(said).items():
-        atoms.append(f'NAMES_{kind} ("." MEMBERS_{kind} call_{scope}?)?' if members else f"NAMES_{kind} call_{scope}?")
+        atoms.append(f'NAMES_{kind} ("." MEMBERS_{kind} call_{scope}?)?' if members else f"NAMES_{kind}")
+    atoms += [f"CALLABLE call_{scope}"]
     atoms += [f'"{module}." MODULE_{module.upper()} call_{scope}?' for module in known.MODULES]
     atoms += [f"({_choice(names)})"] if names else []
-    atoms += [f"BUILTIN call_{scope}", "STRING", f'"(" expr_{scope} ")"', f"list_{scope}"]
+    atoms += ["STRING", f'"(" expr_{scope} ")"', f"list_{scope}"]
     k, v = said.pair
     one, two = f"simple_{outer}x", f"simple_{outer}k"
     return [

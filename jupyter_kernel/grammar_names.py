@@ -7,7 +7,7 @@ from __future__ import annotations
 
 BUILTINS = (
     "abs", "all", "any", "bool", "dict", "enumerate", "filter", "float", "int", "len", "list", "map", "max", "min",
-    "print", "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip",
+    "print", "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip", "Path", "Counter",
 )  # fmt: skip
 
 MODULES = {
@@ -33,7 +33,8 @@ MEMBERS = (
     "day_name", "month_name", "quarter", "date", "days", "total_seconds", "strftime", "contains", "startswith",
     "endswith", "lower", "upper", "strip", "split", "replace", "len", "extract", "get", "cat", "codes", "categories",
     "str", "dt", "values", "index", "tolist", "to_frame", "reset_index", "set_title", "set_xlabel", "set_ylabel",
-    "most_common", "read_text", "write_text", "exists", "name", "stem", "suffix",
+    "most_common", "read_text", "write_text", "exists", "name", "stem", "suffix", "glob", "rglob", "iterdir", "stat",
+    "st_size", "is_file", "is_dir",
 )  # fmt: skip
 """Attributes of what calls return: groups, accessors, axes, paths."""
 

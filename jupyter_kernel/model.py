@@ -21,6 +21,7 @@ from famulus.engine.client import Client
 from famulus.engine.errors import FamulusError
 from famulus.engine.generation import Generation
 from famulus.engine.runtime import Address
+from famulus.jupyter_kernel.context import Context
 from famulus.jupyter_kernel.interrupt import in_thread
 
 SECONDS = 20.0
@@ -34,17 +35,19 @@ LARGE = 700_000_000
 
 TOKENS, TOKENS_LARGE = 64, 320
 CONTEXT_TOKENS, CONTEXT_TOKENS_LARGE = 700, 4000
-TEMPERATURE = 0.8
+TEMPERATURE, TEMPERATURE_LARGE = 0.5, 0.8
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the model is to write. ``grammar`` in Lark form, "" for free text; ``stops`` end an answer."""
+    """What the model is to write. ``grammar`` in Lark form, "" for free text; ``stops`` end an answer. ``told`` is
+    the prompt by parts, for whoever asks what was sent."""
 
     prompt: str
     grammar: str = ""
     stops: tuple[str, ...] = ()
     seed: int = 0
+    told: Context | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Model:
         self.about = About()
         self.seed: int | None = None
         self.trouble = ""
+        self.told: Context | None = None
 
     def begin(self) -> None:
         """A words cell begins: its time starts."""
@@ -111,6 +115,7 @@ class Model:
 
         found = await self._within(_Work(), look)
         if found is None:
+            self._quiet_until = time.monotonic() + PAUSE
             return False
         self._client, model = found
         self.about = About(str(model.get("id", "")), int(model.get("parameters", 0)), int(model.get("context", 0)))
@@ -124,6 +129,7 @@ class Model:
         if not await self.connect():
             return []
         assert self._client is not None
+        self.told = request.told or self.told
         self.seed = request.seed or secrets.randbelow(1 << 31)
         work, loop, client = _Work(), asyncio.get_running_loop(), self._client
 
@@ -137,7 +143,8 @@ class Model:
         def run() -> None:
             ask(1, 0, show, temperature=0.0)
             if n > 1 and not work.stopped:
-                ask(n - 1, 1, lambda _text: None, temperature=TEMPERATURE, top_p=0.95, seed=self.seed)
+                warm = TEMPERATURE_LARGE if self.about.large else TEMPERATURE
+                ask(n - 1, 1, lambda _text: None, temperature=warm, top_p=0.95, seed=self.seed)
 
         await self._within(work, run)
         return work.finished()

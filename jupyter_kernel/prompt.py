@@ -13,13 +13,16 @@ from dataclasses import dataclass
 
 from famulus.jupyter_kernel import context, context_lines, defuse
 from famulus.jupyter_kernel.candidate import Candidate
-from famulus.jupyter_kernel.context import Context
+from famulus.jupyter_kernel.context import Context, Part
 from famulus.jupyter_kernel.recipe import Recipe
 from famulus.jupyter_kernel.retrieve import Index
 from famulus.jupyter_kernel.schema import Schema
 
 EXAMPLES = 4
 TASK = "# Task: "
+TITLES = ("examples", "instruction")
+ADDED = 500
+"""Tokens that examples and instruction may take beyond the budget of the context; they take far less mostly."""
 OnText = Callable[[str], None]
 LONGEST_EXAMPLE = 300
 """Characters; longer code teaches a model to ramble."""
@@ -30,11 +33,16 @@ _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 @dataclass(frozen=True)
 class Prompt:
-    """``text`` is what the model continues; ``told`` is the notebook's part of it, as ``%context`` shows it."""
+    """``text`` is what the model continues; ``told`` is the same by parts, as ``%context`` shows it; ``bare`` is the
+    notebook's part alone."""
 
     text: str
     told: Context
-    examples: tuple[tuple[str, str], ...] = ()
+    bare: str = ""
+
+    def asking(self, words: str) -> str:
+        """The context and one instruction without examples: these would make likely what resembles them."""
+        return "\n\n".join(part for part in (self.bare, task(words)) if part) + "\n"
 
 
 def build(
@@ -50,10 +58,12 @@ def build(
     """The prompt for ``words``; ``proposed`` are the recipes' own candidates, the best first. ``budget`` in tokens,
     estimated, for the context alone."""
     told = context.render(schema, words, recent, error, budget=budget, count=estimated_tokens)
-    shown = examples(words, schema, proposed, recipes)
-    parts = [told.text] if told.text else []
-    parts += [f"{task(said)}\n{code}" for said, code in shown]
-    return Prompt("\n\n".join([*parts, task(words)]) + "\n", told, tuple(shown))
+    shown = "\n\n".join(f"{task(said)}\n{code}" for said, code in examples(words, schema, proposed, recipes))
+    parts = [told.text, shown, task(words)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    added = [Part(title, part, estimated_tokens(part)) for title, part in zip(TITLES, parts[1:], strict=True) if part]
+    sent = Context(text, (*told.parts, *added), estimated_tokens(text), budget + ADDED, told.left_out)
+    return Prompt(text, sent, told.text)
 
 
 def repairing(prompt: str, code: str, error: str) -> str:
@@ -61,6 +71,13 @@ def repairing(prompt: str, code: str, error: str) -> str:
     head, _, last = prompt.rstrip("\n").rpartition(f"\n\n{TASK}")
     said = defuse.message(error) or "it failed"
     return f"{head}\n\n{TASK}{last}\n{code}\n# {said}\n\n{TASK}{last} (corrected)\n"
+
+
+def fixing(told: Context, code: str, error: str) -> str:
+    """The prompt for a cell that failed: the notebook, the cell, its error, and where the corrected cell begins."""
+    said = defuse.message(error) or "an error"
+    parts = [told.text] if told.text else []
+    return "\n\n".join([*parts, f"# This cell fails with {said}\n{code}", "# The same cell, corrected\n"])
 
 
 def task(words: str) -> str:

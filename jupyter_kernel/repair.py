@@ -17,6 +17,8 @@ from famulus.jupyter_kernel.schema import Schema, Variable
 
 MOST = 3
 CLOSE = 0.6
+LIKE = 0.6
+"""Likeness of two cells from which on one is a repair of the other."""
 
 _NAME = re.compile(r"name '(\w+)' is not defined")
 _ATTRIBUTE = re.compile(r"'?(?:type object ')?([\w.]+)'? object has no attribute '(\w+)'")
@@ -74,6 +76,11 @@ def repairs(code: str, error: str, message: str, schema: Schema) -> list[Repair]
 def of(code: str, seen: Rehearsal, schema: Schema) -> list[Repair]:
     """Proposals for code whose rehearsal ended in an error."""
     return repairs(code, seen.error, seen.message, schema) if seen.status == "error" else []
+
+
+def likeness(code: str, other: str) -> float:
+    """How much of two cells is the same, 0–1."""
+    return difflib.SequenceMatcher(None, code, other, autojunk=False).ratio()
 
 
 def _proposed(code: str, error: str, message: str, schema: Schema) -> Iterator[Repair]:

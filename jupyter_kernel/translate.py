@@ -18,12 +18,14 @@ from famulus.jupyter_kernel.writing import Author, Notebook, Writes
 
 REHEARSED = 6
 """Candidates of the recipes that are tried; beyond these the instruction means something else."""
-GOOD_MATCH = 0.75
+GOOD_MATCH = 0.9
 """From this match on a recipe answers and the model is not waited for."""
+SURE_MATCH = 0.75
+"""From this match on a recipe may change what exists, if the words ask for a change."""
 LOW_MATCH = 0.45
 """Below this a recipe answers only if others come to the same."""
-CLOSE = 0.06
-"""Candidates whose matches differ by less are told apart by the model, where it is at hand."""
+CLOSE = 0.03
+"""Recipes that fit and whose matches differ by less are told apart by the model, where it is at hand."""
 VARIED = 2
 """Candidates whose variations are tried."""
 ROUNDS = 3
@@ -101,8 +103,8 @@ async def translate(
     if not search.clear:
         await search.varied()
         await search.mended(0.0)
-    ordered = rank.order(search.attempts, want)
-    if not ordered or search.hopeless(ordered[0]):
+    ordered = [attempt for attempt in rank.order(search.attempts, want) if not search.hopeless(attempt)]
+    if not ordered:
         raise NotUnderstood(search.why_not(), fix="Say it another way, or in Python.")
     return search.found(ordered[0])
 
@@ -167,8 +169,12 @@ class Search:
         """Lets a model that is at hand say how likely each attempt is, where it is not clear which is best."""
         assert self.author is not None
         fit = rank.order(self.attempts, self.want)
-        close = [a for a in fit if fit[0].candidate.match - a.candidate.match < CLOSE or a.candidate.source == "model"]
-        if len(close) < 2 or (self.clear and not self.author.model.ready):
+        if self.clear:
+            close = [attempt for attempt in fit if fit[0].candidate.match - attempt.candidate.match < CLOSE]
+        else:
+            written = [attempt for attempt in fit if attempt.candidate.source == "model"]
+            close = [*[attempt for attempt in fit if attempt not in written][:REHEARSED], *written]
+        if len(close) < 2 and self.clear:
             return
         scored = await self.author.judged([attempt.candidate for attempt in close], self.proposed)
         for attempt, candidate in zip(close, scored, strict=True):
@@ -201,7 +207,7 @@ class Search:
 
     def _failed(self, least: float, tried: Collection[str]) -> Attempt | None:
         """The attempt that is worth a repair: it raised an error, and matches better than all that work."""
-        working = rank.order(self.attempts, self.want)[:1]
+        working = [attempt for attempt in rank.order(self.attempts, self.want) if not self.hopeless(attempt)][:1]
         bar = max([least, *(a.candidate.match + CLOSE for a in working)])
         failed = [
             attempt
@@ -210,16 +216,15 @@ class Search:
             and attempt.rehearsal.status == "error"
             and attempt.candidate.match >= bar
             and attempt.candidate.code not in tried
+            and not self.hopeless(attempt)
         ]
         return max(failed, key=lambda attempt: rank.score(attempt, self.want), default=None)
 
-    def hopeless(self, best: Attempt) -> bool:
-        """Whether the best that there is says nothing of the words: a far recipe, and nobody who agrees."""
-        known = best.candidate.source == "recording" or best.candidate.match >= LOW_MATCH
-        return not known and not self._wrote(best)
-
-    def _wrote(self, attempt: Attempt) -> bool:
-        return self.wrote and (attempt.candidate.match == 0.0 or attempt.candidate.votes > 1)
+    def hopeless(self, attempt: Attempt) -> bool:
+        """Whether an attempt says nothing of the words: it is of a far recipe, and the model did not write the same."""
+        candidate = attempt.candidate
+        wrote = self.wrote and (candidate.match == 0.0 or candidate.votes > 1)
+        return candidate.source != "recording" and candidate.match < LOW_MATCH and not wrote
 
     def why_not(self) -> str:
         """One sentence: nothing fits, and what would be understood that is nearest."""
@@ -254,7 +259,7 @@ class Search:
             schema=self.schema.fingerprint(),
             model=model.about.name if model is not None else "",
             seed=model.seed if model is not None else None,
-            guess=rank.guess(best, self.attempts, self.want, low=LOW_MATCH, small=small),
+            guess=rank.guess(best, self.attempts, self.want, low=LOW_MATCH, good=SURE_MATCH, small=small),
             note=f"without the model: {trouble}" if trouble else "",
         )
 

@@ -14,7 +14,10 @@ from famulus.jupyter_kernel.model import About, Request, Written, parses
 from famulus.jupyter_kernel.prompt import OnText, Prompt
 from famulus.jupyter_kernel.schema import Schema
 
-N = 8
+N, N_SMALL = 8, 4
+"""Answers of one batch; a small model repeats itself or wanders, and on a CPU each costs a second."""
+ANYTHING = "cell"
+"""An instruction that says nothing, with which the words are compared."""
 STOPS = ("\n\n", "\n#")
 STOPS_LARGE = ("\n# Task", "\n```", "\n\n\n")
 
@@ -66,10 +69,10 @@ class Author:
         told = self.told(proposed)
         rules = grammar.build(self.words, self.schema, self.want)
         if not self.model.about.large:
-            written = await self.model.write(Request(told.text, rules, STOPS), N, on_text)
+            written = await self.model.write(Request(told.text, rules, STOPS, told=told.told), N_SMALL, on_text)
         else:
-            written = await self.model.write(Request(told.text, "", STOPS_LARGE), N // 2, on_text)
-            written += await self.model.write(Request(told.text, rules, STOPS), N - N // 2)
+            written = await self.model.write(Request(told.text, "", STOPS_LARGE, told=told.told), N // 2, on_text)
+            written += await self.model.write(Request(told.text, rules, STOPS, told=told.told), N - N // 2)
         return self._ready(written, avoided)
 
     async def corrected(self, code: str, error: str) -> list[Candidate]:
@@ -82,13 +85,18 @@ class Author:
         return [replace(one, source="repair") for one in self._ready(written, {code})]
 
     async def judged(self, candidates: Sequence[Candidate], proposed: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates with their likelihood after the instruction, where there was time for it."""
+        """The candidates with their likelihood after the instruction, and with what the instruction adds to it, where
+        there was time for both."""
         if not self.model.ready:
             return list(candidates)
-        text = self.told(proposed).text
+        sent = self.told(proposed)
         codes = [prompt.without_imports(candidate.code) for candidate in candidates]
-        scores = await self.model.score(text, codes)
-        return [replace(c, likelihood=score) for c, score in zip(candidates, scores, strict=True)]
+        likely = await self.model.score(sent.asking(self.words), codes)
+        anyway = await self.model.score(sent.asking(ANYTHING), codes)
+        return [
+            replace(c, likelihood=said, relevance=None if said is None or bare is None else said - bare)
+            for c, said, bare in zip(candidates, likely, anyway, strict=True)
+        ]
 
     def told(self, proposed: Sequence[Candidate]) -> Prompt:
         """The prompt, built when it is first needed."""
@@ -115,14 +123,20 @@ class Author:
     def _finished(self, text: str) -> str:
         """Code that is ready to run, "" if it is none: with its imports and the name that was asked for, and with no
         name of the user's bound anew unasked."""
-        code = text.replace("```python", "").replace("```", "").strip("\n").rstrip()
-        if not parses(code):
+        code = cleaned(text)
+        if not code:
             return ""
         name = self.want.name
         if name and name not in _bound(code):
             code = finish.name_result(code, "value", name, ())
         allowed = {name, *(self.want.names if self.want.changes else ())}
         return finish.with_imports(finish.keep_names(code, self.schema, allowed), self.schema)
+
+
+def cleaned(text: str) -> str:
+    """What a model wrote, without fences; "" where Python cannot read it."""
+    code = text.replace("```python", "").replace("```", "").strip("\n").rstrip()
+    return code if parses(code) else ""
 
 
 def _bound(code: str) -> set[str]:

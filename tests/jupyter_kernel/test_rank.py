@@ -39,7 +39,7 @@ def test_an_untouched_frame_beats_a_better_match_that_changes_it() -> None:
 
 
 def test_candidates_that_agree_strengthen_each_other() -> None:
-    lone = attempt("a", match=0.55, value="1")
+    lone = attempt("a", match=0.52, value="1")
     first, second = attempt("b", match=0.5, value="2"), attempt("c", match=0.5, value="2")
     assert rank.order([lone, first, second], Want())[0] is first
 
