@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from famulus.jupyter_kernel.lexeme import FULL, NOISE
+from famulus.jupyter_kernel.mentions import Read, command
 from famulus.jupyter_kernel.options import Context, Option, options
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.retrieve import Index, Phrasing, token_key
@@ -14,6 +15,9 @@ PER_SLOT, BEAM = 8, 24
 # What an unsaid filling is worth: a variable is often left unsaid, a column seldom.
 UNSAID_VARIABLE, UNSAID_OTHER = 0.7, 0.25
 LEFT, RIGHT, ORDER, VAGUE = 0.3, 0.2, 0.12, 1.8
+# What is left of a match that does not account for what the instruction tells to do, or for what it is to be done to.
+NOT_DONE, NOT_MEANT = 0.6, 0.7
+_VAGUE = ("word", "value", "new", "folder")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Filler:
                 span = range(option.start, option.end)
                 if any(index in partial.used for index in span) or not _consistent(slot, option, partial, said):
                     continue
-                if slot.type in ("word", "value", "new", "folder") and option.end == option.start + 1:
+                if slot.type in _VAGUE and option.end == option.start + 1:
                     token = context.read.tokens[option.start]
                     if token.kind == "word" and token_key(token) in literal and option.score < 0.9:
                         continue
@@ -110,7 +114,7 @@ class Filler:
         if right and after is not None and token_key(after) == right:
             bonus += RIGHT
         # Any word may stand in a vague slot: there the neighbours decide.
-        return bonus * (VAGUE if slot.type in ("word", "value", "new", "folder") else 1.0)
+        return bonus * (VAGUE if slot.type in _VAGUE else 1.0)
 
     def _order(self, said: Phrasing, partial: _Partial) -> float:
         """Slots that compete for the same words come in the phrasing's order."""
@@ -164,9 +168,33 @@ class Filler:
         if said.recipe.gives == "change" and heard < 0.95 and not _speaks_of_subject(said, partial):
             # What is changed must be named, or the words be those of the phrasing.
             whole *= 0.7
+        whole *= self._does(said, partial, {position for left in unmatched.values() for position, _ in left})
         # Words tell little by their order, but of two recipes with the same words the one in order is meant.
         whole -= 0.0 if order == sorted(order) else 0.02
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
+
+
+    def _does(self, said: Phrasing, partial: _Partial, unmatched: set[int]) -> float:
+        """1 where the filling does what the words tell to do with what they name, less where it does not."""
+        read = self.contexts(said.recipe.library).read
+        slots = said.recipe.slots
+        bare = {
+            i
+            for name, option in partial.chosen.items()
+            if slots[name].type in _VAGUE and option.said
+            for i in range(option.start, option.end)
+            if read.tokens[i].kind == "word"
+        }
+        share = NOT_DONE if command(read) in unmatched | bare else 1.0
+        subject = any(slot.type in VARIABLES for slot in slots.values())
+        if subject and not _speaks_of_subject(said, partial) and any(_is_thing(read, i) for i in bare):
+            # *drop the database*: the word that says what is dropped is no value of a list that nobody named.
+            share *= NOT_MEANT
+        return share
+
+
+def _is_thing(read: Read, index: int) -> bool:
+    return index > 0 and read.tokens[index - 1].text.lower() in ("the", "this", "my", "our", "all")
 
 
 def _speaks_of_subject(said: Phrasing, partial: _Partial) -> bool:

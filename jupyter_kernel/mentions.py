@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from famulus.jupyter_kernel.lexeme import NOISE, Token
+from famulus.jupyter_kernel.lexeme import FULL, NOISE, Token
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
 from famulus.jupyter_kernel.words import lexicon, name_parts, stem, tokens
 
 MAX_VARIABLES, MAX_COLUMNS = 80, 80
+MEANT = 0.6
+"""From this score on, words are taken for a name where they could be something to do."""
 # Words of these concepts name a column only if they are its whole name: "total" alone is not total_revenue.
 _ASKING = frozenset(
     ("mean", "sum", "median", "max", "min", "count", "std", "number", "first", "last", "unique", "sort", "show", "make",
@@ -80,6 +82,23 @@ def read(text: str, schema: Schema) -> Read:
     its_tokens = tokens(text, own)
     found = _Finder(names).mentions(its_tokens) + _sample_mentions(its_tokens, samples)
     return Read(text, schema, its_tokens, tuple(found))
+
+
+_POLITE = frozenset(
+    ("please", "now", "then", "and", "also", "just", "can", "could", "you", "let", "me", "us", "i", "want", "to",
+     "请", "帮", "我", "帮我", "请帮我", "把", "将", ",")
+)  # fmt: skip
+
+
+def command(found: Read) -> int | None:
+    """The token by which an instruction begins with something to do that is no name of the user's: *delete* all
+    files; None where it begins otherwise."""
+    for index, token in enumerate(found.tokens):
+        if index in found.taken or token.text.lower() in _POLITE:
+            continue
+        named = any(mention.start <= index < mention.end and mention.score > MEANT for mention in found.mentions)
+        return index if token.kind == "word" and token.weight >= FULL and not named else None
+    return None
 
 
 # What may follow a variable, but no article: *sort a descending*.

@@ -9,12 +9,14 @@ from famulus.jupyter_kernel.compose import chain_code, pandas_code
 from famulus.jupyter_kernel.compose.chain_reader import chains
 from famulus.jupyter_kernel.compose.query import Query
 from famulus.jupyter_kernel.compose.reader import queries
-from famulus.jupyter_kernel.mentions import Read
+from famulus.jupyter_kernel.mentions import Read, command
 from famulus.jupyter_kernel.retrieve import Index, token_key
 from famulus.jupyter_kernel.schema import Variable
 from famulus.jupyter_kernel.words import lexicon
 
 MAX_SUBJECTS = 3
+# What is left of the match of a query that leaves out what the words tell to do: *tweet* the average price.
+NOT_DONE = 0.5
 _PRONOUNS = frozenset(("it", "them", "those", "these", "their", "its", "它", "它们", "这些", "其"))
 
 
@@ -126,4 +128,5 @@ def _match(read: Read, used: set[int], index: Index, plain: bool = False) -> flo
             covered += 0.5 * weight
         elif token.weight <= 0.3:
             covered += 0.8 * weight
-    return max(0.0, 1 - (2.5 if plain else 1.6) * (total - covered) / total) if total else 0.0
+    done = NOT_DONE if command(read) not in (None, *used) else 1.0
+    return done * max(0.0, 1 - (2.5 if plain else 1.6) * (total - covered) / total) if total else 0.0
