@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
-from famulus.jupyter_kernel import context, modes, provenance, undo
-from famulus.jupyter_kernel.candidate import Effect, Want
+from famulus.jupyter_kernel import context, modes, prompt, provenance, undo
+from famulus.jupyter_kernel.candidate import Effect, Rehearsal, Want
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import NotRecorded, NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.errors import NotMine, NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.fix import Failed, fix
 from famulus.jupyter_kernel.interrupt import Interrupts
 from famulus.jupyter_kernel.look import look
+from famulus.jupyter_kernel.model import Model
 from famulus.jupyter_kernel.panel import Panel
-from famulus.jupyter_kernel.recordings import Recording, Recordings, digest_of, shape
-from famulus.jupyter_kernel.rehearse import Rehearser
+from famulus.jupyter_kernel.recordings import Recording, Recordings
+from famulus.jupyter_kernel.rehearse import CannotRehearse, Rehearser
+from famulus.jupyter_kernel.replay import Past, replay, with_effects
 from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.translate import Translation, translate
+from famulus.jupyter_kernel.writing import Notebook
 
 if TYPE_CHECKING:
     from famulus.jupyter_kernel.kernel import FamulusKernel
 
 VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
-CONTEXT_TOKENS = 700
 LONG_CELL = 20_000
 """Characters; a longer cell is not read for the names that it binds."""
+FOREIGN = "Somebody else recorded this code for these words"
 KEPT = 5
 """Words cells that ``%undo`` can take back, one after the other."""
 
@@ -42,6 +46,7 @@ class Answer:
     translation: Translation | None = None
     snapshot: undo.Snapshot | None = None
     recording: Recording | None = None
+    next_input: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,18 +75,30 @@ class Assistant:
     mode: str = "auto"
     done: list[Done] = field(default_factory=list)
     avoided: set[tuple[str, str]] = field(default_factory=set)
+    asks_model: bool = True
+    shown: tuple[str, str] | None = None
+    foreign: Recording | None = None
 
     def __post_init__(self) -> None:
         self.shell: Any = self.kernel.shell
         self._rehearser = Rehearser(self.shell)
         self._interrupts = Interrupts()
         home = self.kernel.famulus_home
-        self._recordings = Recordings(Path.cwd(), Path(home) if home else None)
+        self._past = Past(Recordings(Path(self.kernel.folder), Path(home) if home else None))
+        self._model = Model(self.kernel.famulus_python or sys.executable, Path(home) if home else None)
+        self._troubles: set[str] = set()
 
     @property
     def last(self) -> Done | None:
         """The last words cell that ran and was not undone."""
         return self.done[-1] if self.done else None
+
+    @property
+    def offered(self) -> tuple[str, str] | None:
+        """The words and the code of the last words cell, whether it ran or was only shown."""
+        if self.shown is not None:
+            return self.shown
+        return (self.last.words, self.last.code) if self.last else None
 
     async def answer(
         self, cell: str, reading: Reading, interrupts: Interrupts, *, allow_stdin: bool, metadata: Mapping[str, Any]
@@ -90,17 +107,26 @@ class Assistant:
         self._interrupts = interrupts
         answer = Answer("", Panel(self.shell.display_pub), mode=modes.of_cell(metadata, self.mode))
         try:
+            if cell.strip() == "%fix":
+                answer.run = ""
+                answer.next_input = await interrupts.run(self._fixed())
+                return answer
             words = self._words(cell, reading, allow_stdin)
             if words is None:
                 answer.run = cell
                 return answer
             answer.translation = found = await interrupts.run(self._translate(words, answer))
+            self.shown = (found.words, found.best.candidate.code)
+            recording = answer.recording
+            self.foreign = recording if recording and not recording.mine else None
             if answer.mode == "show":
                 answer.panel.shown(found)
                 return answer
-            question = self._question(answer)
+            question = self._question(answer, allow_stdin)
             answer.panel.found(found, question)
             self._allow(question, allow_stdin)
+            if question and recording:
+                answer.recording = replace(recording, mine=True)  # the user has seen the code and said yes
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
             interrupts.check()
         except FamulusError as error:
@@ -110,17 +136,21 @@ class Assistant:
 
     def ran(self, answer: Answer, reply: dict[str, Any]) -> None:
         """The cell has run, or was refused; its panel gets its last state."""
+        if answer.next_input:
+            reply["payload"] = [*reply["payload"], _next(answer.next_input, replace=False)]
         found, snapshot = answer.translation, answer.snapshot
         if found is None or snapshot is None:
             return
-        snapshot.settle(self.shell.user_ns)
+        self.shown = self.foreign = None
+        snapshot.settle(self.shell.user_ns, failed=reply["status"] != "ok")
         self.done = [*self.done, Done(reply["execution_count"], found, snapshot, answer.recording)][-KEPT:]
-        answer.panel.ran(found, reply["status"], snapshot.unsaved)
+        self.done = self.done[-undo.within([one.snapshot for one in self.done]) :]
+        answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held)
         if reply["status"] == "ok":
-            self._record(answer.recording)
+            self._record(with_effects(answer.recording, found))
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
             text = "".join(f"# {line}\n" for line in found.words.splitlines()) + found.best.candidate.code
-            reply["payload"] = [*reply["payload"], {"source": "set_next_input", "text": text, "replace": True}]
+            reply["payload"] = [*reply["payload"], _next(text, replace=True)]
 
     def schema(self) -> Schema:
         """The user's namespace as it is now."""
@@ -141,24 +171,62 @@ class Assistant:
             return "There is no cell in words to undo."
         last = self.done.pop()
         result = last.snapshot.restore(self.shell.user_ns)
-        self._record(last.recording and replace(last.recording, undone=True))
-        parts = [
-            f"put back {', '.join(result.restored)}" if result.restored else "",
-            f"removed {', '.join(result.removed)}" if result.removed else "",
-        ]
-        said = " and ".join(part for part in parts if part) or "nothing in the namespace had changed"
-        lines = [f"Undid In [{last.count}]: {said}."]
-        lines += [f"{name} was left as it is: {reason}." for name, reason in result.left.items()]
+        self._past.take_back(last.count, self._cells())
+        if self.kernel._allow_stdin:  # where nobody sits, the notebook's own %undo says nothing about its words
+            self._record(last.recording and replace(last.recording, undone=True))
         seen = last.translation.best.rehearsal
-        lines += [f"Not undone: {VERBS[effect.kind]} {effect.what}." for effect in (seen.effects if seen else ())]
-        return "\n".join(lines)
+        outside = [f"Not undone: {VERBS[effect.kind]} {effect.what}." for effect in (seen.effects if seen else ())]
+        return "\n".join([f"Undid In [{last.count}]: {result.said}.", *result.more, *outside])
+
+    def sign(self) -> str:
+        """Makes the recording of somebody else that was just shown one of this user's; "" if none was."""
+        if self.foreign is None:
+            return ""
+        try:
+            self._past.sign(self.foreign)
+        except FamulusError as error:
+            return str(error)
+        words, self.shown, self.foreign = self.foreign.words, None, None
+        return f"You have accepted the code that was shown for “{words.strip()}”. Run that cell again."
 
     def told(self, words: str) -> str:
-        """What a model would be told now, for ``words`` or for any."""
+        """What the model was sent last, to the letter; for ``words``, or where nothing was sent, what it would be."""
+        if self._model.told is not None and not words:
+            return context.explain(self._model.told, "tokens, estimated")
         told = context.render(
-            self.schema(), words, self._recent(), last_error(), budget=CONTEXT_TOKENS, count=estimated_tokens
+            self.schema(),
+            words,
+            self._recent(),
+            last_error(),
+            budget=self._model.about.budget,
+            count=prompt.estimated_tokens,
         )
-        return context.explain(told, "tokens, estimated")
+        return "Not sent yet; this is what a model would be told.\n" + context.explain(told, "tokens, estimated")
+
+    async def _fixed(self) -> str:
+        """The repaired code of the cell that failed last, "" if there is none; what was done is printed."""
+        if self.kernel.failed is None:
+            print("No cell has failed.")
+            return ""
+        failed = Failed(*self.kernel.failed)
+        found = await fix(
+            failed,
+            self.schema(),
+            self._rehearsed,
+            self._model if self.asks_model else None,
+            Notebook(tuple(self._recent())),
+        )
+        if found is None:
+            print(f"No repair was found for {failed.error}: {failed.message}")
+            return ""
+        print(f"Repaired: {found.reason}. The code is in the next cell; it ran on a copy of the kernel.")
+        return found.code
+
+    async def _rehearsed(self, code: str) -> Rehearsal | None:
+        try:
+            return await self._rehearser.rehearse(code)
+        except CannotRehearse:
+            return None
 
     def _recent(self) -> list[str]:
         return [cell for cell in self.shell.history_manager.input_hist_parsed[1:] if cell.strip()]
@@ -170,37 +238,36 @@ class Assistant:
     async def _translate(self, words: str, answer: Answer) -> Translation:
         answer.panel.begin(words)
         schema = self.schema()
-        answer.recording = self._recorded(words, schema)
-        if answer.recording is None and self.kernel.on_change == "stop":
-            raise NotRecorded(
-                "These words have no recording that fits the data as it is now.",
-                fix="Run the notebook in Jupyter first, or with --on-change regenerate.",
-            )
+        avoided = {code for said, code in self.avoided if said == words}
+        answer.recording = recording = self._recorded(words, schema, avoided)
+        strict, why = self.kernel.on_change == "stop", ""
+        if recording is not None:
+            # What somebody else has recorded is not even tried before the user has seen it.
+            trusted = recording.mine or self.kernel.trust_recordings
+            rehearser = self._rehearser if trusted else None
+            found, why = await replay(words, recording, schema, rehearser, answer.panel)
+            if not why:
+                return found
+        if strict:
+            raise self._past.missing(words, why)
         found = await translate(
             words,
             schema,
             self._rehearser,
             answer.panel,
-            avoided={code for said, code in self.avoided if said == words},
-            recorded=answer.recording.code if answer.recording else "",
+            avoided=avoided,
+            model=self._model if self.asks_model else None,
+            notebook=Notebook(tuple(self._recent()), last_error()),
         )
-        if found.best.candidate.source != "recording":
-            uses = {name: shape(schema, name) for name in provenance.loaded(found.best.candidate.code)}
-            answer.recording = Recording(
-                words=words,
-                code=found.best.candidate.code,
-                uses={name: digest for name, digest in uses.items() if digest},
-                schema=found.schema,
-                earlier=self._earlier(),
-                effects=found.best.rehearsal.effects if found.best.rehearsal else (),
-                recipe=found.best.candidate.recipe,
-                model=found.model,
-            )
+        if found.note in self._troubles:
+            found = replace(found, note="")
+        self._troubles.add(found.note)
+        answer.recording = self._past.made(found, schema, self._cells())
         return found
 
-    def _recorded(self, words: str, schema: Schema) -> Recording | None:
+    def _recorded(self, words: str, schema: Schema, avoided: Collection[str]) -> Recording | None:
         try:
-            return self._recordings.find(words, schema, self._earlier())
+            return self._past.find(words, schema, self._cells(), avoided)
         except FamulusError as error:
             self.kernel.log.warning("%s", error)
             return None
@@ -209,23 +276,29 @@ class Assistant:
         """Keeps it; a folder that cannot be written to is no reason to fail a cell."""
         try:
             if recording is not None and recording.mine:
-                self._recordings.add(recording)
+                self._past.recordings.add(recording)
         except FamulusError as error:
             self.kernel.log.warning("%s", error)
 
-    def _earlier(self) -> str:
-        """A digest of the code that this kernel ran before, the code of words cells among it."""
-        return digest_of(self.shell.history_manager.input_hist_parsed)
+    def _cells(self) -> list[str]:
+        """What the kernel has run, by number; the code of words cells among it."""
+        return list(self.shell.history_manager.input_hist_parsed)
 
     def _words(self, cell: str, reading: Reading, allow_stdin: bool) -> str | None:
         """The words to translate; None if the user says that the cell is Python."""
         if cell.strip() == "%retry":
-            if self.last is None:
+            if self.shown is not None:
+                self.avoided.add(self.shown)
+                return self.shown[0]
+            last = self.last
+            if last is None:
                 raise NotUnderstood("There is no cell in words to try again.")
-            self.avoid(self.last)
-            words = self.last.words
+            # Where nobody sits, a notebook is replayed, and its words came to what they were retried to already.
+            if allow_stdin or last.translation.best.candidate.source != "recording":
+                self.avoid(last)
+            self.kernel._allow_stdin = allow_stdin
             print(self.take_back())
-            return words
+            return last.words
         if reading.kind == "unsure":
             answer = self._ask(f"{reading.reason} Is this cell [w]ords or [p]ython? ", allow_stdin)
             if answer is None or answer[:1] not in ("w", "p"):
@@ -239,8 +312,9 @@ class Assistant:
 
     def _snapshot(self, found: Translation) -> undo.Snapshot:
         seen = found.best.rehearsal
-        changing = (*seen.changed, *seen.rebound) if seen else tuple(self.shell.user_ns)
-        return undo.take(self.shell.user_ns, changing)
+        changing = (*seen.changed, *seen.rebound, *seen.unchecked) if seen else tuple(self.shell.user_ns)
+        read = provenance.loaded(found.best.candidate.code) if seen else ()
+        return undo.take(self.shell.user_ns, changing, read)
 
     def _allow(self, question: str, allow_stdin: bool) -> None:
         """Raises :class:`NotRun` unless the user agrees to what the code does outside the notebook."""
@@ -248,25 +322,31 @@ class Assistant:
             return
         said = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)
         if said is None or not said.startswith("y"):
-            raise NotRun(f"{question}. It was not run.", fix="Run the code above yourself if you want it.")
+            if question == FOREIGN:
+                fix = "%accept makes it yours, so that the cell runs; %retry looks for other code."
+                raise NotMine(f"{question}. It was not run.", fix=fix)
+            raise NotRun(f"{question}. It was not run.", fix="%accept puts the code into a cell of its own.")
 
-    def _question(self, answer: Answer) -> str:
+    def _question(self, answer: Answer, allow_stdin: bool) -> str:
         """What the user has to agree to first, "" if nothing."""
         found, recording = answer.translation, answer.recording
         assert found is not None
         seen = found.best.rehearsal
-        if recording is not None and found.best.candidate.source == "recording":
-            if not recording.mine:
-                return "Somebody else recorded this code for these words"
-            allowed = set(recording.effects)
-        else:
-            allowed = {effect for effect in (seen.effects if seen else ()) if asked_for(effect, found.want)}
+        replayed = found.best.candidate.source == "recording"
+        allowed = {effect for effect in (seen.effects if seen else ()) if asked_for(effect, found.want)}
+        if recording is not None and replayed:
+            if not recording.mine and not self.kernel.trust_recordings:
+                return FOREIGN
+            allowed |= set(recording.effects)
         unasked = [effect for effect in (seen.effects if seen else ()) if effect not in allowed]
         if unasked:
             return "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
-        if seen is None and found.best.candidate.source != "recording":
+        if found.guess:
+            return found.guess
+        if seen is None and not replayed:
             return f"This could not be tried on a copy ({self._rehearser.why_not()})"
-        return "This is the code" if answer.mode == "confirm" else ""
+        # Code that the user let run before may run again where nobody can be asked.
+        return "This is the code" if answer.mode == "confirm" and (allow_stdin or not replayed) else ""
 
     def _ask(self, question: str, allow_stdin: bool) -> str | None:
         """The user's answer in lower case, None where nobody can be asked."""
@@ -286,12 +366,12 @@ def last_error() -> str:
     return f"{type(error).__name__}: {error}" if error is not None else ""
 
 
-def estimated_tokens(text: str) -> int:
-    """Tokens of ``text``, near enough to fit a budget without asking the engine."""
-    return (len(text) + 2) // 3
-
-
 def asked_for(effect: Effect, want: Want) -> bool:
     """The words name this very file, and nothing is lost by writing it."""
     path = Path(effect.what)
     return effect.kind == "write" and not path.exists() and any(path == Path(named).absolute() for named in want.paths)
+
+
+def _next(text: str, *, replace: bool) -> dict[str, Any]:
+    """The payload that asks the front end for a cell with this text."""
+    return {"source": "set_next_input", "text": text, "replace": replace}

@@ -33,7 +33,7 @@ class CannotFreeze(FamulusError):
 class Step:
     """A cell and what it is for us. ``number`` counts the code cells that are not empty, as ``In [n]`` does in a fresh
     kernel; 0 for all others. ``words`` and ``code``: those of a words cell that ran; ``unrun``: its code was shown and
-    did not run, or was undone since."""
+    did not run, or was undone or tried again since."""
 
     cell: dict[str, Any]
     place: int
@@ -56,7 +56,7 @@ def freeze(notebook: dict[str, Any], recordings: Recordings) -> dict[str, Any]:
 def idle(notebook: dict[str, Any]) -> set[int]:
     """The places of cells that a replay leaves out: words whose code did not run or was undone, and the ``%undo`` of
     these."""
-    return {step.place for step in steps(notebook) if step.unrun or (step.ours and step.words)}
+    return {step.place for step in steps(notebook) if step.unrun in ("undone", "not run") or (step.ours and step.words)}
 
 
 def steps(notebook: dict[str, Any]) -> Iterator[Step]:
@@ -72,17 +72,16 @@ def steps(notebook: dict[str, Any]) -> Iterator[Step]:
         number += 1
         step = Step(cell, place, number)
         found.append(step)
-        if source == "%undo":
-            step.ours = True
-            if done:
-                step.words = done[-1].words
-                done.pop().unrun = "undone"
-        elif source == "%retry":
-            said = done[-1].words if done else ""
-            if done:
-                done.pop().unrun = "undone"
-            _read(step, said)
-        elif source.partition(" ")[0].strip() in OURS:
+        if source in ("%undo", "%retry") and done:
+            last = done.pop()
+            # What other cells went on from stays: they would not run without it.
+            used = any(one.number > last.number and not one.ours and not one.unrun for one in found[:-1])
+            last.unrun = "" if used else "undone" if source == "%undo" else "tried again"
+            step.ours = source == "%undo"
+            step.words = "" if used else last.words
+            if not step.ours:
+                _read(step, last.words)
+        elif source.partition(" ")[0].strip() in (*OURS, "%undo", "%retry"):
             step.ours = True
         else:
             _read(step, "")

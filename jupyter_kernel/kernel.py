@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.ipkernel import IPythonKernel
-from traitlets import Enum, Type, Unicode
+from traitlets import Bool, Enum, Type, Unicode
 
 from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel.errors import CellError, Stopped
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from famulus.jupyter_kernel.detect import Reading
     from famulus.jupyter_kernel.ghost import Ghost
 
-COMMANDS = ("%retry",)
+COMMANDS = ("%retry", "%fix")
 """Magics that have to wait for rehearsals, and so take the way of words."""
 
 
@@ -43,10 +44,15 @@ class FamulusKernel(IPythonKernel):
         ["regenerate", "stop"], "regenerate", help="What to do with words that have no recording that fits."
     ).tag(config=True)
 
+    trust_recordings = Bool(False, help="Run code that somebody else recorded for the words, unasked.").tag(config=True)
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)  # type: ignore[no-untyped-call]
         self._assistant: Any = None
         self._interrupts = Interrupts()
+        # Recordings stand beside the notebook, also after a cell has gone to another folder.
+        self.folder = _folder()
+        self.failed: tuple[str, str, str] | None = None
         self.ghost: Ghost | None = None
         self.shell.register_magics(FamulusMagics(self))
 
@@ -92,6 +98,8 @@ class FamulusKernel(IPythonKernel):
             reply = error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
         if answer is not None:
             self.assistant.ran(answer, reply)
+        if not silent and isinstance(run, str) and reply["status"] == "error":
+            self.failed = (run, reply["ename"], reply["evalue"])
         if self.ghost and not silent:
             self.ghost.look_ahead(self.shell.history_manager.input_hist_parsed)
         return reply
@@ -204,3 +212,10 @@ def _parses(code: str) -> bool:
     finally:
         warnings.showwarning = shown
     return True
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return os.path.abspath(os.sep)

@@ -1,6 +1,7 @@
 """The magics of words cells: ``%undo``, ``%explain``, ``%accept``, ``%freeze``, ``%context``, ``%famulus``.
 
-``%retry`` has to wait for rehearsals and so is a cell of its own (:class:`famulus.jupyter_kernel.assistant.Assistant`).
+``%retry`` and ``%fix`` have to wait for rehearsals and so are cells of their own
+(:class:`famulus.jupyter_kernel.assistant.Assistant`).
 
 ``%ask``, ``%%ask``, ``#!ask`` and ``#!py`` are marks, read before any magic is looked for
 (:mod:`famulus.jupyter_kernel.detect`).
@@ -47,8 +48,12 @@ class FamulusMagics(Magics):
 
     @line_magic
     def accept(self, line: str) -> None:
-        """Put the code of the last words cell into a new cell below."""
-        self._put_below()
+        """Put the code of the last words cell, run or only shown, into a new cell below. Code that somebody else
+        recorded may run in its own cell from then on."""
+        if signed := self._assistant.sign():
+            print(signed)
+        else:
+            self._put_below()
 
     @line_magic
     def freeze(self, line: str) -> None:
@@ -62,27 +67,33 @@ class FamulusMagics(Magics):
 
     @line_magic
     def famulus(self, line: str) -> None:
-        """``%famulus``: how words cells are treated. ``%famulus mode auto|confirm|show|freeze-on-run`` sets it.
+        """``%famulus``: how words cells are treated. ``%famulus mode auto|confirm|show|freeze-on-run`` sets it;
+        ``%famulus model off`` leaves the model alone, ``on`` asks it again where no recipe fits well.
         ``%famulus ghost on`` adds the model's line to completions, ``off`` takes it out."""
         words = line.split()
         if words[:1] == ["mode"] and len(words) == 2 and words[1] in MODES:
             self._assistant.mode = words[1]
+        elif words[:1] == ["model"] and words[1:] in (["on"], ["off"]):
+            self._assistant.asks_model = words[1] == "on"
         elif words[:1] == ["ghost"] and words[1:] in (["on"], ["off"]):
             self._kernel.show_ghost(words[1] == "on")
         elif words:
-            print("Use %famulus mode " + "|".join(MODES) + " or %famulus ghost on|off.")
+            print("Use %famulus mode " + "|".join(MODES) + ", %famulus model on|off or %famulus ghost on|off.")
             return
-        print(f"Words cells: {self._assistant.mode} ({MODES[self._assistant.mode]}).")
-        print(f"Ghost text: {'on' if self._kernel.ghost else 'off'}.")
+        model = "asked where no recipe fits" if self._assistant.asks_model else "not asked"
+        ghost = "on" if self._kernel.ghost else "off"
+        print(f"Words cells: {self._assistant.mode} ({MODES[self._assistant.mode]}); the model is {model}.")
+        print(f"Ghost text: {ghost}.")
 
     def _put_below(self) -> None:
-        last = self._assistant.last
-        if last is None:
+        offered = self._assistant.offered
+        if offered is None:
             print(NONE_YET)
             return
+        words, code = offered
         assert self.shell is not None
-        self.shell.set_next_input(last.code, replace=False)
-        print(f"The code of “{_short(last.words)}” is in the next cell. You can delete the cell with the words.")
+        self.shell.set_next_input(code, replace=False)
+        print(f"The code of “{_short(words)}” is in the next cell. You can delete the cell with the words.")
 
 
 def _short(words: str, limit: int = 60) -> str:

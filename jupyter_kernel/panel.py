@@ -23,6 +23,8 @@ from famulus.jupyter_kernel.candidate import Candidate, Rehearsal
 from famulus.jupyter_kernel.rank import Attempt
 from famulus.jupyter_kernel.translate import Translation
 
+MUCH = 64 << 20
+"""Bytes kept for ``%undo`` that are worth a word."""
 MOST_ATTEMPTS = 6
 ALIKE = 0.6
 """Attempts that are less like the chosen code are shown whole."""
@@ -79,10 +81,12 @@ class Panel:
         """The code stays unrun, as the mode asks."""
         self._code(translation, "shown", "not run")
 
-    def ran(self, translation: Translation, status: str, unsaved: dict[str, str]) -> None:
-        """The code ran in the live namespace. ``unsaved``: what ``%undo`` could not put back, and why."""
+    def ran(self, translation: Translation, status: str, unsaved: dict[str, str], held: int = 0) -> None:
+        """The code ran in the live namespace. ``unsaved``: what ``%undo`` could not put back, and why; ``held``: bytes
+        that are kept for it."""
         notes = [self._effects(translation), "failed" if status != "ok" else ""]
         notes += [f"%undo will not bring back {name}: {reason}" for name, reason in unsaved.items()]
+        notes += [f"{held >> 20} MB are kept for %undo"] if held >= MUCH else []
         notes += ["%undo takes it back"] if not unsaved and _changes(translation.best.rehearsal) else []
         self._code(translation, status, *notes)
 

@@ -111,7 +111,9 @@ async def replay(
         except CannotRehearse:  # it ran before, so it may run again
             seen = None
     attempt = Attempt(candidate, seen)
-    why = rank.objection(attempt, want)
+    # Whether it is what the words mean was settled when it ran; run again, it may well change nothing.
+    failed = seen is not None and seen.status not in ("ok", "refused")
+    why = rank.objection(attempt, want) if failed else ""
     if why:
         watcher.attempt(attempt, why)
     names = tuple(variable.name for variable in schema.variables)

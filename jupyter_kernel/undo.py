@@ -21,7 +21,6 @@ LIGHT = 16 << 20
 """Bytes that copies of what a cell only reads may take."""
 HELD = 1 << 30
 """Bytes that several cells may keep for ``%undo``; of the oldest it is given up first."""
-WORTH_TELLING = 64 << 20
 MISSING = object()
 
 
@@ -89,14 +88,6 @@ class Snapshot:
             map(libraries.size, {id(one): one for one in self.names.values()}.values())
         )
 
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know about undoing this cell, for the panel."""
-        lines = [f"%undo will not bring back {name}: {reason}" for name, reason in self.unsaved.items()]
-        if self.held >= WORTH_TELLING:
-            lines.append(f"{self.held >> 20} MB are kept for %undo")
-        return lines
-
     def restore(self, namespace: MutableMapping[str, object]) -> Undone:
         """Puts everything back that nobody has bound or changed anew since."""
         restored, removed, left = [], [], dict(self.unsaved)
@@ -109,9 +100,11 @@ class Snapshot:
             else:
                 namespace.pop(name, None)
                 removed.append(name)
+        # All are looked at before any is put back: a view shows what happens to its array.
+        touched = {name for name, contents in self.contents.items() if any(one.touched for one in contents)}
+        left |= dict.fromkeys(touched, "its contents were changed since")
         for name, contents in self.contents.items():
-            if any(one.touched for one in contents):
-                left[name] = "its contents were changed since"
+            if name in touched:
                 continue
             failures = [error for one in contents if (error := _attempt(one.put_back))]
             if failures:

@@ -60,7 +60,7 @@ def test_what_was_undone_or_tried_again_is_no_code(kept: Recordings) -> None:
         code("triple x", panel("triple x", "y = x")),
         code("%retry", panel("triple x", "y = x * 3")),
     )
-    assert sources(export.freeze(made, kept)) == ["# undone: double x", "# undone: triple x", "# triple x\ny = x * 3"]
+    assert sources(export.freeze(made, kept)) == ["# undone: double x", "# tried again: triple x", "# triple x\ny = x * 3"]
 
 
 def test_our_magics_are_left_out_and_others_stay(kept: Recordings) -> None:

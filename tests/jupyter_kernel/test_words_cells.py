@@ -32,7 +32,7 @@ def shared(start_kernel: Callable[..., Any], folder: Path) -> Iterator[Any]:
 @pytest.fixture
 def notebook(shared: Any) -> Any:
     """A kernel whose namespace holds ``sales`` and nothing of another test."""
-    shared.run("%famulus mode auto")
+    shared.run("%famulus mode auto\n%famulus model off")
     shared.run("%reset -f")
     assert shared.run(SALES).status == "ok"
     return shared
@@ -159,7 +159,7 @@ def test_confirm_asks_first(answer: str, status: str, notebook: Any) -> None:
 
 def test_confirm_without_anybody_to_ask_runs_nothing(notebook: Any) -> None:
     notebook.run("%famulus mode confirm")
-    ran = notebook.run(WORDS)
+    ran = notebook.run("median price per city in sales, call it middles")
     assert ran.reply["ename"] == "NotRun" and panel(ran)["status"] == "refused"
 
 
