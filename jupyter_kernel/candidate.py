@@ -34,6 +34,7 @@ class Candidate:
     ``match``: how near the recipe behind it is to the instruction, 0–1. ``likelihood``: mean natural-log probability
     of its tokens after the instruction, None where no model scored it; ``relevance``: how much the instruction adds to
     that. ``votes``: how often a model wrote just this.
+    ``meant``: the whole instruction where the words went on from the one before, else "".
     """
 
     code: str
@@ -44,6 +45,7 @@ class Candidate:
     likelihood: float | None = None
     relevance: float | None = None
     votes: int = 1
+    meant: str = ""
 
 
 @dataclass(frozen=True)

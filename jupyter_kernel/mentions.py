@@ -89,6 +89,12 @@ _POLITE = frozenset(
      "请", "帮", "我", "帮我", "请帮我", "把", "将", ",")
 )  # fmt: skip
 
+_DOING = frozenset(
+    ("remove", "save", "download", "read", "add", "replace", "rename", "fill", "convert", "merge", "concat", "split",
+     "swap", "extract", "copy", "apply", "check", "filter", "plot", "sort", "group", "pivot", "reverse", "round",
+     "flatten", "transpose", "describe")
+)  # fmt: skip
+
 
 def command(found: Read) -> int | None:
     """The token by which an instruction begins with something to do that is no name of the user's: *delete* all
@@ -97,7 +103,9 @@ def command(found: Read) -> int | None:
         if index in found.taken or token.text.lower() in _POLITE:
             continue
         named = any(mention.start <= index < mention.end and mention.score > MEANT for mention in found.mentions)
-        return index if token.kind == "word" and token.weight >= FULL and not named else None
+        # Other concepts (*oldest* employee, *mean* price) are what is asked for.
+        does = token.key in _DOING or token.key not in lexicon().single.values()
+        return index if token.kind == "word" and token.weight >= FULL and does and not named else None
     return None
 
 

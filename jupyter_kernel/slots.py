@@ -11,7 +11,9 @@ from famulus.jupyter_kernel.arithmetic import arithmetic, share
 from famulus.jupyter_kernel.candidate import Candidate, Want
 from famulus.jupyter_kernel.compose.expressions import conditions_as_options, expressions
 from famulus.jupyter_kernel.compose.propose import composed
+from famulus.jupyter_kernel.continued import continued
 from famulus.jupyter_kernel.fill import Filler, Filling
+from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
 from famulus.jupyter_kernel.options import Context
@@ -27,9 +29,25 @@ FAR = 0.3
 COMPOSED = 0.97
 
 
-def propose(words: str, schema: Schema, limit: int = 24, recipes: Index | None = None) -> list[Candidate]:
-    """Code that may be what the words mean, the best first; ``match`` is low (under 0.5) where nothing fits well."""
+def propose(
+    words: str, schema: Schema, limit: int = 24, recipes: Index | None = None, previous: Previous | None = None
+) -> list[Candidate]:
+    """Code that may be what the words mean, the best first; ``match`` is low (under 0.5) where nothing fits well.
+
+    ``previous``: the cell before, from which the words may go on.
+    """
     known = recipes or index()
+    found = _alone(words, schema, limit, known)
+    if previous is not None:
+
+        def again(text: str, there: Schema) -> list[Candidate]:
+            return _alone(text, there, limit, known)
+
+        found = continued(words, schema, previous, found, again)
+    return found[:limit]
+
+
+def _alone(words: str, schema: Schema, limit: int, known: Index) -> list[Candidate]:
     named = intent.naming(words, schema)
     want = intent.read(words, schema)
     whole = mentions.read(words, schema)
@@ -138,22 +156,22 @@ def _complete(draft: _Draft, want: Want, schema: Schema) -> str | None:
     code, gives, extra = draft.text(), draft.gives, draft.extra
     if extra.digits and gives == "value":
         code = finish.round_result(code, extra.digits)
+    if gives == "plot":
+        code = "\n".join([finish.paint(code, extra.colour) if extra.colour else code, *extra.drawing])
+    elif extra.drawing or extra.colour:
+        return None
     if extra.path:
         tabular = any(v.kind in ("frame", "series") for name in draft.subjects if (v := schema.variable(name)))
         saved = finish.save_result(code, gives, repr(extra.path), tabular, draft.rows)
         if saved is None:
             return None
         code = saved
-    if gives == "plot":
-        code = "\n".join([finish.paint(code, extra.colour) if extra.colour else code, *extra.drawing])
-    elif extra.drawing or extra.colour:
-        return None
     code = finish.keep_names(code, schema, {*draft.subjects, *draft.new, want.name})
     if want.name and want.name not in draft.new and not extra.path:
         code = finish.name_result(code, gives, want.name, draft.subjects)
     if gives == "plot":
         code = finish.quiet(code)
-    return finish.tidy(finish.with_imports(code, schema))
+    return finish.tidy(finish.with_imports(finish.fit_ending(code), schema))
 
 
 def _prior(recipe: Recipe, want: Want, read: Read) -> float:
@@ -179,6 +197,8 @@ _ENDINGS = {
 }  # fmt: skip
 
 
+# What is written as plain text is no file of these kinds.
+_BINARY = frozenset(("npy", "npz", "parquet", "pkl", "pickle", "xlsx", "xls", "png", "jpg", "jpeg", "pdf", "db", "sqlite"))
 _PLAIN = frozenset(("txt", "md", "log", "rst", "py", "html", "xml"))
 
 
@@ -187,6 +207,8 @@ def _ending(recipe: Recipe, want: Want) -> float:
     endings = {path.rpartition(".")[2].lower() for path in want.paths if "." in path}
     if recipe.id == "python.read_text" and endings:
         return 1.0 if endings & _PLAIN else 0.5
+    if endings & _BINARY and "write_text(" in recipe.code:
+        return 0.5
     said = [known for word, known in _ENDINGS.items() if word in recipe.code.lower() or word in recipe.id]
     if not endings or not said or any(endings & set(known) for known in said):
         return 1.0
