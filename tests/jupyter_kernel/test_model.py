@@ -117,24 +117,27 @@ def test_an_interrupt_does_not_wait_for_a_frozen_engine(frozen: Path, start_kern
     with start_kernel(environment={"FAMULUS_HOME": str(frozen)}) as notebook:
         notebook.run("import pandas as pd\nsales = pd.DataFrame({'city': ['Oslo'], 'price': [12]})")
         cell = notebook.send("#!ask what would the fjords have earned had every parrot paid")
-        asking = ""
-        while "asking the model" not in asking:
-            asking = str(notebook.take("iopub", cell)["content"].get("data", ""))
+        told = {}
+        while "asking the model" not in str(told.get("data", "")):
+            told = notebook.take("iopub", cell)["content"]
+            assert told.get("execution_state") != "idle", "the model was not asked"
         before = time.monotonic()
         notebook.manager.interrupt_kernel()
         assert notebook.finish(cell).reply["ename"] == "KeyboardInterrupt"
         assert time.monotonic() - before < 5.0
-        assert notebook.run("sales['price'].sum()").value.endswith("12)") or notebook.run("1 + 1").value == "2"
+        assert notebook.run("len(sales)").value == "1"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSTOP")
-def test_an_engine_that_goes_away_in_the_middle_is_an_answer_less(served: Any, request_: Request) -> None:
-    """The stream is cut off, as when the engine is killed."""
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_an_engine_that_is_killed_in_the_middle_is_an_answer_less(mortal: Any, request_: Request) -> None:
+    async def cut() -> str:
+        model = begun(mortal.home)
+        assert await model.connect()
+        with connect(mortal.home, start=False) as client:
+            worker = client.status()["worker_pid"]
+        alive = [worker]
+        long = Request(request_.prompt, "", ("never",))
+        await model.write(long, 8, lambda _text: os.kill(alive.pop(), signal.SIGKILL) if alive else None)
+        return model.trouble
 
-    async def cut() -> tuple[list[Any], str]:
-        model = begun(served.home)
-        await model.connect()
-        return await model.write(Request(request_.prompt, "start: (", ("\n\n",))), model.trouble
-
-    written, trouble = asyncio.run(cut())
-    assert written == [] and trouble
+    assert asyncio.run(cut())

@@ -81,3 +81,36 @@ def test_text_is_read_as_numbers_within_a_chain() -> None:
 )
 def test_what_is_not_understood_is_left_alone(code: str) -> None:
     assert repaired(code) == []
+
+
+def test_fix_offers_the_repaired_cell_and_does_not_run_it(kernel: Any) -> None:
+    kernel.run("%famulus model off")
+    kernel.run("import pandas as pd\nshops = pd.DataFrame({'city': ['Oslo'], 'price': [12]})")
+    assert kernel.run("fixed = shops['pricee'].sum()").reply["ename"] == "KeyError"
+    ran = kernel.run("%fix")
+    [payload] = ran.reply["payload"]
+    assert (payload["text"], payload["replace"]) == ("fixed = shops['price'].sum()", False)
+    assert "pricee" in ran.stream() and kernel.run("'fixed' in dir()").value == "False"
+
+
+def test_fix_says_so_where_it_has_nothing(kernel: Any) -> None:
+    kernel.run("%famulus model off")
+    kernel.run("1 / 0")
+    ran = kernel.run("%fix")
+    assert ran.status == "ok" and not ran.reply["payload"]
+    assert "No repair was found for ZeroDivisionError" in ran.stream()
+
+
+def test_a_syntax_error_can_be_fixed(kernel: Any) -> None:
+    kernel.run("%famulus model off")
+    assert kernel.run("print('a'").status == "error"
+    assert [payload["text"] for payload in kernel.run("%fix").reply["payload"]] == ["print('a')"]
+
+
+def test_code_that_was_only_shown_can_be_accepted(kernel: Any) -> None:
+    kernel.run("%famulus model off\n%famulus mode show")
+    kernel.run("shown_list = [3, 4]")
+    kernel.run("#!ask sum of shown_list")
+    [payload] = kernel.run("%accept").reply["payload"]
+    kernel.run("%famulus mode auto")
+    assert payload["text"] == "sum(shown_list)" and not payload["replace"]
