@@ -207,7 +207,8 @@ def test_a_wheel_holds_real_files_and_runs_without_the_checkout(tmp_path: Path) 
     for name in ours:
         if name.startswith(("engine/", "kernels/", "sandbox/")):
             assert f"famulus/{name}" in held
-    assert {"famulus/py.typed", "famulus/engine/catalog.toml", "famulus/tour/orders.py", "famulus/cli.py"} <= held
+    assert {"famulus/py.typed", "famulus/engine/catalog.toml", "famulus/cli.py"} <= held
+    assert {"famulus/tour/orders.py", "famulus/tour/sales.csv"} <= held
     assert not [name for name in held if "bench/" in name or "tests/" in name]
     assert {name.split("/")[0] for name in held} == {"famulus", f"{wheel.name.split('-py3')[0]}.dist-info"}
 
