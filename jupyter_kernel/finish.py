@@ -32,7 +32,7 @@ def name_result(code: str, gives: str, name: str, subjects: Collection[str]) -> 
     last = body[-1]
     if gives == "value" and isinstance(last, ast.Expr):
         return _replace_last(code, last, f"{name} = {ast.get_source_segment(code, last.value)}")
-    if gives != "change" or name in subjects:
+    if gives != "change" or name in subjects or name in _bound(body):
         return code
     changed = next((subject for subject in subjects if _changes(body, subject)), None)
     if changed is None:
@@ -40,6 +40,13 @@ def name_result(code: str, gives: str, name: str, subjects: Collection[str]) -> 
     if len(body) == 1 and isinstance(last, ast.Assign) and ast.unparse(last.targets[0]) == changed:
         return f"{name} = {ast.get_source_segment(code, last.value)}"
     return f"{name} = {changed}.copy()\n" + rename(code, {changed: name})
+
+
+def _bound(body: list[ast.stmt]) -> set[str]:
+    """The names that the statements themselves assign."""
+    targets = [target for statement in body if isinstance(statement, ast.Assign) for target in statement.targets]
+    return {node.id for target in targets for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}  # fmt: skip
 
 
 def _changes(body: list[ast.stmt], subject: str) -> bool:
@@ -128,6 +135,32 @@ def save_result(code: str, gives: str, path: str, tabular: bool, rows: bool = Fa
     else:
         return None
     return _replace_last(code, last, write)
+
+
+_READERS = {
+    "tsv": "read_csv", "csv": "read_csv", "json": "read_json", "parquet": "read_parquet", "xlsx": "read_excel",
+    "xls": "read_excel", "feather": "read_feather",
+}  # fmt: skip
+_READS = re.compile(
+    r"\b(?P<pandas>pd|pl)\.(?P<reader>read_csv|read_json|read_excel|read_parquet)"
+    r"\((?P<path>'[^'\n]*\.(?P<ending>\w+)')(?P<rest>[,)])"
+)
+
+
+def fit_ending(code: str) -> str:
+    """The code with the reader of a table that suits the ending of its path, and tabs between the fields of a tsv."""
+
+    def suited(match: re.Match[str]) -> str:
+        ending, rest = match["ending"].lower(), match["rest"]
+        reader = _READERS.get(ending, match["reader"])
+        plain = rest == ")"
+        if not plain and reader != match["reader"]:
+            return match[0]  # its options are those of the other reader
+        if ending == "tsv" and "sep" not in code:
+            rest = f", sep='\\t'{rest}" if match["pandas"] == "pd" else f", separator='\\t'{rest}"
+        return f"{match['pandas']}.{reader}({match['path']}{rest}"
+
+    return _READS.sub(suited, code)
 
 
 def with_imports(code: str, schema: Schema) -> str:

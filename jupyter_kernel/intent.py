@@ -53,7 +53,10 @@ _NAMING = tuple(
 )
 # Weak signs, used only where the name is new or cannot be an ordinary word: "as totals", "into means".
 _TRAILING = re.compile(
-    rf"(?:,|;|\s)+(?:as|into|in)\s+(?:a |the )?(?:variable )?[`]?{_NAME}[`]?\s*[.!]?\s*$", re.IGNORECASE
+    rf"(?:,|;|\s)+(?:as|into|in)\s+(?:a |an |the )?"
+    rf"(?:variable |dataframe |data frame |frame |table |list |dict |dictionary |array |string )?[`]?{_NAME}[`]?"
+    r"\s*[.!]?\s*$",
+    re.IGNORECASE,
 )
 # What is defined stands behind its kind: "a function area that ...", "函数area把...".
 _DEFINED = re.compile(
@@ -153,7 +156,7 @@ def naming(words: str, schema: Schema) -> Naming | None:
             name = match["name"]
             if name.lower() in _NO_NAMES or not name.isidentifier() or _is_file(words, match.end("name")):
                 continue
-            return Naming(name, match.start(), match.end())
+            return Naming(name, _behind_kind(match), match.end())
     defined = _DEFINED.search(words)
     if defined:
         group = "name" if defined["name"] else "chinese"
@@ -168,8 +171,17 @@ def naming(words: str, schema: Schema) -> Naming | None:
         preposition = trailing.group().strip(" ,;").split()[0].lower()
         fresh = not taken and name.lower() not in columns and not (ordinary and "_" not in name)
         if fresh and (preposition != "in" or "_" in name):
-            return Naming(name, trailing.start(), trailing.end())
+            return Naming(name, _behind_kind(trailing), trailing.end())
     return None
+
+
+_KIND = re.compile(r"[\s,;]*(?:in|into|to|as)\s+(?:a |an |the |my )?(?:new )?(?:data ?frame|table)\b", re.IGNORECASE)
+
+
+def _behind_kind(match: re.Match[str]) -> int:
+    """Where the naming begins: that the result is to be a table (*into a dataframe x*) stays to be read."""
+    kind = _KIND.match(match.group())
+    return match.start() + kind.end() if kind else match.start()
 
 
 def _is_file(words: str, end: int) -> bool:

@@ -336,7 +336,7 @@ def _words(slot: Slot, context: Context) -> list[Option]:
             found.append(_word(token, index, 0.4))  # a little word may be what is replaced: "replace be with is"
         elif token.kind == "symbol" and token.text not in ".?!。？！=()，":
             # A sign that no sentence needs is what is spoken of.
-            score = 0.7 if token.text in "#$@&€£¥%*~^|_" else 0.15
+            score = 0.7 if token.text in "#$@&€£¥%~|_" else 0.15
             found.append(Option(repr(token.text), index, index + 1, score, attributes=_named(token.text)))
     found += _unknown_runs(context.read)
     for mention in context.read.mentions:
