@@ -163,6 +163,7 @@ class Model:
                     return
                 known = [s.logprob for s in client.score(text, f"{code}\n\n") if s.logprob is not None]
                 scores[at] = sum(known) / len(known) if known else None
+                work.heard = True
 
         await self._within(work, run)
         return list(scores)
@@ -190,7 +191,8 @@ class Model:
                 return await in_thread(run, work.stop)
         except TimeoutError:
             self.trouble = f"the model gave no answer within {self._seconds:.0f} s"
-            self._quiet_until = time.monotonic() + PAUSE
+            if not work.heard:
+                self._quiet_until = time.monotonic() + PAUSE
         except FamulusError as error:
             self.trouble = error.args[0] if error.args else str(error)
             self._client = None
@@ -204,14 +206,15 @@ class _Answer:
 
 
 class _Work:
-    """Requests of one thread, which any other thread can stop; what came of them until then is kept."""
+    """Requests of one thread, which any other thread can stop; what came of them until then is kept. ``heard``: the
+    engine answered anything, so that it is slow at worst."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: Generation | None = None
         self._read: dict[int, Generation] = {}
         self._answers: dict[int, _Answer] = {}
-        self.stopped = False
+        self.stopped = self.heard = False
 
     def stop(self) -> None:
         with self._lock:
@@ -246,6 +249,7 @@ class _Work:
 
     def _take(self, index: int, text: str, scores: Sequence[float | None]) -> None:
         with self._lock:
+            self.heard = True
             answer = self._answers.setdefault(index, _Answer())
             answer.text += text
             answer.scores += [score for score in scores if score is not None]

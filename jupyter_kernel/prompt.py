@@ -44,6 +44,12 @@ class Prompt:
         """The context and one instruction without examples: these would make likely what resembles them."""
         return "\n\n".join(part for part in (self.bare, task(words)) if part) + "\n"
 
+    def asked(self, words: str) -> Context:
+        """What :meth:`asking` tells, by parts."""
+        text = self.asking(words)
+        parts = tuple(part for part in self.told.parts if part.title != TITLES[0])
+        return Context(text, parts, estimated_tokens(text), self.told.budget, self.told.left_out)
+
 
 def build(
     words: str,

@@ -22,7 +22,7 @@ COVERAGE = 2.0
 LIKELIHOOD = 0.75
 RELEVANCE = 1.0
 AGREEMENT = 0.1
-SIDE_EFFECT = 1.5
+SIDE_EFFECT, SIDE_EFFECT_ASKED = 1.5, 0.3
 """Weights of the parts of a score. Those of a model are fitted on the half of the benchmark that may be seen: there, of
 15 instructions that no recipe fits well, they put 14 right, and without a model's word it was 9."""
 
@@ -85,14 +85,15 @@ def score(attempt: Attempt, want: Want, agreeing: int = 1) -> float:
     total += RELEVANCE * (UNRELATED if candidate.relevance is None else candidate.relevance)
     if seen is not None:
         touched = [name for name in (*seen.rebound, *seen.changed, *seen.deleted) if name not in want.names]
-        total -= SIDE_EFFECT * len(touched)
+        total -= (SIDE_EFFECT_ASKED if want.changes else SIDE_EFFECT) * len(touched)
     return total
 
 
 def guess(attempt: Attempt, attempts: Sequence[Attempt], want: Want, *, low: float, good: float, small: bool) -> str:
     """Why the answer must not run unasked, "" if it may.
 
-    From the match ``good`` on a recipe is believed; from ``low`` on it may run what takes nothing away. Below, or where
+    From the match ``good`` on a recipe is believed; from ``low`` on it may run what takes nothing away, and if a model
+    finds that the words speak of it, what they ask to change. Below, or where
     a model wrote: a ``small`` model alone is right too seldom, so that it may only run what touches nothing, uses all
     that the words name, and what it came to more than once and finds likelier for the words.
     """
@@ -102,7 +103,8 @@ def guess(attempt: Attempt, attempts: Sequence[Attempt], want: Want, *, low: flo
     if seen is None:
         return "This is a guess that could not be tried on a copy"
     touched = dict.fromkeys((*seen.rebound, *seen.changed, *seen.deleted))
-    if touched:
+    confirmed = (candidate.relevance or 0.0) >= RELEVANT and candidate.coverage == 1.0 and candidate.match >= low
+    if touched and not confirmed:
         return f"This is a guess, and it changes {', '.join(touched)}"
     if candidate.match >= low or not small:
         return ""

@@ -9,6 +9,7 @@ from typing import Protocol
 from famulus.jupyter_kernel import consent, intent, mutate, rank, repair, retrieve, slots
 from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
 from famulus.jupyter_kernel.errors import NotUnderstood
+from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.interrupt import in_thread
 from famulus.jupyter_kernel.prompt import Prompt, phrase
 from famulus.jupyter_kernel.rank import Attempt
@@ -77,8 +78,10 @@ async def translate(
     recorded: str = "",
     model: Writes | None = None,
     notebook: Notebook = Notebook(),
+    previous: Previous | None = None,
 ) -> Translation:
     """The code for ``words``, none of ``avoided``; ``recorded`` is what they came to before and is tried first.
+    ``previous`` is the cell before, from which the words may go on.
 
     Raises :class:`NotUnderstood` if nothing fits.
     """
@@ -91,7 +94,7 @@ async def translate(
             return search.found(search.attempts[0])
         search.attempts.clear()
     watcher.stage("looking for code")
-    search.proposed = await in_thread(lambda: slots.propose(words, schema))
+    search.proposed = await in_thread(lambda: slots.propose(words, schema, previous=previous))
     await search.attempt(search.proposed[:REHEARSED])
     await search.mended(GOOD_MATCH)
     if model is not None:

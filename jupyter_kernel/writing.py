@@ -10,6 +10,7 @@ from typing import Protocol
 
 from famulus.jupyter_kernel import finish, grammar, prompt, retrieve, slots
 from famulus.jupyter_kernel.candidate import Candidate, Want
+from famulus.jupyter_kernel.context import Context
 from famulus.jupyter_kernel.model import About, Request, Written, parses
 from famulus.jupyter_kernel.prompt import OnText, Prompt
 from famulus.jupyter_kernel.schema import Schema
@@ -28,6 +29,7 @@ class Writes(Protocol):
     about: About
     seed: int | None
     trouble: str
+    told: Context | None
 
     @property
     def ready(self) -> bool: ...
@@ -76,12 +78,12 @@ class Author:
         return self._ready(written, avoided)
 
     async def corrected(self, code: str, error: str) -> list[Candidate]:
-        """Code of the model's own in place of ``code``, which failed with ``error``."""
-        if self.sent is None or not self.model.ready:
+        """Code of the model's own in place of ``code``, which failed with ``error``; a small model repeats itself and
+        is not asked."""
+        if self.sent is None or not self.model.ready or not self.model.about.large:
             return []
-        rules = "" if self.model.about.large else grammar.build(self.words, self.schema, self.want)
-        stops = STOPS_LARGE if self.model.about.large else STOPS
-        written = await self.model.write(Request(prompt.repairing(self.sent.text, code, error), rules, stops), 2)
+        text = prompt.repairing(self.sent.text, code, error)
+        written = await self.model.write(Request(text, "", STOPS_LARGE), 2)
         return [replace(one, source="repair") for one in self._ready(written, {code})]
 
     async def judged(self, candidates: Sequence[Candidate], proposed: Sequence[Candidate]) -> list[Candidate]:
@@ -91,6 +93,8 @@ class Author:
             return list(candidates)
         sent = self.told(proposed)
         codes = [prompt.without_imports(candidate.code) for candidate in candidates]
+        if self.model.told is not sent.told:
+            self.model.told = sent.asked(self.words)
         likely = await self.model.score(sent.asking(self.words), codes)
         anyway = await self.model.score(sent.asking(ANYTHING), codes)
         return [

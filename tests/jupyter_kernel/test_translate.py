@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from famulus.jupyter_kernel.candidate import Rehearsal
+from famulus.jupyter_kernel.context import Context
 from famulus.jupyter_kernel.errors import NotUnderstood
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.model import About, Request, Written
@@ -35,6 +36,7 @@ class Scripted:
     seed: int | None = 7
     asked: list[Request] = field(default_factory=list)
     ready: bool = True
+    told: Context | None = None
 
     @property
     def about(self) -> About:
