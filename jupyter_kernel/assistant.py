@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import context, modes, prompt, provenance, undo
+from famulus.jupyter_kernel.before import Before, whole
 from famulus.jupyter_kernel.candidate import Effect, Rehearsal, Want
 from famulus.jupyter_kernel.detect import Reading
 from famulus.jupyter_kernel.errors import NotMine, NotRun, NotUnderstood, Stopped, Unsure
 from famulus.jupyter_kernel.fix import Failed, fix
+from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.interrupt import Interrupts
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.model import Model
@@ -57,6 +59,8 @@ class Done:
     translation: Translation
     snapshot: undo.Snapshot
     recording: Recording | None
+    previous: Previous
+    said: str
 
     @property
     def words(self) -> str:
@@ -87,6 +91,7 @@ class Assistant:
         self._past = Past(Recordings(Path(self.kernel.folder), Path(home) if home else None))
         self._model = Model(self.kernel.famulus_python or sys.executable, Path(home) if home else None)
         self._troubles: set[str] = set()
+        self._before = Before()
 
     @property
     def last(self) -> Done | None:
@@ -143,7 +148,8 @@ class Assistant:
             return
         self.shown = self.foreign = None
         snapshot.settle(self.shell.user_ns, failed=reply["status"] != "ok")
-        self.done = [*self.done, Done(reply["execution_count"], found, snapshot, answer.recording)][-KEPT:]
+        done = Done(reply["execution_count"], found, snapshot, answer.recording, *self._said(found))
+        self.done = [*self.done, done][-KEPT:]
         self.done = self.done[-undo.within([one.snapshot for one in self.done]) :]
         answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held)
         if reply["status"] == "ok":
@@ -172,6 +178,8 @@ class Assistant:
         last = self.done.pop()
         result = last.snapshot.restore(self.shell.user_ns)
         self._past.take_back(last.count, self._cells())
+        self._previous()
+        self._before.take_back(last.previous)
         if self.kernel._allow_stdin:  # where nobody sits, the notebook's own %undo says nothing about its words
             self._record(last.recording and replace(last.recording, undone=True))
         seen = last.translation.best.rehearsal
@@ -239,6 +247,7 @@ class Assistant:
         answer.panel.begin(words)
         schema = self.schema()
         avoided = {code for said, code in self.avoided if said == words}
+        self._previous()
         answer.recording = recording = self._recorded(words, schema, avoided)
         strict, why = self.kernel.on_change == "stop", ""
         if recording is not None:
@@ -258,12 +267,23 @@ class Assistant:
             avoided=avoided,
             model=self._model if self.asks_model else None,
             notebook=Notebook(tuple(self._recent()), last_error()),
+            previous=self._previous(),
         )
         if found.note in self._troubles:
             found = replace(found, note="")
         self._troubles.add(found.note)
         answer.recording = self._past.made(found, schema, self._cells())
         return found
+
+    def _previous(self) -> Previous:
+        """What the next words may go on from."""
+        said = {one.count: one.said for one in self.done}
+        return self._before.after(self._cells(), self.shell.user_ns.get("_oh", {}), said)
+
+    def _said(self, found: Translation) -> tuple[Previous, str]:
+        """What words that have just run went on from, and the whole instruction that they came to."""
+        previous = self._before.now
+        return previous, whole(found.words, self.schema(), previous, found.best.candidate)
 
     def _recorded(self, words: str, schema: Schema, avoided: Collection[str]) -> Recording | None:
         try:

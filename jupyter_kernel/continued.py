@@ -27,7 +27,9 @@ _MUTATORS = frozenset(
 )  # fmt: skip
 
 
-def continued(words: str, schema: Schema, previous: Previous, alone: list[Candidate], propose: Propose) -> list[Candidate]:
+def continued(
+    words: str, schema: Schema, previous: Previous, alone: list[Candidate], propose: Propose
+) -> list[Candidate]:
     """``alone`` and what the words come to after ``previous``, the best first. ``propose``: what words by themselves
     come to."""
     goes_on = follow.follows(words, schema)
@@ -99,10 +101,11 @@ def using(code: str, name: str, expression: str) -> str:
     uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
     inner = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.For, ast.While)
     nested = any(node in ast.walk(scope) for scope in ast.walk(tree) if isinstance(scope, inner) for node in uses)
-    if len(uses) == 1 and isinstance(uses[0].ctx, ast.Load) and not nested and len(expression) <= SHORT:
-        if "\n" not in expression:
-            simple = isinstance(ast.parse(expression, mode="eval").body, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
-            return finish.rename(code, {name: expression if simple else f"({expression})"})
+    once = len(uses) == 1 and isinstance(uses[0].ctx, ast.Load) and not nested
+    if once and len(expression) <= SHORT and "\n" not in expression:
+        simple = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
+        whole = isinstance(ast.parse(expression, mode="eval").body, simple)
+        return finish.rename(code, {name: expression if whole else f"({expression})"})
     head, tail = _imports(code)
     wrapped = expression if "\n" not in expression else f"({expression})"
     return "\n".join([*head, f"{name} = {wrapped}", *tail])

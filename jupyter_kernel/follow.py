@@ -40,16 +40,24 @@ _BARE = re.compile(
     r"|^round(?:ed)?(?: to)? \w+(?: digits?| decimals?| places?)*$",
     re.IGNORECASE,
 )
-_MARKED = re.compile(r"^(?:and|but|now|then|also|again|only|just|as|ok|with|for|by|per|in|no,)\b|\binstead\b"
-                     r"|^(?:再|也|现在|只|改|换|同样|按.{1,8}排|用.{1,6}图|画出来|画图|画个图|画一下)", re.IGNORECASE)  # fmt: skip
-_PIECES = re.compile(r"\s*(?:,|，)?\s*\b(?:but|and)\b\s+(?=as\b|for\b|only\b|by\b|per\b|with\b|in\b|now\b|sort|round|top\b)"
-                     r"|[,，]\s*(?=as\b|for\b|only\b|but\b|只|改|按|用)", re.IGNORECASE)  # fmt: skip
+_MARKED = re.compile(
+    r"^(?:and|but|now|then|also|again|only|just|as|ok|with|for|by|per|in|no,)\b|\binstead\b"
+    r"|^(?:再|也|现在|只|改|换|同样|按.{1,8}排|用.{1,6}图|画出来|画图|画个图|画一下)",
+    re.IGNORECASE,
+)
+_PIECES = re.compile(
+    r"\s*(?:,|，)?\s*\b(?:but|and)\b\s+(?=as\b|for\b|only\b|by\b|per\b|with\b|in\b|now\b|sort|round|top\b)"
+    r"|[,，]\s*(?=as\b|for\b|only\b|but\b|只|改|按|用)",
+    re.IGNORECASE,
+)
 _SORTED = re.compile(
-    r",?\s*(?:and\s+)?\b(?:sort(?:ed)?|order(?:ed)?)\b(?: it| them)?(?: by \w+)?(?: in)?(?: (?:descending|ascending)"
-    r"(?: order)?)?(?:,? (?:highest|lowest|largest|smallest) first)?|[,，]?(?:按\w{1,8}?)?(?:降序|升序|从大到小|从小到大)(?:排序|排列)?",
+    r",?\s*(?:and\s+)?\b(?:sort(?:ed)?|order(?:ed)?)\b(?: it| them)?(?: by \w+)?(?: in)?"
+    r"(?: (?:descending|ascending)(?: order)?)?(?:,? (?:highest|lowest|largest|smallest) first)?"
+    r"|[,，]?(?:按\w{1,8}?)?(?:降序|升序|从大到小|从小到大)(?:排序|排列)?",
     re.IGNORECASE,
 )
 _ROUNDED = re.compile(r",?\s*(?:and )?round(?:ed)?(?: it)?(?: to)? \w+(?: digits?| decimals?| decimal places?)?", re.I)
+_LITTLE = re.compile(r"\binstead\b(?: of .*)?|\bthis time\b|\bthe same\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,9 @@ def merged(words: str, schema: Schema, before: str) -> str:
     text = before.strip().rstrip(".。?？")
     also = bool(re.match(r"\W*(?:and\s+)?(?:also|too|也|再)\b", words.strip(), re.IGNORECASE))
     for piece in _PIECES.split(change):
-        piece = re.sub(r"\binstead\b(?: of .*)?|\bthis time\b|\bthe same\b", "", piece, flags=re.IGNORECASE).strip(" ,，")
+        piece = re.sub(r"\binstead\b(?: of .*)?|\bthis time\b|\bthe same\b", "", piece, flags=re.IGNORECASE).strip(
+            " ,，"
+        )
         piece = re.sub(r"^(?:but|and|now)\s+", "", piece, flags=re.IGNORECASE)
         if piece:
             text = _changed(text, piece, schema, also)
@@ -196,9 +206,10 @@ def _place(old: Read, new: Mention, grouped: bool) -> Mention | None:
 def _columns(found: Read) -> list[Mention]:
     best: dict[int, Mention] = {}
     for mention in found.mentions:
-        if mention.kind == "column" and mention.score >= MEANT:
-            if mention.start not in best or best[mention.start].score < mention.score:
-                best[mention.start] = mention
+        if mention.kind != "column" or mention.score < MEANT:
+            continue
+        if mention.start not in best or best[mention.start].score < mention.score:
+            best[mention.start] = mention
     return [best[start] for start in sorted(best)]
 
 

@@ -1,0 +1,91 @@
+"""Instructions that go on from the one before come to what one longer instruction would, however many follow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from famulus.jupyter_kernel import follow, slots
+from famulus.jupyter_kernel.follow import Previous
+from famulus.jupyter_kernel.look import look
+
+ROWS = {
+    "region": ["north", "south", "east", "north", "north"],
+    "weekday": ["Mon", "Tue", "Mon", "Wed", "Mon"],
+    "units": [4, 2, 7, 1, 6],
+    "price": [1.5, 2.5, 3.5, 4.5, 5.25],
+}
+NORTH = "sales[sales['region'] == 'north'].groupby('weekday')['units'].mean()"
+
+
+def last(cells: Sequence[str]) -> str:
+    """The code of the last of several instructions, one after the other."""
+    schema = look({"sales": pd.DataFrame(ROWS), "nums": [3, 1, 2], "pd": pd})
+    before, code = Previous(), ""
+    for words in cells:
+        best = slots.propose(words, schema, 3, previous=before)[0]
+        assert best.match > 0.75, (words, best)
+        code = best.code
+        before = follow.after(before, best.meant or words, code, None, "")
+    return code
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        (["average units per weekday", "now only for north"], NORTH),
+        (["average units per weekday", "now only for north", "as a bar chart", "sort it by value", "save it to x.csv"],
+         f"{NORTH}.sort_values(ascending=True).to_csv('x.csv')"),
+        (["total units per region", "the same for price"], "sales.groupby('region')['price'].sum()"),
+        (["total units per region", "also by weekday"], "sales.groupby(['region', 'weekday'])['units'].sum()"),
+        (["average price per region", "now the median", "by weekday instead"],
+         "sales.groupby('weekday')['price'].median()"),
+        (["average units per weekday", "now only for north", "what about south?"],
+         "sales[sales['region'] == 'south'].groupby('weekday')['units'].mean()"),
+        (["top 5 sales by price", "now 3"], "sales.nlargest(3, 'price')"),
+        (["按 weekday 计算 units 的平均值", "只看 north 的", "画出来", "保存到 out.csv"], f"{NORTH}.to_csv('out.csv')"),
+        (["total units per region", "sum of nums"], "sum(nums)"),
+    ],
+)  # fmt: skip
+def test_the_change_is_made_to_what_was_said(cells: list[str], code: str) -> None:
+    assert ast.unparse(ast.parse(last(cells))) == ast.unparse(ast.parse(code))
+
+
+def test_a_picture_is_drawn_of_what_was_said() -> None:
+    code = last(["average units per weekday", "now only for north", "as a bar chart"])
+    assert f"{NORTH}.plot.bar(" in code
+
+
+def test_it_is_what_a_cell_of_python_showed_without_the_underscore() -> None:
+    frame = pd.DataFrame(ROWS)
+    shown = look({"result": frame.groupby("region")["units"].sum()}).variables[0]
+    schema = look({"sales": frame, "pd": pd})
+    before = Previous("", "sales.groupby('region')['units'].sum()", shown)
+    code = slots.propose("save it to best.csv", schema, 3, previous=before)[0].code
+    assert code == "sales.groupby('region')['units'].sum().to_csv('best.csv')"
+
+
+def test_it_is_what_the_cell_before_bound() -> None:
+    schema = look({"sales": pd.DataFrame(ROWS), "means": pd.Series([1.0, 2.0]), "pd": pd})
+    best = slots.propose("save it to m.csv", schema, 3, previous=Previous("", "means = f()", None, "means"))[0]
+    assert best.code.startswith("means.to_csv('m.csv'")
+
+
+@pytest.fixture(scope="module")
+def notebook(start_kernel: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with start_kernel(cwd=tmp_path_factory.mktemp("follow")) as running:
+        running.run("%famulus model off")
+        yield running
+
+
+def test_cells_of_a_notebook_follow_each_other(notebook: Any, tmp_path: Path) -> None:
+    assert notebook.run(f"import pandas as pd\nsales = pd.DataFrame({ROWS})").status == "ok"
+    for words in ("average units per weekday", "now only for north", "sort it by value", "save it to x.csv"):
+        assert notebook.run(words).status == "ok", words
+    kept = notebook.run("list(pd.read_csv('x.csv')['units'])").value
+    assert kept == "[1.0, 5.0]"
