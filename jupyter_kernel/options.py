@@ -7,7 +7,7 @@ import datetime
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from famulus.jupyter_kernel.formula import FORMULA, formula_code
 from famulus.jupyter_kernel.lexeme import NOISE, Token
@@ -113,6 +113,10 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
         good = fits(mention.variable, slot, context.library)
         if good and context.read.free(mention.start, mention.end):
             found.append(_of_variable(mention.variable, mention.start, mention.end, mention.score * good))
+        elif slot.type == "time" and _ISO.fullmatch(mention.variable.preview):
+            code = f"datetime.date.fromisoformat({mention.variable.name})"
+            option = _of_variable(mention.variable, mention.start, mention.end, mention.score)
+            found.append(replace(option, code=code))
     said = {option.owner for option in found if option.score >= 0.9}
     unsaid = [v for v in context.schema.variables if v.name not in said]
     if slot.type == "object":
@@ -137,6 +141,10 @@ def _variables(slot: Slot, context: Context) -> list[Option]:
             if code:
                 found.append(Option(code, index, index + 1, 0.95))
     return found
+
+
+# A text that holds a date, as a variable is shown.
+_ISO = re.compile(r"'\d{4}-\d\d-\d\d'")
 
 
 def _moment(token: Token) -> str:
