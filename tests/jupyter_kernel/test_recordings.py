@@ -100,3 +100,41 @@ def test_damaged_lines_are_passed_over(tmp_path_factory: pytest.TempPathFactory,
     assert kept.find("mean price", PRICES, "e") is None
     kept.add(recording())
     assert kept.find("mean price", PRICES, "e") == recording()
+
+
+def test_what_happens_in_the_folder_goes_with_it(kept: Recordings, tmp_path: Path) -> None:
+    inside, outside = Effect("write", str(tmp_path / "sub/o.csv")), Effect("write", "/elsewhere/o.csv")
+    kept.add(replace(recording(), effects=(inside, outside)))
+    moved = tmp_path / "moved"
+    (moved / FILE).parent.mkdir(parents=True)
+    (moved / FILE).write_text((tmp_path / FILE).read_text())
+    found = Recordings(moved, tmp_path / "home").find("mean price", PRICES, "e")
+    assert found is not None and found.mine
+    assert found.effects == (Effect("write", str(moved / "sub/o.csv")), outside)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plot it", "the same for price", "now only for Oslo", "only Oslo", "and by month", "what is their mean?",
+        "show the table above again", "把它画出来", "价格也一样", "只看奥斯陆", "再按月", "改成柱状图",
+    ],
+)  # fmt: skip
+def test_words_about_the_cell_before_fit_only_after_it(words: str, kept: Recordings) -> None:
+    kept.add(replace(recording(words=words), before="a"))
+    assert kept.find(words, PRICES, "e", "a") is not None
+    assert kept.find(words, PRICES, "e", "b") is None
+
+
+@pytest.mark.parametrize(
+    "words", ["mean price per city in df, call it means", "plot price by month", "按城市计算平均价格"]
+)
+def test_words_that_stand_alone_fit_after_any_cell(words: str, kept: Recordings) -> None:
+    kept.add(replace(recording(words=words), before="a"))
+    assert kept.find(words, PRICES, "e", "b") is not None
+
+
+def test_of_two_notebooks_the_one_with_the_same_cell_before_counts(kept: Recordings) -> None:
+    for code, before in (("1", "a"), ("2", "b")):
+        kept.add(replace(recording(code), before=before))
+    assert [one.code for before in "ab" if (one := kept.find("mean price", PRICES, "x", before))] == ["1", "2"]
