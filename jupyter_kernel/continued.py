@@ -20,6 +20,7 @@ UNDERSTOOD = 0.75
 """From this match on, words that do not say that they go on from others are taken by themselves."""
 SHORT = 90
 """Characters; a longer expression is bound to a name before it is used."""
+SAVED = 0.96
 _MUTATORS = frozenset(
     ("append", "pop", "remove", "clear", "extend", "insert", "update", "popitem", "write", "send", "read", "readline",
      "post", "commit", "execute", "__next__", "show", "savefig", "to_csv", "to_json", "to_excel", "to_parquet",
@@ -47,7 +48,17 @@ def continued(
 
 def _about_result(words: str, schema: Schema, previous: Previous, propose: Propose) -> Iterator[Candidate]:
     """What the words come to where *it* is the variable that the cell before bound, or else the value it showed."""
-    if previous.bound and schema.variable(previous.bound) is not None:
+    path = follow.saving(words, schema)
+    bound = schema.variable(previous.bound) if previous.bound else None
+    if path and (value := bound or previous.value):
+        source = bound.name if bound else shown(previous.code)
+        tabular = value.kind in ("frame", "series")
+        rows = value.kind == "frame" and not value.index
+        code = finish.save_result(source, "value", repr(path), tabular, rows) if source else None
+        if code:
+            yield Candidate(finish.with_imports(code, schema), "recipe", "save", 1.0, SAVED)
+            return
+    if bound is not None:
         for candidate in propose(_naming(words, schema, previous.bound), schema):
             if previous.bound in _loaded(candidate.code):
                 yield candidate

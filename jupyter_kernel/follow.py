@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from famulus.jupyter_kernel import mentions
-from famulus.jupyter_kernel.lexeme import NOISE, Token
+from famulus.jupyter_kernel.lexeme import FULL, NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.schema import Schema, Variable
 
@@ -83,6 +83,20 @@ def follows(words: str, schema: Schema) -> bool:
 def about(words: str, name: str) -> str:
     """The words with ``name`` for what they call *it* or *the result*; unchanged where they do not."""
     return re.sub(r"\s+", " ", _IT.sub(f" {name} ", words, count=1)).strip()
+
+
+def bare(words: str) -> bool:
+    """Whether an instruction means nothing without the one before, though it has no *it*: 画出来, *save to a.csv*."""
+    text = words.strip()
+    return bool(_DRAWN.match(text) or _BARE.match(text) or re.match(r"(?:what|how) about\b", text, re.IGNORECASE))
+
+
+def saving(words: str, schema: Schema) -> str:
+    """The file that words save what there is to, "" where they do more than that."""
+    said = mentions.read(_IT.sub(" ", words), schema)
+    path = next((token.value for token in said.tokens if token.kind == "path"), "")
+    others = [t for t in said.tokens if t.kind != "path" and t.key not in ("save", "file") and t.weight >= FULL]
+    return path if any(token.key == "save" for token in said.tokens) and not others else ""
 
 
 def merged(words: str, schema: Schema, before: str) -> str:

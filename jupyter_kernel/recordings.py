@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ from famulus.engine.errors import StorageFailed
 from famulus.engine.folders import folders, private, storage_failed
 from famulus.engine.runtime import write_private
 from famulus.jupyter_kernel.candidate import Effect
+from famulus.jupyter_kernel.follow import bare
 from famulus.jupyter_kernel.schema import Schema
 
 FILE = Path(".famulus/recordings.jsonl")
 MOST_BYTES = 16 << 20
 """A longer file is not read: somebody else must have made it."""
+_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Opens no link, and waits for nobody at the other end of a pipe."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Recordings:
         try:
             self._path.parent.mkdir(exist_ok=True)
             # One write to a file opened for appending: two kernels in one folder do not mix their lines.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            # A link that came with the folder must not lead to a file elsewhere.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _ITSELF, 0o644)
             try:
                 os.write(descriptor, line.encode())
             finally:
@@ -109,7 +114,8 @@ class Recordings:
 
     def _lines(self) -> list[str]:
         try:
-            if self._path.stat().st_size > MOST_BYTES:
+            found = self._path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
                 return []
             return self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -136,7 +142,7 @@ def normal(words: str) -> str:
 def refers(words: str) -> bool:
     """Do the words mean something of the cell before (*plot it*, *the same for price*)? Then what they come to depends
     on that cell."""
-    return bool(_REFERS.search(_NAMING.sub(" ", words)))
+    return bool(_REFERS.search(_NAMING.sub(" ", words))) or bare(words)
 
 
 _NAMING = re.compile(r"(?i)\b(?:call|name|label|title)\s+(?:it|them|this|that|these|those)\b|叫(?:它|做)|命名")
@@ -187,7 +193,7 @@ def _read(line: str, key: bytes, folder: Path) -> Recording | None:
         mine = hmac.compare_digest(str(signature), _sign(body, key))
         body["effects"] = tuple(Effect(effect["kind"], _absolute(effect["what"], folder)) for effect in body["effects"])
         recording = Recording(**body, mine=mine)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     texts = (
         recording.before,
