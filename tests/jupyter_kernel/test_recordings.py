@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from famulus.engine.errors import StorageFailed
 from famulus.jupyter_kernel.candidate import Effect
 from famulus.jupyter_kernel.recordings import FILE, Recording, Recordings, shape
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
@@ -138,3 +140,25 @@ def test_of_two_notebooks_the_one_with_the_same_cell_before_counts(kept: Recordi
     for code, before in (("1", "a"), ("2", "b")):
         kept.add(replace(recording(code), before=before))
     assert [one.code for before in "ab" if (one := kept.find("mean price", PRICES, "x", before))] == ["1", "2"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_a_file_elsewhere_is_neither_read_nor_written(kept: Recordings, tmp_path: Path) -> None:
+    kept.add(recording())
+    elsewhere = tmp_path / "profile"
+    (tmp_path / FILE).rename(elsewhere)
+    (tmp_path / FILE).symlink_to(elsewhere)
+    before = elsewhere.read_text()
+    assert kept.find("mean price", PRICES, "e") is None
+    with pytest.raises(StorageFailed):
+        kept.add(recording("other"))
+    assert elsewhere.read_text() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_a_pipe_in_its_place_is_not_waited_for(kept: Recordings, tmp_path: Path) -> None:
+    (tmp_path / FILE).parent.mkdir()
+    os.mkfifo(tmp_path / FILE)
+    assert kept.find("mean price", PRICES, "e") is None
+    with pytest.raises(StorageFailed):
+        kept.add(recording())
