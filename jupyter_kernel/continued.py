@@ -56,7 +56,7 @@ def _about_result(words: str, schema: Schema, previous: Previous, propose: Propo
         rows = value.kind == "frame" and not value.index
         code = finish.save_result(source, "value", repr(path), tabular, rows) if source else None
         if code:
-            yield Candidate(finish.with_imports(code, schema), "recipe", "save", 1.0, SAVED)
+            yield Candidate(finish.withimports_of(code, schema), "recipe", "save", 1.0, SAVED)
             return
     if bound is not None:
         for candidate in propose(_naming(words, schema, previous.bound), schema):
@@ -117,12 +117,12 @@ def using(code: str, name: str, expression: str) -> str:
         simple = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
         whole = isinstance(ast.parse(expression, mode="eval").body, simple)
         return finish.rename(code, {name: expression if whole else f"({expression})"})
-    head, tail = _imports(code)
+    head, tail = imports_of(code)
     wrapped = expression if "\n" not in expression else f"({expression})"
     return "\n".join([*head, f"{name} = {wrapped}", *tail])
 
 
-def _imports(code: str) -> tuple[list[str], list[str]]:
+def imports_of(code: str) -> tuple[list[str], list[str]]:
     """The lines of the imports that code begins with, and the others."""
     lines = code.splitlines()
     end = 0

@@ -20,6 +20,7 @@ from famulus.jupyter_kernel.options import Context
 from famulus.jupyter_kernel.recipe import VARIABLES, Recipe
 from famulus.jupyter_kernel.retrieve import Index, index
 from famulus.jupyter_kernel.schema import Schema
+from famulus.jupyter_kernel.steps import in_steps
 from famulus.jupyter_kernel.words import tokens
 
 PHRASINGS = 50
@@ -37,13 +38,16 @@ def propose(
     ``previous``: the cell before, from which the words may go on.
     """
     known = recipes or index()
-    found = _alone(words, schema, limit, known)
+
+    def alone(text: str, there: Schema) -> list[Candidate]:
+        return _alone(text, there, limit, known)
+
+    def each(text: str, there: Schema) -> list[Candidate]:
+        return in_steps(text, there, alone(text, there), alone)
+
+    found = each(words, schema)
     if previous is not None:
-
-        def again(text: str, there: Schema) -> list[Candidate]:
-            return _alone(text, there, limit, known)
-
-        found = continued(words, schema, previous, found, again)
+        found = continued(words, schema, previous, found, alone)
     return found[:limit]
 
 
@@ -193,12 +197,14 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
 _ENDINGS = {
     "csv": ("csv", "tsv"), "json": ("json", "jsonl"), "excel": ("xlsx", "xls"), "parquet": ("parquet",),
     "savefig": ("png", "jpg", "jpeg", "svg", "pdf"), "sqlite": ("db", "sqlite", "sqlite3"), "pickle": ("pkl", "pickle"),
-    "zip": ("zip",), "npy": ("npy",), "tomllib": ("toml",), "configparser": ("ini", "cfg"),
+    "zip": ("zip",), "npy": ("npy",), "savetxt": ("txt", "csv", "dat"), "tomllib": ("toml",), "configparser": ("ini", "cfg"),
 }  # fmt: skip
 
 
 # What is written as plain text is no file of these kinds.
-_BINARY = frozenset(("npy", "npz", "parquet", "pkl", "pickle", "xlsx", "xls", "png", "jpg", "jpeg", "pdf", "db", "sqlite"))
+_BINARY = frozenset(
+    ("npy", "npz", "parquet", "pkl", "pickle", "xlsx", "xls", "png", "jpg", "jpeg", "pdf", "db", "sqlite")
+)  # fmt: skip
 _PLAIN = frozenset(("txt", "md", "log", "rst", "py", "html", "xml"))
 
 
