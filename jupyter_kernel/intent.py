@@ -58,6 +58,18 @@ _TRAILING = re.compile(
     r"\s*[.!]?\s*$",
     re.IGNORECASE,
 )
+# What is read or made is named in passing: "load x.csv as runs and ...", "make a table parts with ...".
+_NEW = (
+    re.compile(
+        rf"\b(?:load|read|open|import)\b[^,;]*?\.\w+\s+(?P<out>as|into)\s+{_NAME}(?=\s*(?:,|;|\band\b|\bwith\b))",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"\b(?:make|create|build)\s+(?:a|an|the)\s+(?:new\s+)?(?:data ?frame|table)\s+(?P<out>){_NAME}"
+        r"(?=\s+(?:with|from|of|out|by|holding)\b)",
+        re.IGNORECASE,
+    ),
+)
 # What is defined stands behind its kind: "a function area that ...", "函数area把...".
 _DEFINED = re.compile(
     rf"\b(?:function|class|dataclass|generator|decorator|enum|named ?tuple)\s+[`'\"]?{_NAME}[`'\"]?"
@@ -162,6 +174,10 @@ def naming(words: str, schema: Schema) -> Naming | None:
         group = "name" if defined["name"] else "chinese"
         if defined[group].lower() not in _NO_NAMES and schema.variable(defined[group]) is None:
             return Naming(defined[group], defined.start(group), defined.end(group))
+    for pattern in _NEW:
+        found = pattern.search(words)
+        if found and found["name"].lower() not in _NO_NAMES and schema.variable(found["name"]) is None:
+            return Naming(found["name"], found.start("out"), found.end("name"))
     trailing = _TRAILING.search(words)
     if trailing and trailing["name"].lower() not in _NO_NAMES and trailing["name"].isidentifier():
         name = trailing["name"]

@@ -6,7 +6,7 @@ import ast
 import datetime
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from famulus.jupyter_kernel.formula import FORMULA, formula_code
@@ -337,7 +337,7 @@ def _words(slot: Slot, context: Context) -> list[Option]:
             unlikely = index in named or token.key in lexicon().single.values()
             before = context.read.tokens[index - 1] if index else token
             announced = index not in known and (
-                before.key == "column" or before.text.lower() in ("called", "named", "名为", "叫")
+                before.text.lower() in ("called", "named", "名为", "叫") or _listed(context.read.tokens, index)
             )
             found.append(_word(token, index, (0.1 if unlikely else 0.5) + (0.4 if announced else 0.0)))
         elif token.kind == "word" and index and context.read.tokens[index - 1].key in ("replace", "word", "letter"):
@@ -352,6 +352,16 @@ def _words(slot: Slot, context: Context) -> list[Option]:
             text = ast.literal_eval(mention.value)
             found.append(Option(mention.value, mention.start, mention.end, mention.score, attributes=_named(text)))
     return found
+
+
+def _listed(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a word stands behind *column* or in the list that follows *columns*: *with columns a, b and c*."""
+    place = index - 1
+    while place > 0 and place > index - 9 and (
+        tokens[place].key in (",", "，", "、", "and") or tokens[place - 1].key in (",", "，", "、", "and", "column")
+    ):  # fmt: skip
+        place -= 1
+    return place >= 0 and tokens[place].key == "column"
 
 
 def _unknown_runs(read: Read) -> list[Option]:

@@ -142,6 +142,8 @@ class _Reader:
             if match and self._pick(match):
                 return
         match = re.search(r"(?P<f>M)(?P<label>[CRF])(?!C)", self.tags)
+        if match and self._measured(match):
+            return
         if match and implied(self.unit(match, "f"), self.subject) is not None:
             self._pick(match)
         elif match and (label := self.unit(match, "label").column) and label.kind in ("text", "category"):
@@ -149,6 +151,16 @@ class _Reader:
             self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
             self.query.pick = "max" if self.unit(match, "f").key in _DESCENDING else "min"
             self.blot(match)
+
+    def _measured(self, match: re.Match[str]) -> bool:
+        """*The longest delay*: of numbers the greatest is meant, of texts their length, which no query speaks of."""
+        direction, label = self.unit(match, "f"), self.unit(match, "label").column
+        if label is None or direction.key not in ("longest", "shortest"):
+            return False
+        if label.kind == "number" and not self.query.aggregates:
+            self.query.aggregates = [Aggregate(_FUNCTION[direction.key], label)]
+            self.blot(match)
+        return True
 
     def _pick(self, match: re.Match[str]) -> bool:
         groups = match.groupdict()
