@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
 LONG_CELL = 20_000
 """Characters; a longer cell is not read for the names that it binds."""
+MOST_WORDS = 10_000
+"""Characters; the time that reading them takes grows with their square."""
 FOREIGN = "Somebody else recorded this code for these words"
 KEPT = 5
 """Words cells that ``%undo`` can take back, one after the other."""
@@ -328,6 +330,8 @@ class Assistant:
                 )
             if answer.startswith("p"):
                 return None
+        if len(reading.text) > MOST_WORDS:
+            raise NotUnderstood(f"These words are too many ({len(reading.text):,} characters).", fix="Ask for less.")
         return reading.text
 
     def _snapshot(self, found: Translation) -> undo.Snapshot:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
+import signal
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 COMMANDS = ("%retry", "%fix")
 """Magics that have to wait for rehearsals, and so take the way of words."""
+MOST_READ = 50_000
+"""Characters. Nobody writes a longer cell in words, and an interrupt waits while a cell is read."""
 
 
 class FamulusKernel(IPythonKernel):
@@ -97,12 +103,33 @@ class FamulusKernel(IPythonKernel):
             error = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": ["Interrupted."]}
             reply = error | {"execution_count": self.execution_count, "user_expressions": {}, "payload": []}
         if answer is not None:
-            self.assistant.ran(answer, reply)
+            self._after(answer, reply)
         if not silent and isinstance(run, str) and reply["status"] == "error":
             self.failed = (run, reply["ename"], reply["evalue"])
         if self.ghost and not silent:
             self.ghost.look_ahead(self.shell.history_manager.input_hist_parsed)
         return reply
+
+    def _after(self, answer: Answer, reply: dict[str, Any]) -> None:
+        try:
+            self.assistant.ran(answer, reply)
+        except Exception:
+            # The code ran, and its reply must come.
+            self.log.exception("what a cell in words did could not be kept")
+
+    @contextmanager
+    def _cancel_on_sigint(self, future: Any) -> Iterator[None]:
+        """ipykernel's own, which only works when something else wakes the loop: it slept through an interrupt."""
+        with super()._cancel_on_sigint(future):
+            loop, cancel = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
+
+            def cancel_now(number: int, frame: Any) -> None:
+                if callable(cancel):
+                    cancel(number, frame)
+                loop.call_soon_threadsafe(lambda: None)
+
+            signal.signal(signal.SIGINT, cancel_now)
+            yield
 
     async def _run(self, request: tuple[Any, ...], extra: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = await super().do_execute(*request, **extra)  # type: ignore[no-untyped-call]
@@ -135,6 +162,8 @@ class FamulusKernel(IPythonKernel):
         ``%retry`` and ``%fix`` are cells in words: those of the last one.
         """
         if code.isascii() and "#!" not in code and _parses(code):
+            return None
+        if len(code) > MOST_READ and not code.lstrip().startswith(("#!", "%")):
             return None
         from famulus.jupyter_kernel import detect
 

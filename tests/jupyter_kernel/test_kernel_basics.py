@@ -48,7 +48,7 @@ def test_a_question_can_be_interrupted(kernel: Notebook) -> None:
         "while True: pass",
         "import time\nwhile True: time.sleep(0.01)",
         "import asyncio\nwhile True: await asyncio.sleep(0.01)",
-        "import asyncio\nawait asyncio.gather(*(asyncio.sleep(3) for _ in range(2)))",
+        "import asyncio\nawait asyncio.gather(*(asyncio.sleep(3600) for _ in range(2)))",
         "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])\nwhile True: pass",
     ],
     ids=["computing", "sleeping", "awaiting-often", "awaiting-long", "a-child"],
