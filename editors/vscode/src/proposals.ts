@@ -53,7 +53,9 @@ export class Proposals implements Disposable {
     commands.registerCommand('famulus.applyProposal', (uri?: Uri) => this.at(uri ?? inFront())?.answer('apply')),
     commands.registerCommand('famulus.discardProposal', (uri?: Uri) => this.at(uri ?? inFront())?.answer('discard')),
     window.tabGroups.onDidChangeTabs(({ closed }) => {
-      closed.forEach((tab) => this.at(proposedIn(tab))?.answer('discard'));
+      // A tab that is moved beside is opened there first, and then closed here.
+      const gone = closed.map(proposedIn).filter((text) => tabsOf(text).length === 0);
+      gone.forEach((text) => this.at(text)?.answer('discard'));
     }),
   );
   private turn: Promise<unknown> = Promise.resolve();
@@ -160,7 +162,7 @@ export class Proposals implements Disposable {
       }
       this.tellFinal();
       await shown.visible;
-      await closeDiff(right);
+      await window.tabGroups.close(tabsOf(right));
     });
     return shown;
   }
@@ -241,7 +243,7 @@ function inFront(): Uri | undefined {
   return proposedIn(window.tabGroups.activeTabGroup.activeTab);
 }
 
-async function closeDiff(right: Uri): Promise<void> {
+function tabsOf(text: Uri | undefined): Tab[] {
   const tabs = window.tabGroups.all.flatMap((group) => group.tabs);
-  await window.tabGroups.close(tabs.filter((tab) => proposedIn(tab)?.toString() === right.toString()));
+  return tabs.filter((tab) => text && proposedIn(tab)?.toString() === text.toString());
 }

@@ -192,7 +192,7 @@ def git(*arguments: str, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[VSCode]:
+def opened(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[VSCode]:
     """VS Code with the extension installed from its .vsix, and the engine of the session."""
     need(*BROWSERS)
     with alone():
@@ -227,3 +227,11 @@ def vscode(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytes
         page.wait(STATUS)
         pictures = PICTURES if request.config.getoption("--screenshots") else None
         yield VSCode(page, process, project, data / "Machine/settings.json", pictures)
+
+
+@pytest.fixture
+def vscode(opened: VSCode) -> Iterator[VSCode]:
+    """The same window for all tests, with no settings of theirs left, however they end."""
+    yield opened
+    if opened.machine.exists():
+        opened.machine.write_text("{}")

@@ -194,8 +194,10 @@ def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(v
             "all", asked("one", "    return 3"))  # fmt: skip
     sees("first")
     assert not vscode.page(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=second", "isVisible")
+    vscode.run("View: Move Editor into Next Group")  # that is not closing it
     (tmp_path / "more").touch()
     sees("second")
+    assert not heard(method="famulus/discardProposal")
     vscode.page.wait(actions.format("Discard"))
     assert not vscode.page(actions.format("Apply"), "isVisible"), "what is not yet written can be applied"
     vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
