@@ -161,6 +161,16 @@ def test_what_is_withdrawn_closes(proposing: Proposing) -> None:
     assert proposing.editor.heard("famulus/discardProposal") == []
 
 
+def test_a_diff_of_the_users_own_is_kept(proposing: Proposing) -> None:
+    editor = proposing.editor
+    editor.nvim.command("leftabove vnew | diffthis | wincmd p | diffthis")
+    proposing.says("growing", 2)
+    proposing.shows(*GROWN[:2])
+    proposing.says("withdrawn", None)
+    editor.until(lambda: proposing.proposed() is None, "closed")
+    assert proposing.window.options["diff"]
+
+
 def test_a_text_that_has_changed_is_left_alone(proposing: Proposing) -> None:
     proposing.ask(4)
     proposing.shows(*GROWN)

@@ -9,6 +9,7 @@ local api = vim.api
 ---@field source integer the buffer that would be changed
 ---@field buffer integer what it would become
 ---@field window integer
+---@field compared boolean the user has a diff with the text already
 ---@field label string
 ---@field note string what was checked
 ---@field answer fun(yes: boolean)|nil set while the server waits for an answer
@@ -67,7 +68,7 @@ local function close(shown)
   if api.nvim_buf_is_valid(shown.buffer) then
     pcall(api.nvim_buf_delete, shown.buffer, { force = true }) -- the last window of all cannot be closed
   end
-  for _, window in ipairs(vim.fn.win_findbuf(shown.source)) do
+  for _, window in ipairs(shown.compared and {} or vim.fn.win_findbuf(shown.source)) do
     api.nvim_win_call(window, function()
       vim.cmd.diffoff()
     end)
@@ -116,6 +117,7 @@ local function open_window(shown)
   local left = vim.fn.bufwinid(shown.source)
   local enter = api.nvim_get_mode().mode == "n" and api.nvim_get_current_buf() == shown.source
   shown.window = api.nvim_open_win(shown.buffer, enter, { split = "right", win = left ~= -1 and left or 0 })
+  shown.compared = left ~= -1 and vim.wo[left].diff
   for _, window in ipairs(left ~= -1 and { left, shown.window } or {}) do
     api.nvim_win_call(window, function()
       vim.cmd.diffthis()
