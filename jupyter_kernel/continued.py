@@ -56,7 +56,7 @@ def _about_result(words: str, schema: Schema, previous: Previous, propose: Propo
         rows = value.kind == "frame" and not value.index
         code = finish.save_result(source, "value", repr(path), tabular, rows) if source else None
         if code:
-            yield Candidate(finish.withimports_of(code, schema), "recipe", "save", 1.0, SAVED)
+            yield Candidate(finish.with_imports(code, schema), "recipe", "save", 1.0, SAVED)
             return
     if bound is not None:
         for candidate in propose(_naming(words, schema, previous.bound), schema):

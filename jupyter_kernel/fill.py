@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from famulus.jupyter_kernel.lexeme import FULL, NOISE
-from famulus.jupyter_kernel.mentions import Read, command
+from famulus.jupyter_kernel.mentions import Read, command, defines
 from famulus.jupyter_kernel.options import Context, Option, options
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.retrieve import Index, Phrasing, token_key
@@ -16,7 +16,8 @@ PER_SLOT, BEAM = 8, 24
 UNSAID_VARIABLE, UNSAID_OTHER = 0.7, 0.25
 LEFT, RIGHT, ORDER, VAGUE = 0.3, 0.2, 0.12, 1.8
 # What is left of a match that does not account for what the instruction tells to do, or for what it is to be done to.
-NOT_DONE, NOT_MEANT = 0.6, 0.7
+NOT_DONE, NOT_MEANT, UNNAMED = 0.5, 0.7, 0.9
+NO_FUNCTION = 0.3
 _VAGUE = ("word", "value", "new", "folder")
 
 
@@ -168,11 +169,13 @@ class Filler:
         if said.recipe.gives == "change" and heard < 0.95 and not _speaks_of_subject(said, partial):
             # What is changed must be named, or the words be those of the phrasing.
             whole *= 0.7
+        if total and defines(read):
+            # Of functions there is one for each purpose: what is not understood is the purpose.
+            whole *= covered / total if "def " in said.recipe.code else NO_FUNCTION
         whole *= self._does(said, partial, {position for left in unmatched.values() for position, _ in left})
         # Words tell little by their order, but of two recipes with the same words the one in order is meant.
         whole -= 0.0 if order == sorted(order) else 0.02
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
-
 
     def _does(self, said: Phrasing, partial: _Partial, unmatched: set[int]) -> float:
         """1 where the filling does what the words tell to do with what they name, less where it does not."""
@@ -181,19 +184,23 @@ class Filler:
         bare = {
             i
             for name, option in partial.chosen.items()
-            if slots[name].type in _VAGUE and option.said
+            if slots[name].type in ("word", "value") and option.said
             for i in range(option.start, option.end)
             if read.tokens[i].kind == "word"
         }
         share = NOT_DONE if command(read) in unmatched | bare else 1.0
-        subject = any(slot.type in VARIABLES for slot in slots.values())
-        if subject and not _speaks_of_subject(said, partial) and any(_is_thing(read, i) for i in bare):
+        if _speaks_of_subject(said, partial):
+            return share
+        if any(_is_thing(read, i) for i in bare):
             # *drop the database*: the word that says what is dropped is no value of a list that nobody named.
-            share *= NOT_MEANT
-        return share
+            return share * NOT_MEANT
+        subject = any(slot.type in VARIABLES for slot in slots.values())
+        return share * (UNNAMED if subject and bare else 1.0)
 
 
 def _is_thing(read: Read, index: int) -> bool:
+    if read.tokens[index].key in ("file", "folder"):
+        return True
     return index > 0 and read.tokens[index - 1].text.lower() in ("the", "this", "my", "our", "all")
 
 

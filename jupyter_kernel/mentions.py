@@ -109,6 +109,19 @@ def command(found: Read) -> int | None:
     return None
 
 
+_DEFINES = re.compile(
+    r"\b(?:write|define|make|create|implement|build|code|add|need|want|give me|def)\b[^,.;]{0,40}\bfunctions?\b"
+    r"|^\s*(?:an? |the )?(?:\w+ ){0,2}function\b(?! of\b)"
+    r"|(?:写|定义|编写|实现|创建|做|建).{0,8}函数|函数.{0,12}(?:计算|返回|判断)",
+    re.IGNORECASE,
+)
+
+
+def defines(found: Read) -> bool:
+    """Whether the words ask for a function, not for a value."""
+    return bool(_DEFINES.search(found.text))
+
+
 # What may follow a variable, but no article: *sort a descending*.
 _NO_NOUNS = frozenset(
     ("descending", "ascending", "gt", "ge", "lt", "le", "ne", "is", "with", "to", "by", "from", "where", "in", "and",

@@ -124,7 +124,7 @@ def _readings(whole: Read) -> list[tuple[Read, Modifiers]]:
 
 
 def _drafts(read: Read, extra: Modifiers, want: Want, known: Index) -> Iterator[_Draft]:
-    for query in composed(read, known, saves=bool(extra.path)):
+    for query in composed(read, known, saves=bool(extra.path)) if not mentions.defines(read) else ():
         kind = 0.8 if (want.kind == "plot") != (query.gives == "plot") and want.kind != "file" else 1.0
         match = COMPOSED * kind * query.match
         yield _Draft(partial(str, query.code), "query", query.gives, match, extra, (query.subject,), (), query.rows)
@@ -197,7 +197,8 @@ def _prior(recipe: Recipe, want: Want, read: Read) -> float:
 _ENDINGS = {
     "csv": ("csv", "tsv"), "json": ("json", "jsonl"), "excel": ("xlsx", "xls"), "parquet": ("parquet",),
     "savefig": ("png", "jpg", "jpeg", "svg", "pdf"), "sqlite": ("db", "sqlite", "sqlite3"), "pickle": ("pkl", "pickle"),
-    "zip": ("zip",), "npy": ("npy",), "savetxt": ("txt", "csv", "dat"), "tomllib": ("toml",), "configparser": ("ini", "cfg"),
+    "zip": ("zip",), "npy": ("npy",), "savetxt": ("txt", "csv", "dat"), "tomllib": ("toml",),
+    "configparser": ("ini", "cfg"),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from famulus.jupyter_kernel import slots
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
+from famulus.jupyter_kernel.translate import LOW_MATCH
 
 CITY = Column("city", "text", "str", ("'Oslo'", "'Rome'"), distinct=2)
 FRAME = Variable(
@@ -87,6 +88,41 @@ def test_whatever_is_said_the_code_parses_and_keeps_the_names(words: str) -> Non
 def test_what_is_not_understood_has_a_low_match(words: str) -> None:
     best = slots.propose(words, SCHEMA, 1)
     assert not best or best[0].match < 0.55, best[0]
+
+
+UNRELATED = """
+delete all files in this folder; send an email to Bob; download the latest weather data; install pandas 2.0
+translate this to French; translate text to French; email the sales table to my boss; upload sales to S3
+commit my changes to git; push to github; open the browser; play some music; print this on the office printer
+call my mother; book a flight to Rome; write a poem about prices; summarise the plot of Hamlet; draw a cat
+plot a course to Mars; restart the kernel; shut down the computer; kill the process using port 80
+encrypt the sales table with a password; compress all images in this folder; train a neural network on sales
+buy 100 shares of Apple; transfer 50 euros to Anna; schedule a meeting on Monday; remind me to buy milk
+tweet the average price; publish sales to the wiki; explain quantum mechanics; drop the database
+delete the sales file from the server; format my hard drive; turn on the lights; post the mean price to slack
+fax the sales table to the Rome office; 给鲍勃发邮件; 删除这个文件夹里的所有文件; 下载最新的天气数据; 把销售表发送给老板
+"""
+UNRELATED_WORDS = [words.strip() for line in UNRELATED.strip().splitlines() for words in line.split(";")]
+
+
+@pytest.mark.parametrize("words", UNRELATED_WORDS)
+def test_what_leaves_out_the_verb_is_no_answer(words: str) -> None:
+    """Half of these name data of the user's, and none asks for what a recipe does with it."""
+    best = slots.propose(words, SCHEMA, 1)
+    assert not best or best[0].match < LOW_MATCH, best[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "write a function that normalises a list to 0..1", "define a function that plots qty",
+        "写一个函数计算收入的总和",
+        "write a function that returns the mean qty per city", "a function to find the largest of some numbers",
+    ],
+)  # fmt: skip
+def test_where_a_function_is_asked_for_nothing_else_is_the_answer(words: str) -> None:
+    best = slots.propose(words, SCHEMA, 1)
+    assert not best or best[0].match < LOW_MATCH or "def " in best[0].code, best[0]
 
 
 def test_proposals_are_made_while_a_person_does_not_notice() -> None:
