@@ -80,8 +80,8 @@ class About:
 class Model:
     """One for each kernel. ``python`` is the interpreter that the engine is started with, ``home`` its folder."""
 
-    def __init__(self, python: str, home: Path | None = None, *, seconds: float = SECONDS) -> None:
-        self._python, self._home, self._seconds = python, home, seconds
+    def __init__(self, python: str, home: Path | None = None) -> None:
+        self._python, self._home, self._seconds = python, home, SECONDS
         self._until = self._quiet_until = 0.0
         self._client: Client | None = None
         self.about = About()
@@ -89,9 +89,10 @@ class Model:
         self.trouble = ""
         self.told: Context | None = None
 
-    def begin(self) -> None:
-        """A words cell begins: its time starts."""
-        self._until = time.monotonic() + self._seconds
+    def begin(self, seconds: float = SECONDS) -> None:
+        """A words cell begins: its time starts, of which there are ``seconds``."""
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
         self.trouble = ""
 
     @property

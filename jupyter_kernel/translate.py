@@ -23,8 +23,10 @@ GOOD_MATCH = 0.9
 """From this match on a recipe answers and the model is not waited for."""
 SURE_MATCH = 0.75
 """From this match on a recipe may change what exists, if the words ask for a change."""
-LOW_MATCH = 0.45
+LOW_MATCH = 0.55
 """Below this a recipe answers only if others come to the same."""
+FAR = 0.1
+"""A candidate this far behind one that works is not tried."""
 CLOSE = 0.03
 """Recipes that fit and whose matches differ by less are told apart by the model, where it is at hand."""
 VARIED = 2
@@ -32,6 +34,8 @@ VARIED = 2
 ROUNDS = 3
 """Of repairs, in all."""
 SECONDS = 10.0
+PATIENT, HURRIED = 20.0, 6.0
+"""Seconds for the model: where nothing else fits, and where something does."""
 
 
 class Stage(Protocol):
@@ -75,31 +79,24 @@ async def translate(
     watcher: Stage,
     *,
     avoided: Collection[str] = (),
-    recorded: str = "",
     model: Writes | None = None,
     notebook: Notebook = Notebook(),
     previous: Previous | None = None,
 ) -> Translation:
-    """The code for ``words``, none of ``avoided``; ``recorded`` is what they came to before and is tried first.
-    ``previous`` is the cell before, from which the words may go on.
+    """The code for ``words``, none of ``avoided``. ``previous`` is the cell before, from which the words may go on.
 
     Raises :class:`NotUnderstood` if nothing fits.
     """
     want = intent.read(words, schema)
     want = replace(want, changes=consent.changes(words, want, frozenset(v.name for v in schema.variables)))
     search = Search(words, schema, want, rehearser, watcher, frozenset(avoided))
-    if recorded and recorded not in avoided:
-        await search.attempt([Candidate(recorded, "recording")])
-        if not rank.objection(search.attempts[0], want):
-            return search.found(search.attempts[0])
-        search.attempts.clear()
     watcher.stage("looking for code")
     search.proposed = await in_thread(lambda: slots.propose(words, schema, previous=previous))
-    await search.attempt(search.proposed[:REHEARSED])
+    await search.attempt(search.proposed[:REHEARSED], until_clear=True)
     await search.mended(GOOD_MATCH)
     if model is not None:
         search.author = Author(model, words, schema, want, notebook)
-        model.begin()
+        model.begin(HURRIED if search.fitting else PATIENT)
         if not search.clear:
             await search.written()
         await search.judged()
@@ -139,11 +136,18 @@ class Search:
         """What a model was told."""
         return self.author.sent if self.author is not None else None
 
-    async def attempt(self, candidates: Sequence[Candidate]) -> None:
-        """Rehearses what was not tried yet."""
+    @property
+    def fitting(self) -> bool:
+        """Whether anything would run if nobody were asked."""
+        return any(not self.hopeless(attempt) for attempt in rank.order(self.attempts, self.want))
+
+    async def attempt(self, candidates: Sequence[Candidate], *, until_clear: bool = False) -> None:
+        """Rehearses what was not tried yet; ``until_clear``: only until one is clear and the next is far behind."""
         known = {attempt.candidate.code for attempt in self.attempts} | self.avoided
         new = [candidate for candidate in candidates if candidate.code not in known]
         for number, candidate in enumerate(new, 1):
+            if until_clear and self.clear and candidate.match < max(a.candidate.match for a in self.attempts) - FAR:
+                return
             self.watcher.stage(f"trying {number} of {len(new)}")
             self.attempts.append(Attempt(candidate, await _rehearsed(candidate.code, self.rehearser)))
             self.watcher.attempt(self.attempts[-1], rank.objection(self.attempts[-1], self.want))

@@ -33,8 +33,8 @@ def request_() -> Request:
 
 
 def begun(home: Path, seconds: float = 90.0) -> Model:
-    model = Model(sys.executable, home, seconds=seconds)
-    model.begin()
+    model = Model(sys.executable, home)
+    model.begin(seconds)
     return model
 
 
@@ -78,8 +78,8 @@ def test_a_cancelled_request_ends_in_the_engine_as_well(served: Any, request_: R
 
 
 def test_without_an_engine_there_is_a_reason_and_no_answer(tmp_path: Path, request_: Request) -> None:
-    model = Model(str(tmp_path / "no-python"), tmp_path, seconds=30)
-    model.begin()
+    model = Model(str(tmp_path / "no-python"), tmp_path)
+    model.begin(30)
     assert asyncio.run(model.write(request_)) == [] and "no-python" in model.trouble
     model.begin()
     assert asyncio.run(model.write(request_)) == [] and "a moment ago" in model.trouble

@@ -42,7 +42,7 @@ class Scripted:
     def about(self) -> About:
         return About("scripted", self.parameters, 8192)
 
-    def begin(self) -> None:
+    def begin(self, seconds: float = 0.0) -> None:
         pass
 
     async def connect(self) -> bool:
@@ -177,8 +177,3 @@ def test_what_was_avoided_is_not_tried_again() -> None:
     first = found("mean price per city in sales").best.candidate.code
     tried = [a.candidate.code for a in found("mean price per city in sales", avoided={first}).attempts]
     assert first not in tried
-
-
-def test_a_recording_is_tried_first() -> None:
-    best = found("mean price per city in sales", recorded="sales['price'].min()")
-    assert best.best.candidate.source == "recording" and len(best.attempts) == 1
