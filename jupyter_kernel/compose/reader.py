@@ -391,6 +391,11 @@ def queries(read: Read, subject: Variable) -> list[Query]:
     """The readings of an instruction as a query over ``subject``, the likeliest first."""
     first = _Reader(read, subject).read()
     found = [first]
+    if any(token.key in ("longest", "shortest") for token in read.tokens) and any(
+        a.column is not None and a.column.kind in ("text", "category") and a.function in ("max", "min")
+        for a in first.aggregates
+    ):
+        return []  # a text is long by its letters, not by its place in the alphabet
     guessed = first.keys and first.aggregates and not any(t.key in _AGGREGATING for t in read.tokens)
     if guessed and all(a.column for a in first.aggregates):
         other = "mean" if first.aggregates[0].function == "sum" else "sum"
