@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
 LONG_CELL = 20_000
 """Characters; a longer cell is not read for the names that it binds."""
-MOST_WORDS = 10_000
+MOST_WORDS = 4_000
 """Characters; the time that reading them takes grows with their square."""
 FOREIGN = "Somebody else recorded this code for these words"
 KEPT = 5

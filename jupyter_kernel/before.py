@@ -52,7 +52,7 @@ def _bound_last(code: str) -> str:
     """The name that the last statement of a cell binds or loads data into, "" if there is none."""
     try:
         body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     last = body[-1] if body else None
     if isinstance(last, ast.Expr) and isinstance(last.value, ast.Name):

@@ -16,6 +16,11 @@ from famulus.jupyter_kernel.schema import Schema
 Propose = Callable[[str, Schema], list[Candidate]]
 ALONE = 0.75
 """What is left of the match of words by themselves, where they go on from others."""
+UNMARKED = 0.85
+"""What is left of the match of a change that does not say that it is one."""
+CLEAR = 0.9
+UNSAID = " "
+"""What stands for an instruction that nothing can go on from."""
 UNDERSTOOD = 0.75
 """From this match on, words that do not say that they go on from others are taken by themselves."""
 SHORT = 90
@@ -38,16 +43,24 @@ def continued(
         return alone
     found = {c.code: replace(c, match=c.match * (ALONE if goes_on else 1.0)) for c in alone}
     text = follow.merged(words, schema, previous.words) if previous.words else ""
-    rest = text or f"{previous.words} {words}".strip()
-    for candidate in [*(propose(text, schema) if text else ()), *_about_result(words, schema, previous, propose)]:
+    again = propose(text, schema) if text else []
+    clear = bool(again) and again[0].match >= CLEAR
+    # Where what was said cannot be said again with the change, the next words cannot go on from it.
+    whole = follow.lasting(text, words) if clear else UNSAID
+    worth = 1.0 if goes_on else UNMARKED
+    said = [replace(c, meant=follow.lasting(text, words), match=worth * c.match) for c in again]
+    about = [replace(c, meant=whole) for c in _about_result(words, schema, previous, propose)]
+    for candidate in [*said, *about]:
         known = found.get(candidate.code)
         if known is None or known.match <= candidate.match:
-            found[candidate.code] = replace(candidate, meant=follow.lasting(rest, words))
+            found[candidate.code] = candidate
     return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))
 
 
 def _about_result(words: str, schema: Schema, previous: Previous, propose: Propose) -> Iterator[Candidate]:
     """What the words come to where *it* is the variable that the cell before bound, or else the value it showed."""
+    if follow.removes(words, schema):
+        return
     path = follow.saving(words, schema)
     bound = schema.variable(previous.bound) if previous.bound else None
     if path and (value := bound or previous.value):
@@ -92,7 +105,7 @@ def shown(code: str) -> str:
     """The last expression of a cell that may be worked out once more, "" if there is none."""
     try:
         body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     if not body or not isinstance(body[-1], ast.Expr):
         return ""

@@ -41,7 +41,7 @@ def _varied(words: str, schema: Schema, want: Want, attempt: Attempt) -> Iterato
     code, seen = attempt.candidate.code, attempt.rehearsal
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     if not tree.body:
         return

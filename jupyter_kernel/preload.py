@@ -17,7 +17,7 @@ def wanted(code: str) -> list[str]:
     """The modules of the standard library and of well-known packages that ``code`` imports and nobody has yet."""
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     names = []
     for node in ast.walk(tree):

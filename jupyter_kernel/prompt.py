@@ -131,7 +131,7 @@ def harmless(code: str) -> bool:
     """Whether no text within the code reads like an instruction to a model."""
     try:
         constants = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return not any(isinstance(value, str) and defuse.instructs(value) for value in constants)
 

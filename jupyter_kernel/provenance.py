@@ -98,5 +98,5 @@ def _names(code: str) -> list[ast.Name]:
 def _nodes(code: str) -> list[ast.AST]:
     try:
         return list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
