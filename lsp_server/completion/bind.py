@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
+from lsprotocol.validators import UINTEGER_MAX_VALUE
 
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.completion.explanation import Explanation, part_texts, prompt_markdown
@@ -43,9 +44,9 @@ def bind(server: FamulusServer) -> None:
     @server.feature(MOVED)
     def did_move_cursor(params: Any) -> None:
         uri, position = getattr(getattr(params, "textDocument", None), "uri", None), getattr(params, "position", None)
-        line, character = getattr(position, "line", None), getattr(position, "character", None)
-        if isinstance(uri, str) and isinstance(line, int) and isinstance(character, int) and min(line, character) >= 0:
-            service.resting.moved(uri, types.Position(line, character))
+        place: list[Any] = [getattr(position, name, None) for name in ("line", "character")]
+        if isinstance(uri, str) and all(isinstance(n, int) and 0 <= n <= UINTEGER_MAX_VALUE for n in place):
+            service.resting.moved(uri, types.Position(*place))
 
     @server.command(ACCEPTED)
     def accepted(id: str) -> None:

@@ -147,14 +147,16 @@ def test_an_engine_that_becomes_ready_while_the_cursor_rests_is_asked(at_desk: S
         {"textDocument": {"uri": URI}},
         {"textDocument": 3, "position": {}},
         {"textDocument": {"uri": URI}, "position": {"line": -1, "character": "x"}},
+        {"textDocument": {"uri": URI}, "position": {"line": 1 << 40, "character": 0}},
         {"textDocument": {"uri": "file:///b.py"}, "position": {"line": 0, "character": 0}},
     ],
 )
-def test_wrong_parameters_do_no_harm(at_desk: Scenes, params: Any) -> None:
+def test_wrong_parameters_do_no_harm(at_desk: Scenes, caplog: pytest.LogCaptureFixture, params: Any) -> None:
     async def scene(desk: Any) -> None:
         desk.open(HEAD)
         desk.tell("famulus/didMoveCursor", params)
         await asyncio.sleep(RESTED)
         assert desk.engine.asked == []
+        assert caplog.records == []
 
     at_desk(scene)
