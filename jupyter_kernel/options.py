@@ -342,7 +342,7 @@ def _words(slot: Slot, context: Context) -> list[Option]:
             found.append(_word(token, index, (0.1 if unlikely else 0.5) + (0.4 if announced else 0.0)))
         elif token.kind == "word" and index and context.read.tokens[index - 1].key in ("replace", "word", "letter"):
             found.append(_word(token, index, 0.4))  # a little word may be what is replaced: "replace be with is"
-        elif token.kind == "symbol" and token.text not in ",.?!。？！=()，、：:":
+        elif token.kind == "symbol" and token.text not in ",.?!。？！=()，、：:*/":
             # A sign that no sentence needs is what is spoken of.
             score = 0.7 if token.text in "#$@&€£¥%~|_" else 0.15
             found.append(Option(repr(token.text), index, index + 1, score, attributes=_named(token.text)))

@@ -136,6 +136,8 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     sample = max(samples, key=lambda m: m.score, default=None)
     if name is not None and name.score >= 0.95 and (best is None or best.score < name.score):
         tag = "F" if name.variable.name == subject.name else "V"
+        if name.variable.kind == "number" and _compared(read, at):
+            return Unit("N", at, name.end, "#", name.variable.name, name.variable.name)
         if tag == "F" and subject.kind == "series":
             return Unit("C", at, name.end, "", subject.columns[0].key, subject.name, subject.columns[0])
         return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
@@ -152,6 +154,12 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     ):
         return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
     return None
+
+
+def _compared(read: Read, at: int) -> bool:
+    """Whether what comes next is compared with: *below limit*, *at least the limit*."""
+    before = [token for token in read.tokens[:at] if token.weight > NOISE]
+    return bool(before) and before[-1].key in ("gt", "ge", "lt", "le", "ne")
 
 
 def _means_rows(read: Read, subject: Variable, mention: Mention, token: Token) -> bool:
