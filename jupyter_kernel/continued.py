@@ -48,7 +48,11 @@ def continued(
     # Where what was said cannot be said again with the change, the next words cannot go on from it.
     whole = follow.lasting(text, words) if clear else UNSAID
     worth = 1.0 if goes_on else UNMARKED
-    said = [replace(c, meant=follow.lasting(text, words), match=worth * c.match) for c in again]
+    said = [
+        replace(c, meant=follow.lasting(text, words), match=worth * c.match)
+        for c in again
+        if goes_on or c.match >= UNDERSTOOD
+    ]
     about = [replace(c, meant=whole) for c in _about_result(words, schema, previous, propose)]
     for candidate in [*said, *about]:
         known = found.get(candidate.code)

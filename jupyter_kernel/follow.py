@@ -14,15 +14,19 @@ from famulus.jupyter_kernel import mentions
 from famulus.jupyter_kernel.lexeme import FULL, NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
 from famulus.jupyter_kernel.schema import Schema, Variable
+from famulus.jupyter_kernel.words import lexicon
 
 MEANT = 0.6
 _CHARTS = frozenset(("plot", "bar", "line", "hist", "scatter", "pie", "box", "heatmap", "horizontal"))
 _AGGREGATES = frozenset(("mean", "sum", "median", "max", "min", "count", "std", "var"))
+_ARITHMETIC = frozenset(("multiply", "divide", "plus", "subtract"))
+# Behind one of these any word may stand.
+_FREE = frozenset(("title", "label", "legend", "where", "is", "contain", "start", "end", "name"))
 _PICTURES = ("png", "jpg", "jpeg", "svg", "pdf", "gif")
 _IT = re.compile(
     r"\b(?:it|that|this|them|these|those|the (?:result|results|output|outcome|answer|above))\b(?!\s*'s)"
     r"|\b(?:the|that|this) (?:table|chart|plot|series|list|number|numbers|value|values)\b"
-    r"|把?(?:上面的|刚才的|这个)?(?:结果|图表|图)(?![表a-zA-Z])|把它们?|它们?|把这个|这个(?![\u3400-\u9fff])",
+    r"|把?(?:上面的|刚才的|这个)?(?:结果|(?<![\u3400-\u9fff])(?:图表|图))(?![表a-zA-Z])|把它们?|它们?|把这个|这个(?![\u3400-\u9fff])",
     re.IGNORECASE,
 )
 _OPENS = re.compile(
@@ -37,6 +41,7 @@ _BARE = re.compile(
     r"^(?:save|export|write|store)(?: to| as| into| in)? \S+\.\w+$|^(?:plot|draw|chart|visualise|visualize|transpose)$"
     r"|^(?:保存|存|导出|写入|输出)(?:到|为|成|至)?\s*\S+\.\w+$|^(?:top|first|last|前|最后)\s*\d+\s*(?:个|行)?$"
     r"|^(?:sort(?:ed)?|order(?:ed)?)(?: (?:descending|ascending|by value))+$|^(?:降序|升序)(?:排列|排序)?$"
+    r"|^how many(?: are there| is that| are they)?\s*\??$|^(?:有)?多少(?:个|行|条)?[?？]?$"
     r"|^round(?:ed)?(?: to)? \w+(?: digits?| decimals?| places?)*$",
     re.IGNORECASE,
 )
@@ -99,6 +104,12 @@ def saving(words: str, schema: Schema) -> str:
     return path if any(token.key == "save" for token in said.tokens) and not others else ""
 
 
+def removes(words: str, schema: Schema) -> bool:
+    """Whether words do nothing but tell to remove *it*, which may be anything."""
+    said = mentions.read(_IT.sub(" ", words), schema)
+    return [token.key for token in said.tokens if token.weight >= FULL] == ["remove"]
+
+
 def merged(words: str, schema: Schema, before: str) -> str:
     """``before`` with the change that ``words`` ask for, "" where none is recognised."""
     change = words.strip().rstrip(".。!！")
@@ -120,6 +131,8 @@ def merged(words: str, schema: Schema, before: str) -> str:
 def _changed(text: str, piece: str, schema: Schema, also: bool) -> str:
     if _DRAWN.match(piece):
         return f"{_without_chart(text, schema)} as a chart"
+    if re.match(r"how many\b|有?多少", piece, re.IGNORECASE) and _BARE.match(piece):
+        return f"how many {text}"
     said = mentions.read(_IT.sub(" ", piece), schema)
     keys = [token.key for token in said.tokens if token.weight > NOISE]
     path = next((token.value for token in said.tokens if token.kind == "path"), "")
@@ -135,13 +148,28 @@ def _changed(text: str, piece: str, schema: Schema, also: bool) -> str:
         elif not re.match(r"\s*(?:as|with|in)\b", rest):
             rest = "as a " + re.sub(r"^\W*(?:plot|draw|show|用|画成?|an?)\s*(?:as )?(?:an? )?", "", rest)
         return f"{bare} {rest}"
+    if _ARITHMETIC & set(keys) or keys == ["remove"] or (not _FREE & set(keys) and _unknown(said)):
+        return ""
     if "sort" in keys or {"ascending", "descending"} & set(keys):
         rest = re.sub(r"^\s*(?:sort(?:ed)?|order(?:ed)?)\b", "", said.text, flags=re.IGNORECASE).strip()
+        direction = next((key for key in keys if key in ("ascending", "descending")), "")
+        if direction and not _columns(said):
+            rest = direction
         return f"{_SORTED.sub('', text).strip()} sorted {re.sub(r' +', ' ', rest)}".rstrip()
     if "round" in keys:
         digits = next((token.value for token in said.tokens if token.kind == "number"), "0")
         return f"{_ROUNDED.sub('', text)} rounded to {digits} digits"
     return next(_replaced(text, said, keys, schema, also), "")
+
+
+def _unknown(said: Read) -> bool:
+    """Whether a change has a word that means nothing here, so that it is no change."""
+    known = lexicon().single.values()
+    meant = {i for m in said.mentions if m.score >= MEANT for i in range(m.start, m.end)}
+    return any(
+        token.kind == "word" and token.weight >= FULL and token.key not in known and index not in meant
+        for index, token in enumerate(said.tokens)
+    )
 
 
 def _replaced(text: str, said: Read, keys: list[str], schema: Schema, also: bool) -> Iterator[str]:
@@ -263,8 +291,8 @@ def after(previous: Previous, words: str, code: str, value: Variable | None, bou
     """What the next cell may go on from. A cell that shows and binds nothing (a picture, a file) leaves *it* as it
     was; a cell of Python (no ``words``) that does show or bind something leaves nothing to say again."""
     if value is None and not bound:
-        return Previous(words or previous.words, previous.code, previous.value, previous.bound)
-    return Previous(words, code, value, bound)
+        return Previous(words.strip() or previous.words, previous.code, previous.value, previous.bound)
+    return Previous(words.strip(), code, value, bound)
 
 
 def lasting(text: str, words: str) -> str:

@@ -50,6 +50,9 @@ def last(cells: Sequence[str]) -> str:
         (["top 5 sales by price", "now 3"], "sales.nlargest(3, 'price')"),
         (["按 weekday 计算 units 的平均值", "只看 north 的", "画出来", "保存到 out.csv"], f"{NORTH}.to_csv('out.csv')"),
         (["total units per region", "sum of nums"], "sum(nums)"),
+        (["sales in the north", "how many are there?"], "len(sales[sales['region'] == 'north'])"),
+        (["每个 region 的总 units", "改成 price", "按降序排序", "画成柱状图", "导出到 r.csv"],
+         "sales.groupby('region')['price'].sum().sort_values(ascending=False).to_csv('r.csv')"),
     ],
 )  # fmt: skip
 def test_the_change_is_made_to_what_was_said(cells: list[str], code: str) -> None:
@@ -59,6 +62,13 @@ def test_the_change_is_made_to_what_was_said(cells: list[str], code: str) -> Non
 def test_a_picture_is_drawn_of_what_was_said() -> None:
     code = last(["average units per weekday", "now only for north", "as a bar chart"])
     assert f"{NORTH}.plot.bar(" in code
+
+
+@pytest.mark.parametrize("words", ["thanks", "delete it", "send it to Bob", "order a pizza", "install it"])
+def test_what_is_not_understood_is_not_understood_after_another_cell_either(words: str) -> None:
+    schema = look({"sales": pd.DataFrame(ROWS), "pd": pd})
+    best = slots.propose(words, schema, 1, previous=Previous("mean price per region", "", None, ""))
+    assert not best or best[0].match < 0.55, best[0]
 
 
 def test_it_is_what_a_cell_of_python_showed_without_the_underscore() -> None:
