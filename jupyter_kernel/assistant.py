@@ -133,7 +133,9 @@ class Assistant:
             answer.panel.found(found, question)
             self._allow(question, allow_stdin)
             if question and recording:
-                answer.recording = replace(recording, mine=True)  # the user has seen the code and said yes
+                # The user has seen the code and said yes; what it may do outside is not for others to say.
+                effects = recording.effects if recording.mine else ()
+                answer.recording = replace(recording, mine=True, effects=effects)
             answer.run, answer.snapshot = found.best.candidate.code, self._snapshot(found)
             interrupts.check()
         except FamulusError as error:
