@@ -150,7 +150,7 @@ def test_strangers_are_shown_out_at_once(served_lsp, said):
             assert b"jsonrpc" not in sock.makefile("rb").read()
         except (ConnectionResetError, BrokenPipeError):
             pass
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 5.0  # a tenth of a second where nothing else runs
 
 
 def test_the_hundredth_client_after_rude_ones_is_served(served_lsp, client):

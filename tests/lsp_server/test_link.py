@@ -94,4 +94,4 @@ async def test_restarting_ends_the_engine_and_says_why_none_comes(engines):
 async def test_closing_waits_for_nobody(stranded):
     async with linked(stranded):
         start = time.monotonic()
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 5.0  # at once where nothing else runs
