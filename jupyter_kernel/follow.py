@@ -21,7 +21,7 @@ _CHARTS = frozenset(("plot", "bar", "line", "hist", "scatter", "pie", "box", "he
 _AGGREGATES = frozenset(("mean", "sum", "median", "max", "min", "count", "std", "var"))
 _ARITHMETIC = frozenset(("multiply", "divide", "plus", "subtract"))
 # Behind one of these any word may stand.
-_FREE = frozenset(("title", "label", "legend", "where", "is", "contain", "start", "end", "name"))
+_FREE = frozenset(("title", "label", "legend", "where", "is", "contain", "start", "end", "name", "bin"))
 _PICTURES = ("png", "jpg", "jpeg", "svg", "pdf", "gif")
 _IT = re.compile(
     r"\b(?:it|that|this|them|these|those|the (?:result|results|output|outcome|answer|above))\b(?!\s*'s)"

@@ -50,6 +50,7 @@ def last(cells: Sequence[str]) -> str:
         (["top 5 sales by price", "now 3"], "sales.nlargest(3, 'price')"),
         (["按 weekday 计算 units 的平均值", "只看 north 的", "画出来", "保存到 out.csv"], f"{NORTH}.to_csv('out.csv')"),
         (["total units per region", "sum of nums"], "sum(nums)"),
+        (["histogram of price", "with 20 bins", "histogram of price", "sum of nums"], "sum(nums)"),
         (["sales in the north", "how many are there?"], "len(sales[sales['region'] == 'north'])"),
         (["每个 region 的总 units", "改成 price", "按降序排序", "画成柱状图", "导出到 r.csv"],
          "sales.groupby('region')['price'].sum().sort_values(ascending=False).to_csv('r.csv')"),
