@@ -75,6 +75,7 @@ class Panel:
     def found(self, translation: Translation, question: str = "") -> None:
         """The code that is about to run, or about which the user is asked a question first."""
         self._found = time.monotonic() - self._started
+        self._settle(asks=bool(question))
         self._code(translation, "found", self._effects(translation), question and "waiting for your answer")
 
     def shown(self, translation: Translation) -> None:
@@ -126,15 +127,18 @@ class Panel:
             self._note.show(*self._next)
             self._next = None
 
-    def _settle(self) -> None:
-        """The note goes as soon as anything else is shown."""
+    def _settle(self, asks: bool = False) -> None:
+        """The note goes as soon as anything else is shown. Where a question follows, it stays as an empty output:
+        questions have a channel of their own, and a clearing that comes late would take the box for the answer away."""
         self._next = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._note.shown:
+        if self._note.shown and asks:
+            self._note.show("", "")
+        elif self._note.shown:
             self._publisher.clear_output(wait=True)
-            self._note.shown = False
+        self._note.shown = False
 
     def _below(self, notes: list[str], chosen: Candidate | None) -> str:
         """One line of notes. It opens to the attempts that were not chosen, as differences from the code that was."""

@@ -94,6 +94,16 @@ def test_the_first_state_says_what_the_code_does(published: Published) -> None:
     assert "new: means" in message["data"]["text/plain"] and "df['a'].mean()" in message["data"]["text/plain"]
 
 
+def test_nothing_is_cleared_where_a_question_follows(published: Published) -> None:
+    """In JupyterLab the box for the answer could be there already, and would go with it."""
+    panel = Panel(published, patience=0)
+    panel.stage("looking")
+    panel.found(translation(), "This writes out.csv")
+    stage, emptied, code = published.messages
+    assert (stage["id"], emptied["data"]["text/markdown"]) == (emptied["id"], "")
+    assert code["id"] != stage["id"] and not code["update"]
+
+
 def test_a_question_is_no_run(published: Published) -> None:
     Panel(published).found(translation(), "This writes out.csv")
     assert "waiting for your answer" in published.markdown
