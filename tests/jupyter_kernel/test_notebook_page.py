@@ -51,6 +51,7 @@ def test_the_example_works_and_so_do_the_commands_on_it(
     (tmp_path / TABLE.parent).mkdir(parents=True)
     (tmp_path / TABLE).write_bytes((ROOT / TABLE).read_bytes())
     with start_kernel(cwd=tmp_path, environment={"FAMULUS_HOME": str(served.home)}) as notebook:
+        notebook.run("%famulus model off")  # recipes know these words
         for cell in [LOAD, *WORDS]:
             ran = notebook.run(cell)
             assert ran.status == "ok", (cell, ran.reply)

@@ -61,7 +61,7 @@ def test_words_become_code_that_is_drawn_undone_frozen_and_kept(lab: Any, served
 def test_a_question_is_asked_below_the_code_and_the_stop_button_is_an_answer(lab: Any) -> None:
     lab.open("asked")
     lab.run(LOAD)
-    lab.run("%famulus mode confirm")
+    lab.run("%famulus model off\n%famulus mode confirm")
     cell = lab.start(MEANS)
     lab.says(cell, "Run it? [y/n]")
     assert "means = " in lab.text(cell) and "waiting for your answer" in lab.text(cell)
