@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from famulus.jupyter_kernel import finish, intent, mentions
+from famulus.jupyter_kernel import finish, intent, mentions, ordinary
 from famulus.jupyter_kernel.arithmetic import arithmetic, share
 from famulus.jupyter_kernel.candidate import Candidate, Want
 from famulus.jupyter_kernel.compose.expressions import conditions_as_options, expressions
@@ -45,9 +45,20 @@ def propose(
     def each(text: str, there: Schema) -> list[Candidate]:
         return in_steps(text, there, alone(text, there), alone)
 
-    found = each(words, schema)
+    there = schema
+    found: list[Candidate] = []
+    # A variable called total must not derail "total sales by region".
+    hidden = ordinary.hidden(words, schema) - {previous.bound if previous else ""}
+    if hidden:
+        found = each(words, ordinary.without(schema, hidden))
+    if hidden and ordinary.suffices(found, schema, hidden):
+        named = intent.naming(words, schema)
+        found = ordinary.keep(found, schema, hidden - {named.name if named else ""})
+        there = ordinary.without(schema, hidden)
+    else:
+        found = each(words, schema)
     if previous is not None:
-        found = continued(words, schema, previous, found, alone)
+        found = continued(words, there, previous, found, alone)
     return found[:limit]
 
 
@@ -57,6 +68,7 @@ def _alone(words: str, schema: Schema, limit: int, known: Index) -> list[Candida
     whole = mentions.read(words, schema)
     if named is not None:
         whole = _without(whole, named.start, named.end)
+    exact = ordinary.exactly_named(whole)
     drafts = [draft for read, extra in _readings(whole) for draft in _drafts(read, extra, want, known)]
     found: dict[str, Candidate] = {}
     # Making a draft ready costs more than judging it: only the best are.
@@ -65,7 +77,8 @@ def _alone(words: str, schema: Schema, limit: int, known: Index) -> list[Candida
     for draft in sorted(near, key=lambda draft: -draft.match)[: 2 * limit]:
         code = draft.complete(want, schema)
         if code is not None and code not in found:
-            found[code] = Candidate(code, "recipe", draft.recipe, coverage(code, want, ""), draft.match)
+            match = min(draft.match, ordinary.IGNORES) if ordinary.ignores(code, exact, schema) else draft.match
+            found[code] = Candidate(code, "recipe", draft.recipe, coverage(code, want, ""), match)
             if len(found) >= limit:
                 break
     return sorted(found.values(), key=lambda c: -(c.match + 0.25 * c.coverage))
