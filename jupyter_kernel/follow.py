@@ -46,8 +46,18 @@ _BARE = re.compile(
     re.IGNORECASE,
 )
 _MARKED = re.compile(
-    r"^(?:and|but|now|then|also|again|only|just|as|ok|with|for|by|per|in|no,)\b|\binstead\b"
+    r"^(?:and|but|now|then|also|again|only|just|ok|no,)\b|\binstead\b"
     r"|^(?:再|也|现在|只|改|换|同样|按.{1,8}排|用.{1,6}图|画出来|画图|画个图|画一下)",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"^(?:as|with|for|by|per|in)\b", re.IGNORECASE)
+# Between what an instruction says first and what it then does with that: *total sales, call it t*, *group and plot it*.
+_BREAK = re.compile(r"[,，;；。]|\.\s|\b(?:and|then)\b|\s(?=(?:call|name)\s*$)|并且?|然后|再", re.IGNORECASE)
+_DEFINED = re.compile(
+    r"that (?:is|are|was|were|has|have|had|does|do|did|can|contains?|includes?|starts?|begins?|ends?|match(?:es)?"
+    r"|equals?|exceeds?|appears?|occurs?|lies?|falls?|belongs?|comes?|takes?|returns?|gives?|costs?|lacks?|sold)\b"
+    r"|this (?:year|month|week|quarter|day|morning)\b"
+    r"|the \w+ (?:of|from|where|per)\b|the (?:values?|numbers?|list|series) in\b",
     re.IGNORECASE,
 )
 _PIECES = re.compile(
@@ -77,12 +87,40 @@ class Previous:
 
 
 def follows(words: str, schema: Schema) -> bool:
-    """Whether an instruction says by itself that it goes on from the one before."""
+    """Whether an instruction goes on from the one before. The only rule for it: the words refer back (*now*, *the
+    same*, an *it* that is nothing they have said themselves), or are a part of an instruction (*for north*, *top 3*).
+    Others mean after any cell what they mean in a new kernel."""
     text = words.strip()
     opened = _OPENS.match(text)
-    if (opened and opened["sign"]) or _MARKED.search(text):
-        return not _names_table(mentions.read(text, schema)) or bool(opened and opened["sign"])
-    return bool(_IT.search(text) or _DRAWN.match(text) or _BARE.match(text))
+    if opened and opened["sign"]:
+        return True
+    if _MARKED.search(text):
+        return not _names_table(mentions.read(text, schema))
+    if _PART.match(text) and not _whole(mentions.read(text, schema)):
+        return True
+    return bool(_DRAWN.match(text) or _BARE.match(text)) or any(
+        not _said_here(text, spot, schema) for spot in _IT.finditer(text)
+    )
+
+
+def _whole(found: Read) -> bool:
+    """Whether words that begin like a part (*for each region*) say what to do with what: *the mean of sales*."""
+    does = mentions.command(found) is not None or any(token.key in _AGGREGATES for token in found.tokens)
+    return _names_table(found) or (does and len({m.column.name for m in _columns(found) if m.column}) > 1)
+
+
+def _said_here(text: str, spot: re.Match[str], schema: Schema) -> bool:
+    """Whether an *it* is what the same words have said (*total sales by region, call it totals*) or say behind it
+    (*the number of rows*, *rows that are empty*, *the list nums*)."""
+    behind = re.match(r"\s*(\w+)", text[spot.end() :])
+    relative = spot.group().lower() != "that" or spot.start() > 0
+    if relative and (_DEFINED.match(text, spot.start()) or (behind and schema.variable(behind[1]) is not None)):
+        return True
+    before = text[: spot.start()]
+    breaks = [at for at in _BREAK.finditer(before) if before[: at.start()].strip()]
+    if not breaks or not (before[breaks[-1].end() :].strip() or spot.group().startswith("把")):
+        return False
+    return not follows(before[: breaks[-1].start()].rstrip(" ,，;；。"), schema)
 
 
 def about(words: str, name: str) -> str:

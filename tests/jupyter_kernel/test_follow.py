@@ -87,6 +87,45 @@ def test_it_is_what_the_cell_before_bound() -> None:
     assert best.code.startswith("means.to_csv('m.csv'")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "total units by region, call it totals",
+        "mean price per region and plot it",
+        "group sales by region and count them",
+        "sum of units per region and save it to a.csv",
+        "the sum of units",
+        "count the number of units per region",
+        "rows of sales that have price over 2",
+        "for each region the mean price",
+        "per region total units",
+        "sort the list nums",
+        "按 region 计算 units 的总和，把它保存到 a.csv",
+    ],
+)
+def test_a_complete_instruction_means_after_any_cell_what_it_means_in_a_new_kernel(words: str) -> None:
+    frame = pd.DataFrame(ROWS)
+    schema = look({"sales": frame, "nums": [3, 1, 2], "pd": pd})
+    shown = look({"result": frame[frame["region"] == "north"]}).variables[0]
+    code = "sales[sales['region'] == 'north']"
+    fresh = slots.propose(words, schema, 5)
+    assert fresh[0].match > 0.75, fresh[0]
+    assert slots.propose(words, schema, 5, previous=Previous("only sales in the north", code, shown)) == fresh
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "call it best", "plot it and save it to a.png", "top 3, call it best", "now sort it, call it x", "for north",
+        "by region", "with 20 bins", "as a bar chart", "divide that by 2", "the same for price", "describe the result",
+        "only the rows where price is over 3", "by weekday instead", "再按 region", "把它保存到 a.csv", "只看 north 的",
+    ],
+)  # fmt: skip
+def test_words_that_refer_back_or_are_a_part_go_on_from_the_cell_before(words: str) -> None:
+    schema = look({"sales": pd.DataFrame(ROWS), "nums": [3, 1, 2], "pd": pd})
+    assert follow.follows(words, schema)
+
+
 @pytest.fixture(scope="module")
 def notebook(start_kernel: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with start_kernel(cwd=tmp_path_factory.mktemp("follow")) as running:
@@ -100,3 +139,10 @@ def test_cells_of_a_notebook_follow_each_other(notebook: Any, tmp_path: Path) ->
         assert notebook.run(words).status == "ok", words
     kept = notebook.run("list(pd.read_csv('x.csv')['units'])").value
     assert kept == "[1.0, 5.0]"
+
+
+def test_a_name_for_what_is_asked_is_not_a_name_for_what_was_shown(notebook: Any) -> None:
+    assert notebook.run(f"import pandas as pd\nsales = pd.DataFrame({ROWS})").status == "ok"
+    assert notebook.run("show only rows where region is north").status == "ok"
+    assert notebook.run("total units by region, call it totals").status == "ok"
+    assert notebook.run("totals.to_dict()").value == "{'east': 7, 'north': 11, 'south': 2}"
