@@ -191,6 +191,8 @@ class _Finder:
 
     def _matches(self, run: Sequence[Token], following: Sequence[Token]) -> Iterable[tuple[_Name, float]]:
         text = "".join(t.text if i == 0 or t.text[0] > "\u3400" else f" {t.text}" for i, t in enumerate(run))
+        if len(run) == 1 and run[0].kind == "word":
+            text = text.strip("`")
         lower = text.lower()
         for spelling in {lower, lower.replace(" ", "_")}:
             for name in self.exact.get(spelling, ()):

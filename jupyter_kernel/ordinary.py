@@ -27,9 +27,21 @@ _KINDS = (
 )
 
 
+# What rows are compared with by such a word is that of the column: *sales above average*.
+_OF_COLUMNS = frozenset(
+    ("mean", "median", "max", "min", "std", "var", "mode", "quantile", "quartile", "missing", "empty")
+)
+
+
+def _concept(name: str) -> str:
+    return lexicon().single.get(stem(name), name)
+
+
 def is_ordinary(name: str) -> bool:
     """Whether a name is, up to its ending, a word that instructions are made of."""
     known = lexicon()
+    if name > "\u3400":
+        return known.chinese.get(name, name) != name or name in known.noise
     return stem(name) in known.single or stem(name) in known.noise or name.lower() in known.weak
 
 
@@ -41,6 +53,15 @@ def hidden(words: str, schema: Schema) -> frozenset[str]:
     read = mentions.read(words, schema)
     said = {m.variable.name: m for m in read.variables() if m.variable.name in names}
     return frozenset(name for name, mention in said.items() if not _marked(name, mention.variable, words, read))
+
+
+def spelt_out(words: str, schema: Schema) -> str:
+    """The words with *the variable min* as its name in backticks, which nothing takes for another word."""
+    for variable in schema.variables:
+        if is_ordinary(variable.name):
+            called = rf"\b(?:the )?variable (?:called |named )?{re.escape(variable.name)}(?![\w.])"
+            words = re.sub(called, f"`{variable.name}`", words)
+    return words
 
 
 def _is_thing(variable: Variable) -> bool:
@@ -57,6 +78,11 @@ def _marked(name: str, variable: Variable, words: str, read: Read) -> bool:
         rf"|^\s*(?:please )?(?:increment|decrement|increase|decrease|double|halve|set)\s+{exact}"
     )
     if re.search(f"{quoted}|{calculated}", words) or re.search(called, words):
+        return True
+    compared = (
+        rf"\b(?:above|below|over|under|than|exceeds?|exceeding|at least|at most|equals?|until)\s+{exact}\s*[.?!]?\s*$"
+    )
+    if _concept(name) not in _OF_COLUMNS and re.search(compared, words):
         return True
     if re.search(changed, words) and not _others(name, read):
         return True

@@ -47,6 +47,8 @@ def propose(
 
     there = schema
     found: list[Candidate] = []
+    if intent.naming(words, schema) is None:
+        words = ordinary.spelt_out(words, schema)
     # A variable called total must not derail "total sales by region".
     hidden = ordinary.hidden(words, schema) - {previous.bound if previous else ""}
     if hidden:

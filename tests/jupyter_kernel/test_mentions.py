@@ -50,6 +50,10 @@ def test_a_variable_called_like_an_ordinary_word_changes_nothing(
     [
         ("sum of rows", numbers("rows"), "sum(rows)"), ("sum of `rows`", numbers("rows"), "sum(rows)"),
         ("sum of the list rows", numbers("rows"), "sum(rows)"), ("sort numbers", numbers("numbers"), "sorted(numbers)"),
+        ("length of rows", numbers("rows"), "len(rows)"), ("len of count", numbers("count"), "len(count)"),
+        ("sales above `min`", number("min"), "df[df['sales'] > min]"),
+        ("sales above the variable min", number("min"), "df[df['sales'] > min]"),
+        ("rows of df with sales above total", number("total"), "df[df['sales'] > total]"),
         ("total * 2", number("total"), "total * 2"), ("reverse values", numbers("values"), "list(values)[::-1]"),
     ],
 )  # fmt: skip
