@@ -17,6 +17,8 @@ from famulus.jupyter_kernel.words import lexicon
 MAX_SUBJECTS = 3
 # What is left of the match of a query that leaves out what the words tell to do: *tweet* the average price.
 NOT_DONE = 0.5
+# How far a series that is not named comes behind the table that it was made from, whose column has the same name.
+UNNAMED = 0.1
 _PRONOUNS = frozenset(("it", "them", "those", "these", "their", "its", "它", "它们", "这些", "其"))
 
 
@@ -81,6 +83,8 @@ def _subjects(read: Read) -> list[tuple[Variable, float]]:
             if mention.score >= 0.62:
                 best[mention.start] = max(best.get(mention.start, 0.0), mention.score)
         score = sum(best.values()) + (3.0 if frame.name in named else 0.0) - 0.05 * age
+        if frame.kind == "series" and frame.name not in named:
+            score -= UNNAMED
         if frame.kind == "frame" and any(token.key in ("row", "column", "frame") for token in read.tokens):
             score += 0.2
         scored.append((score, frame))

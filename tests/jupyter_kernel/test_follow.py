@@ -146,3 +146,10 @@ def test_a_name_for_what_is_asked_is_not_a_name_for_what_was_shown(notebook: Any
     assert notebook.run("show only rows where region is north").status == "ok"
     assert notebook.run("total units by region, call it totals").status == "ok"
     assert notebook.run("totals.to_dict()").value == "{'east': 7, 'north': 11, 'south': 2}"
+
+
+def test_a_column_is_that_of_the_table_after_a_series_was_made_of_it() -> None:
+    frame = pd.DataFrame(ROWS)
+    schema = look({"sales": frame, "totals": frame.groupby("region")["units"].sum(), "pd": pd})
+    assert slots.propose("the sum of units", schema, 3)[0].code == "sales['units'].sum()"
+    assert slots.propose("the sum of totals", schema, 3)[0].code == "totals.sum()"
