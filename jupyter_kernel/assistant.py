@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,7 @@ class Assistant:
         self.shell: Any = self.kernel.shell
         self._rehearser = Rehearser(self.shell)
         self._interrupts = Interrupts()
+        self._written: dict[str, tuple[int, int] | None] = {}
         home = self.kernel.famulus_home
         self._past = Past(Recordings(Path(self.kernel.folder), Path(home) if home else None))
         self._model = Model(self.kernel.famulus_python or sys.executable, Path(home) if home else None)
@@ -156,6 +158,8 @@ class Assistant:
         self.done = [*self.done, done][-KEPT:]
         self.done = self.done[-undo.within([one.snapshot for one in self.done]) :]
         answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held)
+        effects = found.best.rehearsal.effects if found.best.rehearsal else ()
+        self._written |= {one.what: file_state(one.what) for one in effects if one.kind == "write"}
         if reply["status"] == "ok":
             self._record(with_effects(answer.recording, found))
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
@@ -359,12 +363,13 @@ class Assistant:
         assert found is not None
         seen = found.best.rehearsal
         replayed = found.best.candidate.source == "recording"
-        allowed = {effect for effect in (seen.effects if seen else ()) if asked_for(effect, found.want)}
+        effects = seen.effects if seen else ()
+        allowed = {one for one in effects if asked_for(one, found.want) and not self._replaces(one)}
         if recording is not None and replayed:
             if not recording.mine and not self.kernel.trust_recordings:
                 return FOREIGN
-            allowed |= set(recording.effects)
-        unasked = [effect for effect in (seen.effects if seen else ()) if effect not in allowed]
+            allowed |= {one for one in recording.effects if not (allow_stdin and self._replaces(one))}
+        unasked = [effect for effect in effects if effect not in allowed]
         if unasked:
             return "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
         if found.guess:
@@ -373,6 +378,11 @@ class Assistant:
             return f"This could not be tried on a copy ({self._rehearser.why_not()})"
         # Code that the user let run before may run again where nobody can be asked.
         return "This is the code" if answer.mode == "confirm" and (allow_stdin or not replayed) else ""
+
+    def _replaces(self, effect: Effect) -> bool:
+        """Whether it writes over a file that is not as words cells of this session left it."""
+        state = file_state(effect.what) if effect.kind == "write" else None
+        return state is not None and self._written.get(effect.what) != state
 
     def _ask(self, question: str, allow_stdin: bool) -> str | None:
         """The user's answer in lower case, None where nobody can be asked."""
@@ -393,9 +403,17 @@ def last_error() -> str:
 
 
 def asked_for(effect: Effect, want: Want) -> bool:
-    """The words name this very file, and nothing is lost by writing it."""
-    path = Path(effect.what)
-    return effect.kind == "write" and not path.exists() and any(path == Path(named).absolute() for named in want.paths)
+    """The words name this very file."""
+    return effect.kind == "write" and any(Path(effect.what) == Path(named).absolute() for named in want.paths)
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """What tells a file that was written to since: when, and how long it is. None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _next(text: str, *, replace: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 from typing import Any
 
 from famulus.jupyter_kernel import rank
@@ -20,7 +19,7 @@ def record(translation: Translation, status: str) -> dict[str, Any]:
     ``status``: found, ok, error, refused, shown.
     """
     best = translation.best.candidate
-    made: dict[str, Any] = {
+    return {
         "version": VERSION,
         "status": status,
         "words": translation.words,
@@ -40,13 +39,6 @@ def record(translation: Translation, status: str) -> dict[str, Any]:
             for attempt in translation.attempts
         ],
     }
-    return made | {"digest": digest(made)}
-
-
-def digest(made: dict[str, Any]) -> str:
-    """What ties words, code and namespace together, so that a hand-edited record is noticed."""
-    parts = (made["words"], made["code"], made["schema"])
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[str]:

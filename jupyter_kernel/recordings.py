@@ -29,6 +29,7 @@ from famulus.jupyter_kernel.follow import bare
 from famulus.jupyter_kernel.schema import Schema
 
 FILE = Path(".famulus/recordings.jsonl")
+KEY_BYTES = 32
 MOST_BYTES = 16 << 20
 """A longer file is not read: somebody else must have made it."""
 _ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -124,14 +125,19 @@ class Recordings:
     def _key(self) -> bytes:
         """This user's key, made when first needed."""
         path = folders(self._home).data / "recordings.key"
-        with contextlib.suppress(OSError, ValueError):
-            return bytes.fromhex(path.read_text())
+        if key := _key_in(path):
+            return key
         private(path.parent)
         with contextlib.suppress(StorageFailed):
-            write_private(path, secrets.token_hex(32))
-        with contextlib.suppress(OSError, ValueError):
-            return bytes.fromhex(path.read_text())
-        return secrets.token_bytes(32)
+            write_private(path, secrets.token_hex(KEY_BYTES))
+        return _key_in(path) or secrets.token_bytes(KEY_BYTES)
+
+
+def _key_in(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError, ValueError):
+        key = bytes.fromhex(path.read_text())
+        return key if len(key) == KEY_BYTES else None
+    return None
 
 
 def normal(words: str) -> str:

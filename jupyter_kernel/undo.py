@@ -8,7 +8,7 @@ them, in the namespace or inside other objects, sees the old state too, and shar
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from famulus.jupyter_kernel import undo_libraries as libraries
@@ -21,6 +21,7 @@ LIGHT = 16 << 20
 """Bytes that copies of what a cell only reads may take."""
 HELD = 1 << 30
 """Bytes that several cells may keep for ``%undo``; of the oldest it is given up first."""
+CHANGED = "its contents were changed since"
 MISSING = object()
 
 
@@ -63,6 +64,7 @@ class Snapshot:
     unsure: dict[str, str] = field(default_factory=dict)
     size: int = 0
     after: dict[str, object] = field(default_factory=dict)
+    made: dict[str, list[Content]] = field(default_factory=dict)
     around: Surroundings = field(default_factory=Surroundings)
 
     def settle(self, namespace: MutableMapping[str, object], skip: Iterable[str] = (), *, failed: bool = False) -> None:
@@ -72,6 +74,7 @@ class Snapshot:
         names = {name: value for name, value in self.names.items() if name not in skipped}
         touched = {name for name in (*now, *names) if now.get(name, MISSING) is not names.get(name, MISSING)}
         self.after = {name: now.get(name, MISSING) for name in touched}
+        self.made = _contents({name: value for name, value in self.after.items() if value is not MISSING})
         # Whatever the cell left alone is not held on to: that would keep memory for nothing.
         self.names = {name: names[name] for name in touched if name in names}
         changed = {name: [one for one in contents if one.settle()] for name, contents in self.contents.items()}
@@ -91,9 +94,12 @@ class Snapshot:
     def restore(self, namespace: MutableMapping[str, object]) -> Undone:
         """Puts everything back that nobody has bound or changed anew since."""
         restored, removed, left = [], [], dict(self.unsaved)
+        edited = {name for name, contents in self.made.items() if any(one.differs for one in contents)}
         for name, mine in self.after.items():
             if namespace.get(name, MISSING) is not mine:
                 left[name] = "it was bound anew since"
+            elif name in edited:
+                left[name] = CHANGED
             elif name in self.names:
                 namespace[name] = self.names[name]
                 restored.append(name)
@@ -102,7 +108,7 @@ class Snapshot:
                 removed.append(name)
         # All are looked at before any is put back: a view shows what happens to its array.
         touched = {name for name, contents in self.contents.items() if any(one.touched for one in contents)}
-        left |= dict.fromkeys(touched, "its contents were changed since")
+        left |= dict.fromkeys(touched, CHANGED)
         for name, contents in self.contents.items():
             if name in touched:
                 continue
@@ -146,6 +152,14 @@ def _take(
                     snapshot.contents[name] = walk.contents
                     snapshot.size += walk.size
     return snapshot
+
+
+def _contents(values: Mapping[str, object]) -> dict[str, list[Content]]:
+    """What the cell made, as far as looking at it costs little: to see later whether the user went on with it."""
+    walks = {name: Walk({}, LIGHT) for name in values}
+    for name, walk in walks.items():
+        walk.reach(values[name])
+    return {name: walk.contents for name, walk in walks.items() if not walk.over}
 
 
 def within(snapshots: list[Snapshot], most: int = HELD) -> int:

@@ -31,6 +31,10 @@ class Content(Protocol):
     def touched(self) -> bool:
         """Has somebody changed them since?"""
 
+    @property
+    def differs(self) -> bool:
+        """Are they other than they were noted? For contents of which no cell ran since."""
+
     def put_back(self) -> object: ...
 
 
@@ -50,6 +54,10 @@ class One:
     def touched(self) -> bool:
         return _attempted(self.look) != self.seen
 
+    @property
+    def differs(self) -> bool:
+        return self.touched
+
 
 class Many:
     """Lists, dictionaries and sets, each with a copy."""
@@ -66,6 +74,10 @@ class Many:
     @property
     def touched(self) -> bool:
         return not all(_same(value, copy) for value, copy in self._after)
+
+    @property
+    def differs(self) -> bool:
+        return not all(_same(value, copy) for value, copy in self.before)
 
     def put_back(self) -> None:
         for value, copy in self.before:

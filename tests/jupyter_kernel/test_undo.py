@@ -114,3 +114,16 @@ def test_a_generator_is_named_as_not_put_back() -> None:
     generator = namespace["g"]
     result = run(namespace, "next(g)", ["g"])
     assert "generator" in result.left["g"] and namespace["g"] is generator
+
+
+@pytest.mark.parametrize("edit", ["made.append(9)", "frame.loc[0, 'a'] = 9", "new['b'] = 1"])
+def test_what_the_user_went_on_with_is_not_taken_away(edit: str) -> None:
+    namespace: dict[str, Any] = {"frame": pd.DataFrame({"a": [1, 2]}), "pd": pd}
+    snapshot = undo.take(namespace, ["frame"])
+    exec("made = [1]; frame = frame.copy(); new = frame.copy()", namespace)
+    snapshot.settle(namespace, skip=["__builtins__"])
+    exec(edit, namespace)
+    name = edit.split(".")[0].split("[")[0]
+    edited = namespace[name]
+    result = snapshot.restore(namespace)
+    assert namespace[name] is edited and "changed since" in result.left[name]

@@ -180,6 +180,17 @@ def test_a_file_that_is_there_is_not_replaced_unasked(notebook: Any, folder: Pat
     assert "Oslo" in (folder / "precious.csv").read_text()
 
 
+def test_a_file_that_was_edited_since_is_not_replaced_unasked(notebook: Any, folder: Path) -> None:
+    assert notebook.run("save sales to again.csv").status == "ok"
+    assert notebook.run("save sales to again.csv", allow_stdin=True).status == "ok", "it is as we left it"
+    (folder / "again.csv").write_text("edited by hand")
+    request = notebook.send("save sales to again.csv", allow_stdin=True)
+    assert "again.csv" in notebook.client.get_stdin_msg(timeout=60)["content"]["prompt"]
+    notebook.client.input("n")
+    assert notebook.finish(request).reply["ename"] == "NotRun"
+    assert (folder / "again.csv").read_text() == "edited by hand"
+
+
 def test_the_same_words_come_to_the_same_code_while_the_data_is_alike(notebook: Any) -> None:
     first = panel(notebook.run(WORDS))
     again = panel(notebook.run(WORDS))
