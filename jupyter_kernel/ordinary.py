@@ -47,7 +47,8 @@ def is_ordinary(name: str) -> bool:
 
 def hidden(words: str, schema: Schema) -> frozenset[str]:
     """Names of variables that are ordinary words, and that these words seem to say but do not mark as variables."""
-    names = {v.name for v in schema.variables if is_ordinary(v.name) and not _is_thing(v)}
+    # A text is often called by such a bare name (*letters in word*), and hardly ever in the way.
+    names = {v.name for v in schema.variables if is_ordinary(v.name) and v.kind != "text" and not _is_thing(v)}
     if not names:
         return frozenset()
     read = mentions.read(words, schema)

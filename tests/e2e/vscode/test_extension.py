@@ -228,10 +228,15 @@ def test_what_is_set_for_a_language_holds_for_it(vscode: Any) -> None:
     vscode.open("languages.py")
     vscode.page.until("the status bar knows", lambda: "turned off" in vscode.status)
     vscode.page.type("return ")
-    vscode.run("Famulus: Why Is Nothing Shown?")
-    vscode.page.wait(".tab.active[data-resource-name$='.md']")
-    # The page wraps its lines.
-    vscode.page.until("the server knows", lambda: "Completion is switched off" in " ".join(vscode.text().split()))
+
+    def said() -> str:
+        """Why nothing is shown. The server learns of a setting a little later than the window."""
+        vscode.page(".tab[data-resource-name='languages.py']", "click")
+        vscode.run("Famulus: Why Is Nothing Shown?")
+        vscode.page.wait(".tab.active[data-resource-name$='.md']")
+        return " ".join(vscode.text().split())  # the page wraps its lines
+
+    vscode.page.until("the server knows", lambda: "Completion is switched off" in said())
     vscode.page(".tab[data-resource-name='languages.py']", "click")
     vscode.machine.write_text("{}")
     vscode.page.until("the status bar knows", lambda: "turned off" not in vscode.status)
