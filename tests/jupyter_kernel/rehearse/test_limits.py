@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,9 @@ for _ in range(10):
     except asyncio.CancelledError:
         pass
 """)
-    assert ast.literal_eval(live.run("left()")) == before
+    children, files = ast.literal_eval(live.run("left()"))
+    # What a cell before had open may have been closed meanwhile; nothing may have come.
+    assert children == before[0] and not Counter(files) - Counter(before[1])
     assert len(before[1]) > 5
 
 
