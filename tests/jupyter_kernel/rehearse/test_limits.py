@@ -98,8 +98,8 @@ for _ in range(10):
         pass
 """)
     children, files = ast.literal_eval(live.run("left()"))
-    # What a cell before had open may have been closed meanwhile; nothing may have come.
-    assert children == before[0] and not Counter(files) - Counter(before[1])
+    # The history's database opens and closes files of its own meanwhile; fifty copies would leave fifty.
+    assert children == before[0] and (Counter(files) - Counter(before[1])).total() < 5
     assert len(before[1]) > 5
 
 
