@@ -8,7 +8,7 @@ from famulus.jupyter_kernel.words import tokens
 CHANGING = frozenset(
     ("add", "remove", "replace", "rename", "fill", "convert", "change", "swap", "updat", "update", "reverse", "random",
      "normalize", "clear", "empty", "pop", "set", "assign", "overwrit", "modify", "modifi", "fix", "clean", "correct",
-     "increas", "decreas", "doubl", "halv", "extend", "put", "push", "reset", "edit", "adjust", "mark", "sort")
+     "increas", "decreas", "doubl", "halv", "extend", "put", "push", "reset", "edit", "adjust", "mark", "flag", "sort")
 )  # fmt: skip
 """Concepts and stems of words."""
 

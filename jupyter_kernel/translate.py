@@ -21,7 +21,7 @@ REHEARSED = 6
 """Candidates of the recipes that are tried; beyond these the instruction means something else."""
 GOOD_MATCH = 0.9
 """From this match on a recipe answers and the model is not waited for."""
-SURE_MATCH = 0.75
+SURE_MATCH = 0.65
 """From this match on a recipe may change what exists, if the words ask for a change."""
 LOW_MATCH = 0.55
 """Below this a recipe answers only if others come to the same."""
