@@ -255,7 +255,7 @@ class Assistant:
         answer.panel.begin(words)
         schema = self.schema()
         avoided = {code for said, code in self.avoided if said == words}
-        self._previous()
+        previous = self._previous()
         answer.recording = recording = self._recorded(words, schema, avoided)
         strict, why = self.kernel.on_change == "stop", ""
         if recording is not None:
@@ -275,7 +275,7 @@ class Assistant:
             avoided=avoided,
             model=self._model if self.asks_model else None,
             notebook=Notebook(tuple(self._recent()), last_error()),
-            previous=self._previous(),
+            previous=previous,
         )
         if found.note in self._troubles:
             found = replace(found, note="")

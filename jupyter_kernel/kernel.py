@@ -89,13 +89,12 @@ class FamulusKernel(IPythonKernel):
         extra = {"cell_meta": cell_meta, "cell_id": cell_id}
         if threading.current_thread() is not threading.main_thread():
             return await self._run(request, extra)
-        if self.ghost and not silent:
-            self.ghost.stop()
-        if silent:
-            outcome: tuple[Answer | None, str | FamulusError] = (None, code)
-        else:
-            outcome = await self._translated(code, allow_stdin, cell_meta or {})
-        answer, run = outcome
+        answer: Answer | None = None
+        run: str | FamulusError = code
+        if not silent:
+            if self.ghost:
+                self.ghost.stop()
+            answer, run = await self._translated(code, allow_stdin, cell_meta or {})
         try:
             with self.shell.in_place_of(code, run), self._interrupts.raising():
                 reply = await self._run(request, extra)
@@ -143,8 +142,9 @@ class FamulusKernel(IPythonKernel):
             reading = self.read(code)
             if reading is None or reading.kind == "python":
                 return None, code
-            # In a thread: what is loaded with the first words would hold up an interrupt.
-            await self._interrupts.run(in_thread(_load))
+            if self._assistant is None:
+                # In a thread: what is loaded with the first words would hold up an interrupt.
+                await self._interrupts.run(in_thread(_load))
             answer = await self.assistant.answer(
                 code, reading, self._interrupts, allow_stdin=allow_stdin, metadata=metadata
             )

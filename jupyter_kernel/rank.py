@@ -23,8 +23,8 @@ LIKELIHOOD = 0.75
 RELEVANCE = 1.0
 AGREEMENT = 0.1
 SIDE_EFFECT, SIDE_EFFECT_ASKED = 1.5, 0.3
-"""Weights of the parts of a score. Those of a model are fitted on the half of the benchmark that may be seen: there, of
-15 instructions that no recipe fits well, they put 14 right, and without a model's word it was 9."""
+"""Weights of the parts of a score. Those of a model are fitted on the 15 instructions of the benchmark's seen half that
+no recipe fitted well, and so on very little."""
 
 WRITTEN = 0.3
 """The match of what a model wrote: as good as that of a recipe that fits badly."""
@@ -93,9 +93,9 @@ def guess(attempt: Attempt, attempts: Sequence[Attempt], want: Want, *, low: flo
     """Why the answer must not run unasked, "" if it may.
 
     From the match ``good`` on a recipe is believed; from ``low`` on it may run what takes nothing away, and if a model
-    finds that the words speak of it, what they ask to change. Below, or where
-    a model wrote: a ``small`` model alone is right too seldom, so that it may only run what touches nothing, uses all
-    that the words name, and what it came to more than once and finds likelier for the words.
+    finds that the words speak of it, what they ask to change. Below, or where a model wrote: a ``small`` model alone is
+    right too seldom, so that it may only run what touches nothing, uses all that the words name, and what it came to
+    more than once and finds likelier for the words.
     """
     candidate, seen = attempt.candidate, attempt.rehearsal
     if candidate.source == "recording" or candidate.match >= good:
