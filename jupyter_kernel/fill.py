@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from famulus.jupyter_kernel.lexeme import FULL, NOISE
 from famulus.jupyter_kernel.mentions import Read, command, defines
-from famulus.jupyter_kernel.options import Context, Option, options
+from famulus.jupyter_kernel.option import Context, Option
+from famulus.jupyter_kernel.options import options
 from famulus.jupyter_kernel.recipe import VARIABLES, Slot
 from famulus.jupyter_kernel.retrieve import Index, Phrasing, token_key
 

@@ -16,7 +16,7 @@ from famulus.jupyter_kernel.fill import Filler, Filling
 from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
-from famulus.jupyter_kernel.options import Context
+from famulus.jupyter_kernel.option import Context
 from famulus.jupyter_kernel.recipe import VARIABLES, Recipe
 from famulus.jupyter_kernel.retrieve import Index, index
 from famulus.jupyter_kernel.schema import Schema

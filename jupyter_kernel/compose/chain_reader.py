@@ -12,7 +12,7 @@ from famulus.jupyter_kernel.compose.chain_source import TESTS, made, source
 from famulus.jupyter_kernel.compose.concepts import Concepts
 from famulus.jupyter_kernel.compose.units import IMPLIED
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.options import COMPARE
+from famulus.jupyter_kernel.option import COMPARE
 
 _MAPS = {
     "number": {"square": "{} ** 2", "cube": "{} ** 3", "sqrt": "math.sqrt({})", "absolute": "abs({})",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from famulus.jupyter_kernel.compose import pandas_code
 from famulus.jupyter_kernel.compose.pandas_code import Code
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
-from famulus.jupyter_kernel.options import column_code, column_fits
+from famulus.jupyter_kernel.option import column_code, column_fits
 from famulus.jupyter_kernel.schema import Column
 
 _AXES = "fig, ax = plt.subplots()\n"

@@ -6,7 +6,7 @@ import re
 
 from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.options import COMPARE
+from famulus.jupyter_kernel.option import COMPARE
 from famulus.jupyter_kernel.schema import Variable
 
 SOURCES = frozenset(("list", "tuple", "set", "dict", "text", "array", "series"))

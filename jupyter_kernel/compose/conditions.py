@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from famulus.jupyter_kernel.compose.query import Condition, Value
 from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied
-from famulus.jupyter_kernel.options import COMPARE, column_fits
+from famulus.jupyter_kernel.option import COMPARE, column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
 
 # Each pattern is over tags (units.py); the first that matches at a place wins.

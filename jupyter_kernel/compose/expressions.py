@@ -9,7 +9,7 @@ from famulus.jupyter_kernel.compose.conditions import conditions
 from famulus.jupyter_kernel.compose.pandas_code import condition_code
 from famulus.jupyter_kernel.compose.units import Unit, units
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.options import Option
+from famulus.jupyter_kernel.option import Option
 from famulus.jupyter_kernel.schema import Variable
 
 OPERATORS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from famulus.jupyter_kernel.compose import polars_code, records_code, series_code
 from famulus.jupyter_kernel.compose.query import Condition, Key, Query, Value
-from famulus.jupyter_kernel.options import UNITS, column_code
+from famulus.jupyter_kernel.option import UNITS, column_code
 from famulus.jupyter_kernel.schema import Column, Variable
 
 _METHODS = {"unique": "nunique"}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 
 from famulus.jupyter_kernel.compose.conditions import conditions
 from famulus.jupyter_kernel.compose.expressions import spans
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
-from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied, units
+from famulus.jupyter_kernel.compose.ranking import FUNCTION, extremes
+from famulus.jupyter_kernel.compose.reading import Reading
+from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.options import column_fits
+from famulus.jupyter_kernel.option import column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
 from famulus.jupyter_kernel.words import name_parts
 
@@ -24,33 +25,8 @@ _AVERAGED = re.compile(
 _CHARTS = ("bar", "line", "hist", "scatter", "pie", "box")
 
 
-class _Reader:
-    """One pass over one instruction. ``tags`` loses what has been understood; ``query`` gains it."""
-
-    def __init__(self, read: Read, subject: Variable) -> None:
-        self.subject = subject
-        self.spoken = read.tokens
-        self.units = units(read, subject)
-        self.tags = "".join(unit.tag for unit in self.units)
-        self.query = Query(subject)
-
-    def take(self, pattern: str) -> re.Match[str] | None:
-        """The first match of a pattern over tags, blotted out."""
-        match = re.search(pattern, self.tags)
-        if match:
-            self.blot(match)
-        return match
-
-    def blot(self, match: re.Match[str]) -> None:
-        """Counts what a pattern matched as understood."""
-        self._blot(range(match.start(), match.end()))
-
-    def columns(self, match: re.Match[str], group: str) -> list[Column]:
-        span = range(*match.span(group))
-        return [c for i in span if (c := self.units[i].column) is not None and self.units[i].tag in "CQ"]
-
-    def unit(self, match: re.Match[str], group: str) -> Unit:
-        return self.units[match.start(group)]
+class _Reader(Reading):
+    """The clauses of a query, one after the other."""
 
     def read(self) -> Query:
         self.computed()
@@ -58,7 +34,7 @@ class _Reader:
         self.query.removes = bool(re.match(r"[X·]*KR|.*KR?W", self.tags))
         self.query.conditions, self.tags = conditions(self.tags, self.units, self.subject)
         self.share()
-        self.extremes()
+        extremes(self)
         self.order()
         self.keys()
         self.aggregates()
@@ -106,123 +82,6 @@ class _Reader:
         while self.take(r"i?%"):
             self.query.share = True
 
-    def extremes(self) -> None:
-        """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
-        query = self.query
-        if match := self.take(
-            r"(?P<p>N)[FRX]W?w?(?P<h>M)|(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"
-        ):
-            number = next(group for group in "pnmo" if match[group])
-            query.limit = self.unit(match, number).code
-            direction = self.unit(match, next(group for group in "hdfg" if match[group]))
-            if direction.tag in "1L":
-                query.tail = direction.tag == "L"
-                return
-            descending = direction.key in ("top", "max", "latest", "oldest", "longest")
-            self._ranked(descending, direction)
-            return
-        patterns = (
-            r"h(?P<label>C)[w=iC]*(?P<f>M)(?!F|R$)R?(?P<a>[A#])?R?(?P<by>C)?(?P<a2>[A#])?",
-            r"h(?P<label>C)w?(?P<f>M)(?P<rows>[FR])",
-            r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
-            r"h(?P<label>C)(?P<by>C)(?P<a>[A#])?=?(?P<f>M)",
-            r"(?:h=?)?(?P<label>[CRF])W?w(?P<f>M)(?P<a>[A#])?(?P<by>C)",
-            r"h(?:=|w)?(?P<f>M)(?P<a>[A#])?(?P<by>C)",
-            r"h(?P<by>C)(?P<a>[A#])?(?P<f>M)",
-            r"h(?P<label>C)=(?P<f>M)",
-            r"h=?(?P<f>M)",
-            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)(?P<label>[CR])?=?h",
-            r"(?P<by>C)(?P<a>[A#])?(?P<f>M)h?(?P<label>[CRXF])",
-            r"(?P<f>M)(?P<label>[CRF])(?:Y(?P<by>C))",
-            r"(?P<f>M)(?P<by>C)(?P<label>[FR])(?!E)",
-            r"(?P<f>t)(?P<label>[CRF])",
-        )
-        for pattern in patterns:
-            match = re.search(pattern, self.tags)
-            if match and self._pick(match):
-                return
-        match = re.search(r"(?P<f>M)(?P<label>[CRF])(?!C)", self.tags)
-        if match and self._measured(match):
-            return
-        if match and implied(self.unit(match, "f"), self.subject) is not None:
-            self._pick(match)
-        elif match and (label := self.unit(match, "label").column) and label.kind in ("text", "category"):
-            # "the busiest station" is the one with the most rows.
-            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
-            self.query.pick = "max" if self.unit(match, "f").key in _DESCENDING else "min"
-            self.blot(match)
-
-    def _measured(self, match: re.Match[str]) -> bool:
-        """*The longest delay*: of numbers the greatest is meant, of texts their length, which no query speaks of."""
-        direction, label = self.unit(match, "f"), self.unit(match, "label").column
-        if label is None or direction.key not in ("longest", "shortest"):
-            return False
-        if label.kind == "number" and not self.query.aggregates:
-            self.query.aggregates = [Aggregate(_FUNCTION[direction.key], label)]
-            self.blot(match)
-        return True
-
-    def _pick(self, match: re.Match[str]) -> bool:
-        groups = match.groupdict()
-        direction = self.unit(match, "f")
-        by = self.unit(match, "by").column if groups.get("by") else implied(direction, self.subject)
-        function = next((self.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
-        label = self.unit(match, "label").column if groups.get("label") else None
-        if by is None and self.subject.kind == "series":
-            by = self.subject.columns[0]
-        if groups.get("rows") and implied(direction, self.subject) is None and label is not None:
-            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
-        elif by is None and function is None:
-            return False
-        if by is not None and label is None and by.kind in ("text", "category"):
-            label, by = by, implied(direction, self.subject)
-            if by is None:
-                return False
-        if by is not None and label is not None and by.kind in ("text", "category") and function is None:
-            # "which city has the most customers" counts rows.
-            self.query.keys, self.query.aggregates = [Key(label)], [Aggregate("count")]
-        if by is not None and label is not None and label.kind == "number" and by.kind != "number":
-            return False
-        query = self.query
-        query.pick = "max" if direction.key in _DESCENDING else "min"
-        query.label, query.by = label, by
-        if label is None and not {"R", "F"} & set(match.group()):
-            query.label = next((c for c in self.subject.columns if c.kind in ("text", "category")), None)
-        if function is not None:
-            query.keys = [Key(label)] if label is not None else []
-            query.aggregates = [Aggregate(function.key, by if function.key != "count" else None)]
-        self.blot(match)
-        return True
-
-    def _ranked(self, descending: bool, direction: Unit) -> None:
-        """What the best n are ranked by, and whether they are rows or groups."""
-        query = self.query
-        match = self.take(
-            r"(?P<label>[CR]?)[wY](?P<a>[AM#])?(?P<f>M)?(?P<by>C?)(?![E])"
-            r"|(?P<label2>C)(?P<by2>C)|(?P<by3>C)[RX]?"
-        )
-        groups = match.groupdict() if match else {}
-        by = next((self.unit(match, g).column for g in ("by", "by2", "by3") if match and groups.get(g)), None)
-        label = next((self.unit(match, g).column for g in ("label", "label2") if match and groups.get(g)), None)
-        function = self.unit(match, "a") if match and groups.get("a") else None
-        if function is not None and function.key in _EXTREMES and groups.get("by") and not groups.get("f"):
-            descending, function = function.key in _DESCENDING, None
-        if by is not None and label is None and by.kind in ("text", "category"):
-            label, by = by, None
-        by = by or implied(direction, self.subject)
-        query.by, query.label = by, label
-        query.order = [(by, not descending)]
-        if label is not None and function is not None:
-            query.keys = [Key(label)]
-            query.aggregates = [Aggregate(function.key, by if function.key != "count" else None)]
-            query.order = [(None, not descending)]
-        elif label is not None and by is not None:
-            # A label that repeats stands for a group.
-            length, distinct = self.subject.length, label.distinct
-            if length and distinct and distinct < length:
-                query.keys, query.aggregates = [Key(label)], [Aggregate("sum", by)]
-                query.order = [(None, not descending)]
-
     def order(self) -> None:
         query = self.query
         patterns = (
@@ -261,7 +120,7 @@ class _Reader:
             if match["k"] == "C" and following == "C" and self._one_noun(match.end()):
                 # "each product category" speaks of categories.
                 span = range(match.end(), match.end() + 1)
-                self._blot(span)
+                self.blot_all(span)
             for index in span:
                 unit = self.units[index]
                 if unit.tag == "U":
@@ -299,7 +158,7 @@ class _Reader:
         while match := self.take(before) or self.take(r"(?P<c>C(?:&C)*)=?(?P<f>[AM](?:&[AM])*)"):
             functions = [self.units[i].key for i in range(*match.span("f")) if self.units[i].tag in "AM"]
             for column in self.columns(match, "c"):
-                query.aggregates += [Aggregate(_FUNCTION.get(name, name), column) for name in functions]
+                query.aggregates += [Aggregate(FUNCTION.get(name, name), column) for name in functions]
         if match := self.take(r"#[*]?[uV]?u(?P<c>C)|u(?P<d>C)#|(?P<e>C)#?u#|(?P<g>C)u#"):
             distinct = next(self.units[match.start(g)].column for g in "cdeg" if match[g])
             query.aggregates.append(Aggregate("unique", distinct))
@@ -318,7 +177,7 @@ class _Reader:
         query = self.query
         told = [condition.column for condition in query.conditions]
         told += [key.column for key in query.keys]
-        self._blot(
+        self.blot_all(
             i for i, tag in enumerate(self.tags) if tag == "C" and self.units[i].column in told and query.aggregates
         )
         left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
@@ -327,10 +186,10 @@ class _Reader:
             kind = "mean" if _AVERAGED.search(columns[0].name) and not query.share else "sum"
             numbers = [column for column in columns if column.kind in ("number", "bool", "")]
             query.aggregates = [Aggregate(kind, column) for column in numbers]
-            self._blot(i for i in left if self.units[i].column in numbers)
+            self.blot_all(i for i in left if self.units[i].column in numbers)
         elif not query.aggregates and not query.pick:
             query.select = query.select or columns
-            self._blot(left)
+            self.blot_all(left)
         elif (
             query.aggregates
             and query.label is None
@@ -340,7 +199,7 @@ class _Reader:
             and query.chart
         ):
             query.keys = [Key(columns[0])]
-            self._blot(left)
+            self.blot_all(left)
         if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
             self._whole_rows()
         if query.keys and not query.aggregates and not query.pick and not columns:
@@ -351,12 +210,12 @@ class _Reader:
             query.select = [c for c in self.subject.columns if c.kind == "text"][:1]
         query.as_list = "l" in self.tags
         # "the math score" means the column math.
-        self._blot(
+        self.blot_all(
             i for i, unit in enumerate(self.units)
             if unit.tag == "X" and i and self.units[i - 1].column and self.units[i - 1].end == unit.start
             and column_groups(unit.text)
         )  # fmt: skip
-        self._blot(
+        self.blot_all(
             i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes)
         )
 
@@ -369,22 +228,6 @@ class _Reader:
         }
         if said and name_parts(column.name) == name_parts(self.subject.name) and column.name.lower() not in spoken:
             self.query.select = []
-
-    def _blot(self, places: Iterable[int]) -> None:
-        chosen = set(places)
-        self.tags = "".join("·" if i in chosen else tag for i, tag in enumerate(self.tags))
-
-
-_EXTREMES = frozenset(("max", "min", "latest", "earliest", "oldest", "youngest", "longest", "shortest"))
-_DESCENDING = frozenset(("max", "latest", "oldest", "longest", "top"))
-_FUNCTION = {
-    "latest": "max",
-    "earliest": "min",
-    "oldest": "max",
-    "youngest": "min",
-    "longest": "max",
-    "shortest": "min",
-}
 
 
 def queries(read: Read, subject: Variable) -> list[Query]:

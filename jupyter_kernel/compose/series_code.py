@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from famulus.jupyter_kernel.compose.query import Condition, Query
-from famulus.jupyter_kernel.options import COMPARE
+from famulus.jupyter_kernel.option import COMPARE
 from famulus.jupyter_kernel.schema import Column
 
 _AGGREGATES = {"unique": "nunique", "count": "count"}
