@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from famulus.engine.errors import FamulusError
 from famulus.jupyter_kernel import context, modes, prompt, provenance, undo
+from famulus.jupyter_kernel.answer import Answer, Done
+from famulus.jupyter_kernel.asking import VERBS, Asking
 from famulus.jupyter_kernel.before import Before, whole
-from famulus.jupyter_kernel.candidate import Effect, Rehearsal, Want
+from famulus.jupyter_kernel.candidate import Rehearsal
 from famulus.jupyter_kernel.detect import Reading
-from famulus.jupyter_kernel.errors import NotMine, NotRun, NotUnderstood, Stopped, Unsure
+from famulus.jupyter_kernel.errors import NotUnderstood, Unsure
 from famulus.jupyter_kernel.fix import Failed, fix
 from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.interrupt import Interrupts
@@ -31,47 +32,12 @@ from famulus.jupyter_kernel.writing import Notebook
 if TYPE_CHECKING:
     from famulus.jupyter_kernel.kernel import FamulusKernel
 
-VERBS = {"write": "writes", "delete": "deletes", "network": "connects to", "process": "starts", "other": "uses"}
 LONG_CELL = 20_000
 """Characters; a longer cell is not read for the names that it binds."""
 MOST_WORDS = 4_000
 """Characters; the time that reading them takes grows with their square."""
-FOREIGN = "Somebody else recorded this code for these words"
 KEPT = 5
 """Words cells that ``%undo`` can take back, one after the other."""
-
-
-@dataclass
-class Answer:
-    """``run``: the code that stands for the cell, or why there is none."""
-
-    run: str | FamulusError
-    panel: Panel
-    mode: str = "auto"
-    translation: Translation | None = None
-    snapshot: undo.Snapshot | None = None
-    recording: Recording | None = None
-    next_input: str = ""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A words cell that has run."""
-
-    count: int
-    translation: Translation
-    snapshot: undo.Snapshot
-    recording: Recording | None
-    previous: Previous
-    said: str
-
-    @property
-    def words(self) -> str:
-        return self.translation.words
-
-    @property
-    def code(self) -> str:
-        return self.translation.best.candidate.code
 
 
 @dataclass
@@ -90,12 +56,18 @@ class Assistant:
         self.shell: Any = self.kernel.shell
         self._rehearser = Rehearser(self.shell)
         self._interrupts = Interrupts()
-        self._written: dict[str, tuple[int, int] | None] = {}
+        self._asking = Asking(self.kernel)
         home = self.kernel.famulus_home
         self._past = Past(Recordings(Path(self.kernel.folder), Path(home) if home else None))
         self._model = Model(self.kernel.famulus_python or sys.executable, Path(home) if home else None)
         self._troubles: set[str] = set()
         self._before = Before()
+
+    def forget(self) -> None:
+        """The namespace was emptied: there is nothing to go on from, to take back or to offer."""
+        self.done, self.avoided = [], set()
+        self.shown = self.foreign = None
+        self._before = Before(read=len(self._cells()) - 1)
 
     @property
     def last(self) -> Done | None:
@@ -131,9 +103,15 @@ class Assistant:
             if answer.mode == "show":
                 answer.panel.shown(found)
                 return answer
-            question = self._question(answer, allow_stdin)
+            question = self._asking.question(
+                found,
+                recording,
+                confirm=answer.mode == "confirm",
+                allow_stdin=allow_stdin,
+                untried="" if found.best.rehearsal else self._rehearser.why_not(),
+            )
             answer.panel.found(found, question)
-            self._allow(question, allow_stdin)
+            self._asking.allow(question, allow_stdin, interrupts)
             if question and recording:
                 # The user has seen the code and said yes; what it may do outside is not for others to say.
                 effects = recording.effects if recording.mine else ()
@@ -158,8 +136,7 @@ class Assistant:
         self.done = [*self.done, done][-KEPT:]
         self.done = self.done[-undo.within([one.snapshot for one in self.done]) :]
         answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held)
-        effects = found.best.rehearsal.effects if found.best.rehearsal else ()
-        self._written |= {one.what: file_state(one.what) for one in effects if one.kind == "write"}
+        self._asking.wrote(found.best.rehearsal.effects if found.best.rehearsal else ())
         if reply["status"] == "ok":
             self._record(with_effects(answer.recording, found))
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
@@ -328,7 +305,8 @@ class Assistant:
             print(self.take_back())
             return last.words
         if reading.kind == "unsure":
-            answer = self._ask(f"{reading.reason} Is this cell [w]ords or [p]ython? ", allow_stdin)
+            question = f"{reading.reason} Is this cell [w]ords or [p]ython? "
+            answer = self._asking.answer(question, allow_stdin, self._interrupts)
             if answer is None or answer[:1] not in ("w", "p"):
                 raise Unsure(
                     f"This cell can be words or Python: {reading.reason}",
@@ -346,74 +324,11 @@ class Assistant:
         read = provenance.loaded(found.best.candidate.code) if seen else ()
         return undo.take(self.shell.user_ns, changing, read)
 
-    def _allow(self, question: str, allow_stdin: bool) -> None:
-        """Raises :class:`NotRun` unless the user agrees to what the code does outside the notebook."""
-        if not question:
-            return
-        said = self._ask(f"{question}. Run it? [y/n] ", allow_stdin)
-        if said is None or not said.startswith("y"):
-            if question == FOREIGN:
-                fix = "%accept makes it yours, so that the cell runs; %retry looks for other code."
-                raise NotMine(f"{question}. It was not run.", fix=fix)
-            raise NotRun(f"{question}. It was not run.", fix="%accept puts the code into a cell of its own.")
-
-    def _question(self, answer: Answer, allow_stdin: bool) -> str:
-        """What the user has to agree to first, "" if nothing."""
-        found, recording = answer.translation, answer.recording
-        assert found is not None
-        seen = found.best.rehearsal
-        replayed = found.best.candidate.source == "recording"
-        effects = seen.effects if seen else ()
-        allowed = {one for one in effects if asked_for(one, found.want) and not self._replaces(one)}
-        if recording is not None and replayed:
-            if not recording.mine and not self.kernel.trust_recordings:
-                return FOREIGN
-            allowed |= {one for one in recording.effects if not (allow_stdin and self._replaces(one))}
-        unasked = [effect for effect in effects if effect not in allowed]
-        if unasked:
-            return "This " + " and ".join(f"{VERBS[effect.kind]} {effect.what}" for effect in unasked)
-        if found.guess:
-            return found.guess
-        if seen is None and not replayed:
-            return f"This could not be tried on a copy ({self._rehearser.why_not()})"
-        # Code that the user let run before may run again where nobody can be asked.
-        return "This is the code" if answer.mode == "confirm" and (allow_stdin or not replayed) else ""
-
-    def _replaces(self, effect: Effect) -> bool:
-        """Whether it writes over a file that is not as words cells of this session left it."""
-        state = file_state(effect.what) if effect.kind == "write" else None
-        return state is not None and self._written.get(effect.what) != state
-
-    def _ask(self, question: str, allow_stdin: bool) -> str | None:
-        """The user's answer in lower case, None where nobody can be asked."""
-        if not allow_stdin:
-            return None
-        self.kernel._allow_stdin = True
-        try:
-            with self._interrupts.raising():
-                return str(self.kernel.raw_input(question)).strip().lower()  # type: ignore[no-untyped-call]
-        except KeyboardInterrupt:
-            raise Stopped("Interrupted. Nothing was run.") from None
-
 
 def last_error() -> str:
     """The last error that a cell showed, as one line."""
     error = getattr(sys, "last_value", None)
     return f"{type(error).__name__}: {error}" if error is not None else ""
-
-
-def asked_for(effect: Effect, want: Want) -> bool:
-    """The words name this very file."""
-    return effect.kind == "write" and any(Path(effect.what) == Path(named).absolute() for named in want.paths)
-
-
-def file_state(path: str) -> tuple[int, int] | None:
-    """What tells a file that was written to since: when, and how long it is. None if there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 def _next(text: str, *, replace: bool) -> dict[str, Any]:

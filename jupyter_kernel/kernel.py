@@ -23,7 +23,7 @@ from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.shell import FamulusShell
 
 if TYPE_CHECKING:
-    from famulus.jupyter_kernel.assistant import Answer
+    from famulus.jupyter_kernel.answer import Answer
     from famulus.jupyter_kernel.detect import Reading
     from famulus.jupyter_kernel.ghost import Ghost
 
@@ -61,6 +61,7 @@ class FamulusKernel(IPythonKernel):
         self.failed: tuple[str, str, str] | None = None
         self.ghost: Ghost | None = None
         self.shell.register_magics(FamulusMagics(self))
+        self.shell.on_reset = self._begin_anew
 
     async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
         """Runs a cell from the request to its reply; an interrupt raises only in the user's own code.
@@ -108,6 +109,11 @@ class FamulusKernel(IPythonKernel):
         if self.ghost and not silent:
             self.ghost.look_ahead(self.shell.history_manager.input_hist_parsed)
         return reply
+
+    def _begin_anew(self) -> None:
+        self.failed = None
+        if self._assistant is not None:
+            self._assistant.forget()
 
     def _after(self, answer: Answer, reply: dict[str, Any]) -> None:
         try:

@@ -3,7 +3,7 @@ top-level await are IPython's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ipykernel.zmqshell import ZMQInteractiveShell
@@ -15,6 +15,14 @@ class FamulusShell(ZMQInteractiveShell):
     """``In`` and tracebacks show the code that ran; the raw history keeps the words."""
 
     _translated: tuple[str, str | FamulusError] | None = None
+    on_reset: Callable[[], None] | None = None
+    """Called after ``%reset`` has emptied the namespace."""
+
+    def reset(self, new_session: bool = True, aggressive: bool = False) -> None:
+        """IPython's own reset; what is kept beside it for words cells goes too."""
+        super().reset(new_session, aggressive)  # type: ignore[no-untyped-call]
+        if self.on_reset is not None:
+            self.on_reset()
 
     @contextmanager
     def in_place_of(self, raw: str, outcome: str | FamulusError) -> Iterator[None]:

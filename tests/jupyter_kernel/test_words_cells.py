@@ -97,6 +97,16 @@ def test_a_change_in_place_is_undone_for_every_name(notebook: Any) -> None:
     assert notebook.run("list(alias.columns), sales is alias").value == "(['city', 'price'], True)"
 
 
+def test_after_a_reset_there_is_nothing_to_go_on_from_or_to_take_back(notebook: Any) -> None:
+    notebook.run("total price by city")
+    notebook.run("%reset -f")
+    assert notebook.run("%undo").stream().strip() == "There is no cell in words to undo."
+    assert "no cell in words before" in notebook.run("%explain\n%freeze").stream()
+    notebook.run(SALES)
+    ran = notebook.run("the same for the highest price")
+    assert ran.status == "error" or "groupby" not in panel(ran)["code"], panel(ran)
+
+
 def test_words_that_mean_nothing_run_nothing(notebook: Any) -> None:
     ran = notebook.run("please sing the national anthem of the moon backwards")
     assert ran.status == "error" and ran.reply["ename"] == "NotUnderstood"
