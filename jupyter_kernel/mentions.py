@@ -125,8 +125,16 @@ def defines(found: Read) -> bool:
 # What may follow a variable, but no article: *sort a descending*.
 _NO_NOUNS = frozenset(
     ("descending", "ascending", "gt", "ge", "lt", "le", "ne", "is", "with", "to", "by", "from", "where", "in", "and",
-     "as", "into", "greater", "for", "at", "plus", "multiply", "subtract", "divide")
+     "as", "into", "greater", "between", "over", "not", "or",
+     "round", "for", "at", "plus", "multiply", "subtract", "divide")
 )  # fmt: skip
+
+
+def _is_article(following: Sequence[Token]) -> bool:
+    """Whether *a* stands before a noun; in *a sorted descending* it stands before none."""
+    if following and following[0].text.lower().endswith("ed"):
+        following = following[1:]
+    return bool(following) and _is_noun(following[0])
 
 
 def _is_noun(token: Token) -> bool:
@@ -179,7 +187,7 @@ class _Finder:
                 run = its_tokens[start:end]
                 if any(t.kind not in ("word", "number") and t.text not in "_-" for t in run):
                     break
-                for name, score in self._matches(run, its_tokens[end : end + 1]):
+                for name, score in self._matches(run, its_tokens[end : end + 2]):
                     kind: Literal["variable", "column"] = "column" if name.column else "variable"
                     label = name.column.name if name.column else ""
                     old = best.get((start, end, name.variable.name, label))
@@ -196,7 +204,7 @@ class _Finder:
         lower = text.lower()
         for spelling in {lower, lower.replace(" ", "_")}:
             for name in self.exact.get(spelling, ()):
-                if lower in ("a", "i") and following and _is_noun(following[0]):
+                if lower in ("a", "i") and _is_article(following):
                     yield name, 0.4
                 else:
                     yield name, 1.0 if text in (name.text, name.text.replace("_", " ")) else 0.98

@@ -16,6 +16,9 @@ READS = 0.55
 """From this match on, words have a reading without a number, a text or a function of such a name."""
 READS_WELL = 0.85
 """The same for lists, frames and the like, which words often call by their bare name: *sort words by length*."""
+NEAR, CLOSER = 0.1, -0.05
+"""How far a reading with a list, a frame and the like (a number, a text and the like) of such a name may match less
+than one without it that works on nothing that the words name."""
 IGNORES = 0.54
 """The most that code matches which leaves out a variable that the words name, and works on another."""
 _SCALARS = frozenset(("number", "text", "bool", "time", "path", "callable", "class", "other", "figure", "file"))
@@ -31,6 +34,9 @@ _KINDS = (
 _OF_COLUMNS = frozenset(
     ("mean", "median", "max", "min", "std", "var", "mode", "quantile", "quartile", "missing", "empty")
 )
+
+# In the presence of a table these are parts of it: *number of rows*.
+_PARTS = frozenset(("row", "column", "value", "index", "element", "header"))
 
 
 def _concept(name: str) -> str:
@@ -106,10 +112,35 @@ def without(schema: Schema, names: frozenset[str]) -> Schema:
     return Schema(tuple(v for v in schema.variables if v.name not in names), schema.imports)
 
 
-def suffices(plain: Sequence[Candidate], schema: Schema, names: frozenset[str]) -> bool:
-    """Whether the candidates found without these variables say what the words mean."""
+def suffices(
+    plain: Sequence[Candidate], whole: Sequence[Candidate], words: str, schema: Schema, names: frozenset[str]
+) -> bool:
+    """Whether the candidates found without these variables say what the words mean, better than those with them."""
+    if not plain:
+        return False
     scalar = all(v.kind in _SCALARS for v in schema.variables if v.name in names)
-    return bool(plain) and plain[0].match >= (READS if scalar else READS_WELL)
+    if whole and whole[0].match >= plain[0].match - (CLOSER if scalar else NEAR) and _uses(whole[0], names):
+        read = mentions.read(words, schema)
+        tables = any(v.kind == "frame" for v in schema.variables)
+        parts = tables and all(_concept(name) in _PARTS for name in names)
+        if whole[0].match >= READS and not parts and not _founded(plain[0], read, names):
+            return False
+    return plain[0].match >= (READS if scalar else READS_WELL)
+
+
+def _uses(candidate: Candidate, names: frozenset[str]) -> bool:
+    return not names.isdisjoint(re.findall(r"\w+", candidate.code))
+
+
+def _founded(candidate: Candidate, read: Read, hidden: frozenset[str]) -> bool:
+    """Whether code works on something that the words name: a variable other than the hidden ones, or its column."""
+    used = set(re.findall(r"\w+", candidate.code))
+    return any(
+        m.score >= mentions.MEANT
+        and m.variable.name in used - hidden
+        and (m.column is None or m.column.key in candidate.code)
+        for m in read.mentions
+    )
 
 
 def keep(candidates: Sequence[Candidate], schema: Schema, names: frozenset[str]) -> list[Candidate]:

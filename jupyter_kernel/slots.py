@@ -46,19 +46,18 @@ def propose(
         return in_steps(text, there, alone(text, there), alone)
 
     there = schema
-    found: list[Candidate] = []
     if intent.naming(words, schema) is None:
         words = ordinary.spelt_out(words, schema)
     # A variable called total must not derail "total sales by region".
     hidden = ordinary.hidden(words, schema) - {previous.bound if previous else ""}
-    if hidden:
-        found = each(words, ordinary.without(schema, hidden))
-    if hidden and ordinary.suffices(found, schema, hidden):
+    whole = each(words, schema)
+    plain = each(words, ordinary.without(schema, hidden)) if hidden else []
+    if ordinary.suffices(plain, whole, words, schema, hidden):
         named = intent.naming(words, schema)
-        found = ordinary.keep(found, schema, hidden - {named.name if named else ""})
+        found = ordinary.keep(plain, schema, hidden - {named.name if named else ""})
         there = ordinary.without(schema, hidden)
     else:
-        found = each(words, schema)
+        found = whole
     if previous is not None:
         found = continued(words, there, previous, found, alone)
     return found[:limit]
