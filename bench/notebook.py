@@ -1,7 +1,9 @@
 """``famulus bench notebook``: instructions in plain words, through the real kernel; interrupts; rehearsals.
 
 Each instruction is run in a namespace and a folder of its own and judged by a check that is executed there, as is
-what had to stay intact. The *blind* half was written before the recipes and is kept from those who write them.
+what had to stay intact. The *blind* half was written before the recipes and is kept from those who write them; the
+*fresh* half was written later by someone who had not seen the recipes, is used for development after its first
+measurement, and is reported by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from famulus.bench import notebook_stalls
 from famulus.bench.notebook_kernel import Notebook
 from famulus.bench.notebook_score import Score, by_kernel, by_recipe
-from famulus.bench.notebook_tasks import GROUPS, Task, load
+from famulus.bench.notebook_tasks import GROUPS, HALVES, Task, load
 from famulus.bench.report import heading, median, percentile, table
 
 PARTS = ("instructions", "interrupt", "rehearsal")
@@ -44,8 +46,7 @@ def scores(tasks: list[Task], seconds: float, *, kernel: bool) -> list[Score]:
 def by_group(found: list[Score]) -> str:
     """The table of groups and halves."""
     rows: list[tuple[str, list[Score]]] = [(group, [s for s in found if s.group == group]) for group in GROUPS]
-    rows.append(("blind half", [score for score in found if score.blind]))
-    rows.append(("seen half", [score for score in found if not score.blind]))
+    rows += [(f"{half} half", [score for score in found if score.half == half]) for half in HALVES]
     rows.append(("**all**", found))
     columns = ["instructions", "n", "nearest recipe, no model", "first try", "passed", "asked back"]
     columns += ["intact violations", "failed, data changed"]
@@ -120,7 +121,7 @@ def sessions(found: list[Score]) -> str:
 
 
 def failures(found: list[Score], *, kernel: bool) -> str:
-    """What failed in the seen half. The blind half is not told."""
+    """What failed. The blind half is not told."""
     lines = []
     for score in found:
         if score.blind or (score.passed if kernel else score.recipe_passed):
@@ -131,12 +132,20 @@ def failures(found: list[Score], *, kernel: bool) -> str:
 
 
 def report(found: list[Score], *, kernel: bool, tell: bool) -> str:
-    """All tables of the instructions."""
+    """All tables of the instructions, of the fresh half by themselves."""
+    fresh = [score for score in found if score.half == "fresh"]
+    others = [score for score in found if score.half != "fresh"]
+    parts = [_tables(others, kernel=kernel)] if others else []
+    parts += ["**The fresh half**", _tables(fresh, kernel=kernel)] if fresh else []
+    parts.append(failures(found, kernel=kernel) if tell else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _tables(found: list[Score], *, kernel: bool) -> str:
     parts = [by_group(found), sessions(found) if kernel else "", by_nearness(found)]
     if kernel:
         models = sorted({score.model for score in found if score.model})
         parts += [by_source(found), times(found), f"Model: {', '.join(models) or 'none was asked'}."]
-    parts.append(failures(found, kernel=kernel) if tell else "")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -145,11 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="famulus bench notebook", description=__doc__)
     parser.add_argument("--part", choices=PARTS, help="only this part")
     parser.add_argument("--group", choices=GROUPS, help="only the instructions of this group")
-    parser.add_argument("--half", choices=["blind", "seen"], help="only this half")
+    parser.add_argument("--half", choices=HALVES, help="only this half")
     parser.add_argument("--only", metavar="ID", help="only this task")
     parser.add_argument("--n", type=int, help="only every k-th task, so that about this many are left")
     parser.add_argument("--recipes", action="store_true", help="only the recipes: no kernel, no model, in seconds")
-    parser.add_argument("--failures", action="store_true", help="show what failed in the seen half")
+    parser.add_argument("--failures", action="store_true", help="show what failed, but not of the blind half")
     parser.add_argument("--seconds", type=float, default=90.0, help="time for one instruction")
     parser.add_argument("--trials", type=int, default=200, help="interrupts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every result there")
@@ -170,9 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def chosen(tasks: list[Task], group: str | None, half: str | None, only: str | None, n: int | None) -> list[Task]:
     """The tasks that the options name. SystemExit if there are none."""
     left = [
-        task
-        for task in tasks
-        if group in (None, task.group) and only in (None, task.id) and half in (None, "blind" if task.blind else "seen")
+        task for task in tasks if group in (None, task.group) and only in (None, task.id) and half in (None, task.half)
     ]
     if not left:
         raise SystemExit("There is no such task.")

@@ -100,7 +100,8 @@ def _among(items: Iterable[object], expected: object) -> bool:
 def _items(value: object) -> list[Any] | None:
     if isinstance(value, (set, frozenset)):
         return [plain(item) for item in value]
-    if type(value).__name__ in ("dict_keys", "dict_values", "Index", "StringArray"):
+    kind = type(value).__name__
+    if kind in ("dict_keys", "dict_values", "Index") or kind.endswith("StringArray"):
         return [plain(item) for item in value]  # type: ignore
     found = plain(value)
     return found if isinstance(found, list) else None

@@ -21,7 +21,7 @@ class Score:
     task: str
     step: int
     group: str
-    blind: bool
+    half: str
     words: str
     passed: bool = False
     first_try: bool = False
@@ -42,6 +42,11 @@ class Score:
     recipe_code: str = ""
     recipe_why: str = ""
 
+    @property
+    def blind(self) -> bool:
+        """Whether its words and code are not told."""
+        return self.half == "blind"
+
 
 def by_kernel(task: Task, notebook: Notebook, seconds: float) -> list[Score]:
     """Runs a task in the kernel. After a words cell that failed, its session goes on as if it had not."""
@@ -51,7 +56,7 @@ def by_kernel(task: Task, notebook: Notebook, seconds: float) -> list[Score]:
         if not step.words:
             notebook.python(step.python)
             continue
-        score = Score(task.id, at, task.group, task.blind, step.words)
+        score = Score(task.id, at, task.group, task.half, step.words)
         try:
             ran = notebook.watched(step, seconds)
             verdict = notebook.judge(step)
@@ -91,7 +96,7 @@ def by_recipe(tasks: Iterable[Task]) -> Iterator[Score]:
     cases = [(task, at, step) for task in tasks for at, step in enumerate(task.steps) if step.words]
     replies = verdicts(_propose(task, at, step) for task, at, step in cases)
     for (task, at, step), reply in zip(cases, replies, strict=True):
-        score = Score(task.id, at, task.group, task.blind, step.words)
+        score = Score(task.id, at, task.group, task.half, step.words)
         score.similarity = similarity(step.words, task, said)
         score.recipe_why, score.recipe_code = reply["why"][at] or "", reply["code"]
         score.recipe_passed = not score.recipe_why

@@ -55,7 +55,7 @@ def rehearsals() -> str:
 def interrupts(trials: int, seed: int = 1) -> str:
     """The table of interrupts: cells of words, stopped at a random moment; a share of them with a frozen engine."""
     rng = random.Random(seed)
-    tasks = [task for task in load() if not task.blind and task.group in ("values", "tables", "plots")]
+    tasks = [task for task in load() if task.half == "seen" and task.group in ("values", "tables", "plots")]
     waits: dict[str, list[float]] = {}
     lost: list[str] = []
     with _home() as home, Notebook(home) as notebook:

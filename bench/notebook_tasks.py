@@ -17,7 +17,9 @@ A file ``instructions/*.toml`` holds tables ``[[task]]`` and ``[[session]]``::
     id, world, setup        # and then cells, of words as above, or with only `python`
     [[session.cell]]
 
-Files named ``blind_*.toml`` were written before the recipes and are kept from those who write recipes.
+The word before the group is the half. ``blind_*.toml`` were written before the recipes and are kept from those who
+write recipes; ``seen_*.toml`` may be looked at; ``fresh_*.toml`` were written later, by someone who had not seen the
+recipes, and are used for development after their first measurement.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "instructions"
+HALVES = ("blind", "seen", "fresh")
 GROUPS = ("values", "files", "tables", "plots", "text", "sessions")
 
 
@@ -51,9 +54,14 @@ class Task:
 
     id: str
     group: str
-    blind: bool
+    half: str
     setup: str
     steps: tuple[Step, ...]
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is kept from those who write recipes."""
+        return self.half == "blind"
 
     @property
     def asked(self) -> list[Step]:
@@ -66,25 +74,25 @@ def load(folder: Path = FOLDER) -> list[Task]:
     tasks: list[Task] = []
     for path in sorted(folder.glob("*.toml")):
         half, _, group = path.stem.partition("_")
-        if half not in ("blind", "seen") or group not in GROUPS:
-            raise ValueError(f"{path.name}: the name is blind_GROUP.toml or seen_GROUP.toml.")
+        if half not in HALVES or group not in GROUPS:
+            raise ValueError(f"{path.name}: the name is HALF_GROUP.toml, HALF one of {', '.join(HALVES)}.")
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         worlds = data.get("worlds", {})
         for entry in data.get("task", []):
-            tasks.append(_task(entry, [entry], worlds, group, half == "blind"))
+            tasks.append(_task(entry, [entry], worlds, group, half))
         for entry in data.get("session", []):
-            tasks.append(_task(entry, entry["cell"], worlds, group, half == "blind"))
+            tasks.append(_task(entry, entry["cell"], worlds, group, half))
     if len({task.id for task in tasks}) < len(tasks):
         raise ValueError("Two tasks have one id.")
     return tasks
 
 
 def _task(
-    entry: Mapping[str, Any], cells: list[Mapping[str, Any]], worlds: Mapping[str, str], group: str, blind: bool
+    entry: Mapping[str, Any], cells: list[Mapping[str, Any]], worlds: Mapping[str, str], group: str, half: str
 ) -> Task:
     name = entry["id"]
     setup = (worlds[entry["world"]] if "world" in entry else "") + entry.get("setup", "")
-    return Task(name, group, blind, setup, tuple(_step(cell, name) for cell in cells))
+    return Task(name, group, half, setup, tuple(_step(cell, name) for cell in cells))
 
 
 def _step(cell: Mapping[str, Any], name: str) -> Step:

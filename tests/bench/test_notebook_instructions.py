@@ -12,7 +12,7 @@ import pytest
 from famulus.bench.notebook import report, told
 from famulus.bench.notebook_direct import order, verdicts
 from famulus.bench.notebook_score import Score
-from famulus.bench.notebook_tasks import GROUPS, Task, load
+from famulus.bench.notebook_tasks import GROUPS, HALVES, Task, load
 from famulus.jupyter_kernel import recipe
 
 
@@ -22,10 +22,10 @@ def tasks() -> list[Task]:
 
 
 def test_there_are_enough_of_every_group(tasks: list[Task]) -> None:
-    asked = Counter((task.group, task.blind) for task in tasks for _ in task.asked)
+    asked = Counter((task.group, task.half) for task in tasks for _ in task.asked)
     assert sum(asked.values()) >= 120
-    assert sum(count for (_, blind), count in asked.items() if blind) >= 60
-    assert all(asked[group, blind] >= 8 for group in GROUPS for blind in (True, False))
+    assert sum(count for (_, half), count in asked.items() if half == "blind") >= 60
+    assert all(asked[group, half] >= 8 for group in GROUPS for half in HALVES)
     assert all(len(task.steps) >= 5 for task in tasks if task.group == "sessions")
 
 
@@ -63,20 +63,25 @@ def test_recipes_have_neither_words_nor_examples_of_the_benchmark(tasks: list[Ta
     assert not shared, "\n".join(shared)
 
 
-def test_the_report_counts_both_halves_and_tells_nothing_of_the_blind_one() -> None:
-    secret = Score("b", 0, "values", True, "blind words", why="blind why", code="blind code", altered=True)
-    known = Score("s", 0, "tables", False, "seen words", why="seen why", code="seen code")
-    right = Score("s2", 0, "tables", False, "right words", passed=True, first_try=True, code="right code", seconds=2.0)
-    found = report([secret, known, right], kernel=True, tell=True)
-    assert "seen words" in found and "seen why" in found and "right words" not in found
-    assert "blind words" not in found and "blind why" not in found and "blind code" not in json.dumps(told(secret))
-    rows = {
-        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
-        for line in found.splitlines()
-        if "|" in line
-    }
-    assert rows["seen half"] == ["2", "0%", "50%", "50%", "0", "0", "0"]
-    assert rows["blind half"] == ["1", "0%", "0%", "0%", "0", "0", "1"]
+def test_the_report_counts_each_half_and_tells_nothing_of_the_blind_one() -> None:
+    secret = Score("b", 0, "values", "blind", "blind words", why="blind why", code="blind code", altered=True)
+    known = Score("s", 0, "tables", "seen", "seen words", why="seen why", code="seen code")
+    right = Score("s2", 0, "tables", "seen", "right words", passed=True, first_try=True, code="right code", seconds=2.0)
+    fresh = Score("f", 0, "text", "fresh", "fresh words", why="fresh why", code="fresh code", passed=True)
+    found, _, apart = report([secret, known, right, fresh], kernel=True, tell=True).partition("**The fresh half**")
+    whole = found + apart
+    assert "seen words" in whole and "seen why" in whole and "right words" not in whole
+    assert "blind words" not in whole and "blind why" not in whole and "blind code" not in json.dumps(told(secret))
+    assert rows(found)["seen half"] == ["2", "0%", "50%", "50%", "0", "0", "0"]
+    assert rows(found)["blind half"] == ["1", "0%", "0%", "0%", "0", "0", "1"]
+    assert rows(found)["**all**"][0] == "3" and rows(apart)["**all**"] == rows(apart)["fresh half"]
+    assert rows(apart)["fresh half"] == ["1", "0%", "0%", "100%", "0", "0", "0"]
+
+
+def rows(tables: str) -> dict[str, list[str]]:
+    """The cells of each row of tables, by its first."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.splitlines() if "|" in line]
+    return {name: cells for name, *cells in lines}
 
 
 def normal(text: str) -> str:
