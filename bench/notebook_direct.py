@@ -2,8 +2,9 @@
 
 An order is ``{"id": ..., "setup": ..., "cells": [{"code", "check", "changes", "writes"} or {"code"}]}``; the answer is
 ``{"why": [...], "violations": [...]}`` with one entry per cell (None for a cell without a check). A cell with ``words``
-runs the first code that the recipes propose for them; the answer's ``code`` is the code that ran last. Each order runs
-in an empty folder and an empty namespace. A cell that takes longer than ``SECONDS`` has failed.
+and no ``code`` runs the first code that the recipes propose for them after the cells before; the answer's ``code`` is
+the code that ran last. Each order runs in an empty folder and an empty namespace. A cell that takes longer than
+``SECONDS`` has failed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ from typing import Any
 
 from famulus.bench.notebook_check import Watch
 from famulus.bench.notebook_tasks import Step, Task
+from famulus.jupyter_kernel import provenance
+from famulus.jupyter_kernel.before import Before, whole
+from famulus.jupyter_kernel.candidate import Candidate
+from famulus.jupyter_kernel.follow import Previous
+from famulus.jupyter_kernel.look import look
+from famulus.jupyter_kernel.schema import Schema
+from famulus.jupyter_kernel.slots import propose
 
 SECONDS = 10
 
@@ -56,30 +64,36 @@ def verdicts(orders: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def order(task: Task, at: int | None = None, code: str = "") -> dict[str, Any]:
-    """A task as an order: the references of its words, or up to the step ``at``, which is done by ``code``."""
+    """A task as an order: the references of its words, or up to the step ``at``, which is done by ``code`` or, where
+    that is "", by what the recipes propose."""
     cells = [_cell(step) for step in task.steps[: None if at is None else at + 1]]
-    if at is not None:
+    if at is not None and code:
         cells[-1]["code"] = code
+    elif at is not None:
+        del cells[-1]["code"]
     return {"id": task.id, "setup": task.setup, "cells": cells}
 
 
 def _cell(step: Step) -> dict[str, Any]:
     if not step.words:
         return {"code": step.python}
-    return {"code": step.reference, "check": step.check, "changes": list(step.changes), "writes": list(step.writes)}
+    judged = {"check": step.check, "changes": list(step.changes), "writes": list(step.writes)}
+    return {"words": step.words, "code": step.reference, **judged}
 
 
 def answer(task: dict[str, Any]) -> dict[str, Any]:
     """Runs the cells of an order one after the other in this process."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    _run(task["setup"], namespace)
+    past = _Past()
+    past.add(task["setup"], _run(task["setup"], namespace))
     why: list[str | None] = []
     violations: list[list[str]] = []
     code = ""
     for cell in task["cells"]:
-        code = _proposed(cell["words"], namespace) if "words" in cell else cell["code"]
+        schema, words = past.schema(namespace), cell.get("words", "")
+        code = cell["code"] if "code" in cell else past.proposed(words, schema)
         watch = Watch(namespace)
-        failure = ""
+        failure, value = "", None
         try:
             value = _run(code, namespace)
             if value is not None:
@@ -88,6 +102,7 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
             failure = f"{type(error).__name__}: {error}"
         finally:
             watch.stop()
+        past.add(code, value, words, schema)
         judged = "check" in cell
         why.append((failure or watch.judge(cell["check"])) if judged else failure or None)
         violations.append(watch.violations(cell["changes"], cell["writes"]) if judged else [])
@@ -95,13 +110,36 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
     return {"why": why, "violations": violations, "code": code}
 
 
-def _proposed(words: str, namespace: dict[str, Any]) -> str:
-    """What the recipes propose first, the names of the namespace filled in; a comment where they have nothing."""
-    from famulus.jupyter_kernel.look import look
-    from famulus.jupyter_kernel.slots import propose
+class _Past:
+    """The cells that have run, as the kernel remembers them for the words that come next."""
 
-    found = propose(words, look(namespace, {"__name__", "__builtins__"}))
-    return found[0].code if found else "# nothing"
+    def __init__(self) -> None:
+        self._cells = [""]
+        self._values: dict[int, object] = {}
+        self._said: dict[int, str] = {}
+        self._before = Before()
+
+    def schema(self, namespace: dict[str, Any]) -> Schema:
+        """The namespace with the numbers of the cells that bound its names."""
+        order = {name: number for number, code in enumerate(self._cells) for name in provenance.bound(code)}
+        return look(namespace, {"__name__", "__builtins__"}, order)
+
+    def proposed(self, words: str, schema: Schema) -> str:
+        """What the recipes propose first, the names of the namespace filled in; a comment where they have nothing."""
+        found = propose(words, schema, previous=self._previous())
+        return found[0].code if found else "# nothing"
+
+    def add(self, code: str, value: object, words: str = "", schema: Schema | None = None) -> None:
+        """A cell has run. ``words`` are those that it stands for, "" for one of Python; ``schema`` is from before."""
+        previous = self._previous()
+        self._cells.append(code)
+        if value is not None:
+            self._values[len(self._cells) - 1] = value
+        if words and schema is not None:
+            self._said[len(self._cells) - 1] = whole(words, schema, previous, Candidate(code, "recording"))
+
+    def _previous(self) -> Previous:
+        return self._before.after(self._cells, self._values, self._said)
 
 
 def _run(code: str, namespace: dict[str, Any]) -> object:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from famulus.bench.notebook_direct import order, verdicts
 from famulus.bench.notebook_kernel import KernelLost, Notebook, Ran, Verdict
-from famulus.bench.notebook_tasks import Step, Task
+from famulus.bench.notebook_tasks import Task
 from famulus.jupyter_kernel import recipe
 
 
@@ -94,19 +93,13 @@ def by_recipe(tasks: Iterable[Task]) -> Iterator[Score]:
     """What the first proposal of the recipes does: names filled in, nothing rehearsed, no model asked."""
     said = phrasings()
     cases = [(task, at, step) for task in tasks for at, step in enumerate(task.steps) if step.words]
-    replies = verdicts(_propose(task, at, step) for task, at, step in cases)
+    replies = verdicts(order(task, at) for task, at, _step in cases)
     for (task, at, step), reply in zip(cases, replies, strict=True):
         score = Score(task.id, at, task.group, task.half, step.words)
         score.similarity = similarity(step.words, task, said)
         score.recipe_why, score.recipe_code = reply["why"][at] or "", reply["code"]
         score.recipe_passed = not score.recipe_why
         yield score
-
-
-def _propose(task: Task, at: int, step: Step) -> dict[str, Any]:
-    made = order(task, at)
-    made["cells"][-1]["words"] = step.words
-    return made
 
 
 def phrasings() -> list[frozenset[str]]:
