@@ -3,18 +3,28 @@ top-level await are IPython's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 
 from famulus.engine.errors import FamulusError
+from famulus.jupyter_kernel import undo_surroundings
 
 
 class FamulusShell(ZMQInteractiveShell):
     """``In`` and tracebacks show the code that ran; the raw history keeps the words."""
 
     _translated: tuple[str, str | FamulusError] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._figures: Mapping[int, object] = {}
+        self._short: list[Any] = []
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+
     on_reset: Callable[[], None] | None = None
     """Called after ``%reset`` has emptied the namespace."""
 
@@ -32,10 +42,14 @@ class FamulusShell(ZMQInteractiveShell):
         call.
         """
         self._translated = (raw, outcome)
+        if self._runs_words:
+            self._figures = undo_surroundings.figures()
         try:
             yield
         finally:
-            self._translated = None
+            self._translated, self._figures = None, {}
+            while self._short:
+                del self._short.pop()._render_traceback_
 
     def transform_cell(self, raw_cell: str) -> str:
         """IPython's own source transformation, or what the cell was translated to."""
@@ -45,3 +59,54 @@ class FamulusShell(ZMQInteractiveShell):
         if isinstance(outcome, FamulusError):
             raise outcome
         return str(super().transform_cell(outcome))  # type: ignore[no-untyped-call]
+
+    def showtraceback(self, *arguments: Any, **options: Any) -> None:
+        """IPython's own; but where words were interrupted it shows the lines of cells alone, and a picture that is half
+        drawn goes. The source of libraries and the picture take seconds, and the stop button was pressed."""
+        error: Any = sys.exc_info()[1]
+        if self._runs_words and _is_interrupt(error):
+            undo_surroundings.close_new(self._figures)
+            # IPython formats the error twice: to show it and, at the end of the cell, for its history.
+            error._render_traceback_ = lambda: self._in_cells(error)
+            self._short.append(error)
+        super().showtraceback(*arguments, **options)
+
+    @property
+    def _runs_words(self) -> bool:
+        return self._translated is not None and self._translated[0] != self._translated[1]
+
+    def _in_cells(self, error: BaseException) -> list[str]:
+        """The traceback as IPython formats it, without the frames outside cells and without what was being handled."""
+        kept, left_out = None, 0
+        for trace in reversed(list(_traces(error.__traceback__))):
+            if self.compile.format_code_name(trace.tb_frame.f_code.co_filename) is None:
+                left_out += 1
+            else:
+                kept = TracebackType(kept, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+        kind, cause, suppressed = type(error), error.__cause__, error.__suppress_context__
+        error.__cause__ = None
+        error.__suppress_context__ = True
+        try:
+            if kept is None:
+                return list(self.InteractiveTB.get_exception_only(kind, error))  # type: ignore[no-untyped-call]
+            lines = list(self.InteractiveTB.structured_traceback(kind, error, kept, tb_offset=0))
+        finally:
+            error.__cause__, error.__suppress_context__ = cause, suppressed
+        return [*lines[:-1], f"({left_out} frames outside cells are left out; %tb shows them)\n", *lines[-1:]]
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Is it one, or what a library made of one?"""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _traces(first: TracebackType | None) -> Iterator[TracebackType]:
+    while first is not None:
+        yield first
+        first = first.tb_next

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -14,7 +15,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._random = _random()
-        self._figures = _figures()
+        self._figures = figures()
         self._folder = _folder()
         self._variables = dict(os.environ)
         self._new_figures: dict[int, Any] = {}
@@ -25,9 +26,7 @@ class Surroundings:
         """The cell has run: what it changed is now known."""
         self._after = _random()
         self._random = {name: state for name, state in self._random.items() if self._after.get(name) != state}
-        self._new_figures = {
-            number: figure for number, figure in _figures().items() if self._figures.get(number) is not figure
-        }
+        self._new_figures = _new(self._figures)
         self._figures = {}
         if (folder := _folder()) != self._folder:
             self._left.append(f"the current folder is now {folder}, it was {self._folder}")
@@ -50,11 +49,7 @@ class Surroundings:
                 sys.modules["numpy.random"].set_state(state)
         if back:
             said.append("The random numbers go on from where they were.")
-        shown = _figures()
-        mine = [number for number, figure in self._new_figures.items() if shown.get(number) is figure]
-        for number in mine:
-            with contextlib.suppress(Exception):  # a window that is closing already
-                sys.modules["matplotlib.pyplot"].close(number)
+        mine = _close(self._new_figures)
         if mine:
             said.append("Closed the figure that it drew." if len(mine) == 1 else f"Closed {len(mine)} figures.")
         return tuple(said)
@@ -71,12 +66,31 @@ def _random() -> dict[str, Any]:
     return states
 
 
-def _figures() -> dict[int, Any]:
+def figures() -> dict[int, Any]:
     """The figures that are open, by number."""
     helpers: Any = sys.modules.get("matplotlib._pylab_helpers")
     if helpers is None or "matplotlib.pyplot" not in sys.modules:
         return {}
     return {number: manager.canvas.figure for number, manager in helpers.Gcf.figs.items()}
+
+
+def close_new(before: Mapping[int, object]) -> None:
+    """Closes the figures that were not there ``before``."""
+    _close(_new(before))
+
+
+def _new(before: Mapping[int, object]) -> dict[int, Any]:
+    return {number: figure for number, figure in figures().items() if before.get(number) is not figure}
+
+
+def _close(unwanted: Mapping[int, object]) -> list[int]:
+    """The numbers of those that were still open."""
+    shown = figures()
+    found = [number for number, figure in unwanted.items() if shown.get(number) is figure]
+    for number in found:
+        with contextlib.suppress(Exception):  # a window that is closing already
+            sys.modules["matplotlib.pyplot"].close(number)
+    return found
 
 
 def _folder() -> str:

@@ -35,17 +35,22 @@ def notebook(shared: Any, folder: Path) -> Any:
 
 
 @pytest.fixture
-def do(notebook: Any, folder: Path) -> Do:
-    """Runs code as a cell in words, by a recording that says what the words came to: the test decides what a words
-    cell does."""
+def words_for(folder: Path) -> Callable[..., str]:
+    """Words that come to the given code, by a recording that says so: the test decides what a words cell does."""
     numbers = itertools.count()
 
-    def run(code: str, *allowed: Effect) -> Any:
+    def record(code: str, *allowed: Effect) -> str:
         words = f"please do step {next(numbers)} of my plan"
         Recordings(folder, folder / "home").add(Recording(words, code, {}, "", "", allowed))
-        return notebook.run(words)
+        return words
 
-    return run
+    return record
+
+
+@pytest.fixture
+def do(notebook: Any, words_for: Callable[..., str]) -> Do:
+    """Runs code as a cell in words."""
+    return lambda code, *allowed: notebook.run(words_for(code, *allowed))
 
 
 def undo(notebook: Any) -> str:
@@ -152,6 +157,27 @@ def test_figures_that_the_cell_opened_are_closed(notebook: Any, do: Do) -> None:
     assert notebook.run("plt.get_fignums()").value == "[7, 8]"
     assert "Closed the figure" in undo(notebook)
     assert notebook.run("plt.get_fignums(), 'fig' in dir()").value == "([7], False)"
+
+
+def test_interrupted_words_show_their_own_lines_and_no_half_picture(
+    notebook: Any, words_for: Callable[..., str]
+) -> None:
+    notebook.run("import matplotlib.pyplot as plt, os, threading\n%matplotlib inline\nhere = os.getpid()")
+    code = (
+        "fig = plt.figure()\nplt.plot([1, 2])\nif os.getpid() == here:\n    try:\n        fig.no_such_attribute\n"
+        "    except AttributeError:\n        print('begun', flush=True)\n        threading.Event().wait()"
+    )
+    request = notebook.send(words_for(code))
+    notebook.wait(request, "begun")
+    notebook.manager.interrupt_kernel()
+    ran = notebook.finish(request)
+    shown = "\n".join(ran.reply["traceback"])
+    assert ran.reply["ename"] == "KeyboardInterrupt" and "fig.no_such" in shown and "During handling" not in shown
+    assert "File" not in shown and "%tb" in shown
+    assert "File" in str(notebook.run("%tb").messages)
+    assert not [one for one in ran.contents("display_data") if "image/png" in one["data"]]
+    assert notebook.run("plt.get_fignums()").value == "[]"
+    assert "removed fig" in undo(notebook)
 
 
 def test_memory_that_is_kept_is_told(notebook: Any, do: Do) -> None:
