@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 
 from famulus import __version__
-from famulus.commands import bench, completing, doctor, kernel, lsp, models, notebook, serving, stats, tour, version
+from famulus.commands import (
+    bench,
+    completing,
+    doctor,
+    kernel,
+    lsp,
+    models,
+    notebook,
+    review,
+    serving,
+    stats,
+    tour,
+    version,
+)
 from famulus.commands.terminal import ReaderLeft
 from famulus.engine.errors import FamulusError
 
@@ -60,7 +73,7 @@ def options(
         raise typer.Exit(2)
 
 
-for _group in (tour, serving, completing, lsp, stats):
+for _group in (tour, serving, completing, review, lsp, stats):
     _group.register(app)
 app.add_typer(models.app)
 app.add_typer(kernel.app)

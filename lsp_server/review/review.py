@@ -1,0 +1,185 @@
+"""One run of a review: which rules run when, for how long, and what of their findings is shown."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from famulus.engine.errors import FamulusError
+from famulus.lsp_server.review import registry
+from famulus.lsp_server.review.change import Change
+from famulus.lsp_server.review.finding import Finding, Grade, by_weight, numbered
+from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
+
+MOST_SHOWN = 10
+"""Findings that are shown unless all are asked for."""
+SECONDS = 60.0
+"""The time of a review unless another is asked for."""
+
+_WEIGHT = {Stage.RUN: 2.0, Stage.MODEL: 1.0}
+"""How the rules after the static ones share what is left of the time."""
+
+RuleState = Literal["done", "time up", "not reached", "failed", "not possible", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for. ``budget`` in seconds, None for as long as it takes; ``only`` and ``skipped`` name rules."""
+
+    budget: float | None = SECONDS
+    only: Sequence[str] = ()
+    skipped: Sequence[str] = ()
+    interpreter: Path | None = None
+    run_code: Literal["sandboxed", "unsafe", "no"] = "sandboxed"
+
+
+@dataclass(frozen=True)
+class RuleRun:
+    """How one rule fared."""
+
+    rule: str
+    state: RuleState
+    seconds: float
+    findings: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a review found. ``findings`` are all that count, the weightiest first; ``suppressed`` says how many were
+    left out and why (``ignored in the code`` → 2)."""
+
+    title: str
+    findings: tuple[Finding, ...]
+    facts: Mapping[str, str]
+    left_out: tuple[str, ...]
+    unread: Mapping[str, str]
+    runs: tuple[RuleRun, ...]
+    seconds: float
+    files: int
+    changed_lines: int
+    complete: bool = True
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+
+    def shown(self, *, everything: bool = False, most: int = MOST_SHOWN) -> list[Finding]:
+        """The findings to show: with a proof, at most ``most`` of them; or all."""
+        if everything:
+            return list(self.findings)
+        return [finding for finding in self.findings if counts(finding)][:most]
+
+    def hidden(self, shown: Sequence[Finding]) -> dict[str, int]:
+        """How many findings ``shown`` lacks, by reason."""
+        seen = {finding.fingerprint for finding in shown}
+        return dict(Counter(_why_hidden(f) for f in self.findings if f.fingerprint not in seen))
+
+    def reaches(self, grade: Grade) -> bool:
+        """Whether a finding is of this grade or a better one."""
+        return any(counts(finding) and finding.grade.rank <= grade.rank for finding in self.findings) or (
+            grade is Grade.MODEL_ONLY and bool(self.findings)
+        )
+
+
+def counts(finding: Finding) -> bool:
+    """Whether a finding is shown unless all are asked for."""
+    return finding.grade is not Grade.MODEL_ONLY and finding.certainty != "possible"
+
+
+def _why_hidden(finding: Finding) -> str:
+    if counts(finding):
+        return "of less weight"
+    return "only the model's" if finding.grade is Grade.MODEL_ONLY else "only possible"
+
+
+@dataclass
+class Review:
+    """A review that runs. :meth:`run` gives the findings as they come; :meth:`report` what was found so far."""
+
+    change: Change
+    options: Options = field(default_factory=Options)
+    root: Path | None = None
+    progress: Callable[[str], None] = lambda text: None
+    found: list[Finding] = field(default_factory=list)
+    runs: list[RuleRun] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._clock = Clock(self.options.budget)
+        available, troubles = registry.rules()
+        self._rules = registry.chosen(available, self.options.only, self.options.skipped)
+        self.context = Context(
+            self.change,
+            root=self.root,
+            interpreter=self.options.interpreter,
+            run_code=self.options.run_code,
+            progress=self.progress,
+            left_out=troubles,
+        )
+        self._ended = False
+
+    def run(self) -> Iterator[Finding]:
+        """Runs the rules, the static ones first. Closing the generator, or Ctrl-C, ends the rule that runs."""
+        waiting = [rule for rule in self._rules if rule.stage is not Stage.STATIC]
+        for rule in self._rules:
+            if rule.stage is Stage.STATIC:
+                yield from self._one(rule, Clock(None))
+                continue
+            share = _WEIGHT[rule.stage] / sum(_WEIGHT[other.stage] for other in waiting)
+            waiting.remove(rule)
+            if self._clock.left <= 0:
+                self.runs.append(RuleRun(rule.name, "not reached", 0.0, 0))
+                continue
+            yield from self._one(rule, self._clock.share(share))
+        self._ended = True
+
+    def _one(self, rule: Rule, clock: Clock) -> Iterator[Finding]:
+        started, before = time.monotonic(), len(self.found)
+        self.progress(rule.title)
+        self.context.clock = clock
+        state: RuleState = "interrupted"
+        try:
+            for finding in rule.check(self.context):
+                self.found.append(finding)
+                yield finding
+            state = "done"
+        except TimeUp:
+            state = "time up"
+        except FamulusError as error:
+            state = "not possible"
+            self.context.left_out.append(f"{rule.title}: {error}")
+        except Exception as error:  # one rule that fails, perhaps a plugin's, must not take the others with it
+            state = "failed"
+            self.context.left_out.append(f"The rule {rule.name} failed ({type(error).__name__}: {error}).")
+        finally:
+            self.runs.append(RuleRun(rule.name, state, time.monotonic() - started, len(self.found) - before))
+
+    def report(self) -> Report:
+        """What was found so far, numbered and ranked."""
+        late = {"time up": "not finished", "not reached": "not reached", "interrupted": "interrupted"}
+        names = {rule.name: rule.title for rule in self._rules}
+        left_out = list(self.context.left_out)
+        for state, words in late.items():
+            if rules := [names[run.rule] for run in self.runs if run.state == state]:
+                within = f" in {self.options.budget:g} s" if self.options.budget and state != "interrupted" else ""
+                left_out.append(f"{words.capitalize()}{within}: {', '.join(rules)}.")
+        return Report(
+            title=self.change.title,
+            findings=tuple(sorted(numbered(self.found), key=by_weight)),
+            facts=dict(self.context.facts),
+            left_out=tuple(dict.fromkeys(left_out)),
+            unread=dict(self.change.unread),
+            runs=tuple(self.runs),
+            seconds=time.monotonic() - self._clock.started,
+            files=len(self.change.files),
+            changed_lines=sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks),
+            complete=self._ended,
+        )
+
+
+def review(change: Change, options: Options | None = None, root: Path | None = None, **more: Any) -> Report:
+    """A review from beginning to end."""
+    running = Review(change, options or Options(), root, **more)
+    for _ in running.run():
+        pass
+    return running.report()
