@@ -16,13 +16,9 @@ from famulus.jupyter_kernel.schema import Schema
 Propose = Callable[[str, Schema], list[Candidate]]
 ALONE = 0.75
 """What is left of the match of words by themselves, where they go on from others."""
-UNMARKED = 0.85
-"""What is left of the match of a change that does not say that it is one."""
 CLEAR = 0.9
 UNSAID = " "
 """What stands for an instruction that nothing can go on from."""
-UNDERSTOOD = 0.75
-"""From this match on, words that do not say that they go on from others are taken by themselves."""
 SHORT = 90
 """Characters; a longer expression is bound to a name before it is used."""
 SAVED = 0.96
@@ -36,23 +32,17 @@ _MUTATORS = frozenset(
 def continued(
     words: str, schema: Schema, previous: Previous, alone: list[Candidate], propose: Propose
 ) -> list[Candidate]:
-    """``alone`` and what the words come to after ``previous``, the best first. ``propose``: what words by themselves
-    come to."""
-    goes_on = follow.follows(words, schema)
-    if not goes_on and alone and alone[0].match >= UNDERSTOOD:
+    """``alone`` and, where the words go on from ``previous``, what they come to after it, the best first. ``propose``:
+    what words by themselves come to."""
+    if not follow.follows(words, schema):
         return alone
-    found = {c.code: replace(c, match=c.match * (ALONE if goes_on else 1.0)) for c in alone}
+    found = {c.code: replace(c, match=c.match * ALONE) for c in alone}
     text = follow.merged(words, schema, previous.words) if previous.words else ""
     again = propose(text, schema) if text else []
     clear = bool(again) and again[0].match >= CLEAR
     # Where what was said cannot be said again with the change, the next words cannot go on from it.
     whole = follow.lasting(text, words) if clear else UNSAID
-    worth = 1.0 if goes_on else UNMARKED
-    said = [
-        replace(c, meant=follow.lasting(text, words), match=worth * c.match)
-        for c in again
-        if goes_on or c.match >= UNDERSTOOD
-    ]
+    said = [replace(c, meant=follow.lasting(text, words)) for c in again]
     about = [replace(c, meant=whole) for c in _about_result(words, schema, previous, propose)]
     for candidate in [*said, *about]:
         known = found.get(candidate.code)

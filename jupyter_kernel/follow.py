@@ -47,7 +47,7 @@ _BARE = re.compile(
 )
 _MARKED = re.compile(
     r"^(?:and|but|now|then|also|again|only|just|ok|no,)\b|\binstead\b"
-    r"|^(?:再|也|现在|只|改|换|同样|按.{1,8}排|用.{1,6}图|画出来|画图|画个图|画一下)",
+    r"|^(?:再|也|现在|只|改|换|同样|按.{1,8}排|用.{1,6}图|画成.{1,6}图$|画出来|画图|画个图|画一下)",
     re.IGNORECASE,
 )
 _PART = re.compile(r"^(?:as|with|for|by|per|in)\b", re.IGNORECASE)
@@ -126,12 +126,6 @@ def _said_here(text: str, spot: re.Match[str], schema: Schema) -> bool:
 def about(words: str, name: str) -> str:
     """The words with ``name`` for what they call *it* or *the result*; unchanged where they do not."""
     return re.sub(r"\s+", " ", _IT.sub(f" {name} ", words, count=1)).strip()
-
-
-def bare(words: str) -> bool:
-    """Whether an instruction means nothing without the one before, though it has no *it*: 画出来, *save to a.csv*."""
-    text = words.strip()
-    return bool(_DRAWN.match(text) or _BARE.match(text) or re.match(r"(?:what|how) about\b", text, re.IGNORECASE))
 
 
 def saving(words: str, schema: Schema) -> str:
