@@ -127,7 +127,8 @@ def test_words_that_do_not_refer_back_are_never_about_what_was_bound_or_said_las
     [
         "call it best", "plot it and save it to a.png", "top 3, call it best", "now sort it, call it x", "for north",
         "by region", "with 20 bins", "as a bar chart", "divide that by 2", "the same for price", "describe the result",
-        "only the rows where price is over 3", "by weekday instead", "画成柱状图", "再按 region", "把它保存到 a.csv", "只看 north 的",
+        "only the rows where price is over 3", "by weekday instead", "再按 region", "把它保存到 a.csv", "只看 north 的",
+        "画成柱状图",
     ],
 )  # fmt: skip
 def test_words_that_refer_back_or_are_a_part_go_on_from_the_cell_before(words: str) -> None:
