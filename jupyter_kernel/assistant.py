@@ -135,10 +135,9 @@ class Assistant:
         done = Done(reply["execution_count"], found, snapshot, answer.recording, *self._said(found))
         self.done = [*self.done, done][-KEPT:]
         self.done = self.done[-undo.within([one.snapshot for one in self.done]) :]
-        answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held)
         self._asking.wrote(found.best.rehearsal.effects if found.best.rehearsal else ())
-        if reply["status"] == "ok":
-            self._record(with_effects(answer.recording, found))
+        trouble = self._record(with_effects(answer.recording, found)) if reply["status"] == "ok" else ""
+        answer.panel.ran(found, reply["status"], snapshot.unsaved, snapshot.held, trouble)
         if answer.mode == "freeze-on-run" and reply["status"] == "ok":
             text = "".join(f"# {line}\n" for line in found.words.splitlines()) + found.best.candidate.code
             reply["payload"] = [*reply["payload"], _next(text, replace=True)]
@@ -165,11 +164,13 @@ class Assistant:
         self._past.take_back(last.count, self._cells())
         self._previous()
         self._before.take_back(last.previous)
+        trouble = ""
         if self.kernel._allow_stdin:  # where nobody sits, the notebook's own %undo says nothing about its words
-            self._record(last.recording and replace(last.recording, undone=True))
+            trouble = self._record(last.recording and replace(last.recording, undone=True))
         seen = last.translation.best.rehearsal
         outside = [f"Not undone: {VERBS[effect.kind]} {effect.what}." for effect in (seen.effects if seen else ())]
-        return "\n".join([f"Undid In [{last.count}]: {result.said}.", *result.more, *outside])
+        said = [f"Undid In [{last.count}]: {result.said}.", *result.more, *outside]
+        return "\n".join([*said, *([f"{trouble}."] if trouble else [])])
 
     def sign(self) -> str:
         """Makes the recording of somebody else that was just shown one of this user's; "" if none was."""
@@ -277,13 +278,17 @@ class Assistant:
             self.kernel.log.warning("%s", error)
             return None
 
-    def _record(self, recording: Recording | None) -> None:
-        """Keeps it; a folder that cannot be written to is no reason to fail a cell."""
+    def _record(self, recording: Recording | None) -> str:
+        """Keeps it. A folder that cannot be written to is no reason to fail a cell: it is told, once."""
         try:
             if recording is not None and recording.mine:
                 self._past.recordings.add(recording)
         except FamulusError as error:
-            self.kernel.log.warning("%s", error)
+            trouble = f"not recorded: {error.message}".rstrip(".")
+            if trouble not in self._troubles:
+                self._troubles.add(trouble)
+                return trouble
+        return ""
 
     def _cells(self) -> list[str]:
         """What the kernel has run, by number; the code of words cells among it."""

@@ -82,14 +82,16 @@ class Panel:
         """The code stays unrun, as the mode asks."""
         self._code(translation, "shown", "not run")
 
-    def ran(self, translation: Translation, status: str, unsaved: dict[str, str], held: int = 0) -> None:
+    def ran(
+        self, translation: Translation, status: str, unsaved: dict[str, str], held: int = 0, trouble: str = ""
+    ) -> None:
         """The code ran in the live namespace. ``unsaved``: what ``%undo`` could not put back, and why; ``held``: bytes
-        that are kept for it."""
+        that are kept for it; ``trouble``: what else went wrong."""
         notes = [self._effects(translation), "failed" if status != "ok" else ""]
         notes += [f"%undo will not bring back {name}: {reason}" for name, reason in unsaved.items()]
         notes += [f"{held >> 20} MB are kept for %undo"] if held >= MUCH else []
         notes += ["%undo takes it back"] if not unsaved and _changes(translation.best.rehearsal) else []
-        self._code(translation, status, *notes)
+        self._code(translation, status, *notes, trouble)
 
     def failed(self, error: FamulusError, translation: Translation | None) -> None:
         """Nothing was run; the error itself is shown as errors are."""

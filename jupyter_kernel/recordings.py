@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from famulus.engine.errors import StorageFailed
 from famulus.engine.folders import folders, private, storage_failed
 from famulus.engine.runtime import write_private
 from famulus.jupyter_kernel.candidate import Effect
-from famulus.jupyter_kernel.follow import bare
+from famulus.jupyter_kernel.follow import follows
 from famulus.jupyter_kernel.schema import Schema
 
 FILE = Path(".famulus/recordings.jsonl")
@@ -57,8 +56,8 @@ class Recording:
     mine: bool = True
 
     def fits(self, schema: Schema, before: str) -> bool:
-        """Everything that the code uses looks as it did, and what the words refer to is the same."""
-        return (before == self.before or not refers(self.words)) and all(
+        """Everything that the code uses looks as it did, and what the words go on from is the same."""
+        return (before == self.before or not follows(self.words, schema)) and all(
             shape(schema, name) == digest for name, digest in self.uses.items()
         )
 
@@ -143,23 +142,6 @@ def _key_in(path: Path) -> bytes | None:
 def normal(words: str) -> str:
     """Words as they are compared: without the spaces at their ends and in between."""
     return " ".join(words.split())
-
-
-def refers(words: str) -> bool:
-    """Do the words mean something of the cell before (*plot it*, *the same for price*)? Then what they come to depends
-    on that cell."""
-    return bool(_REFERS.search(_NAMING.sub(" ", words))) or bare(words)
-
-
-_NAMING = re.compile(r"(?i)\b(?:call|name|label|title)\s+(?:it|them|this|that|these|those)\b|叫(?:它|做)|命名")
-_REFERS = re.compile(
-    r"""(?xi)
-      \b(?:it|its|them|they|their|that|this|these|those|same|again|now|above|previous|instead|before|last\s+(?:cell|result
-        |one|plot|chart|table|figure))\b
-    | ^\s*(?:and|then|also|but|only|just|or|ok|okay|without|with|as)\b
-    | 它|这|那|同样|一样|上面|上述|之前|刚才|前面|现在|再|改[成为用]|换[成为]|^\s*(?:只|仅|然后|但|还)
-    """
-)
 
 
 def shape(schema: Schema, name: str) -> str:

@@ -118,8 +118,8 @@ def test_what_happens_in_the_folder_goes_with_it(kept: Recordings, tmp_path: Pat
 @pytest.mark.parametrize(
     "words",
     [
-        "plot it", "the same for price", "now only for Oslo", "only Oslo", "and by month", "what is their mean?",
-        "show the table above again", "把它画出来", "价格也一样", "只看奥斯陆", "再按月", "改成柱状图",
+        "plot it", "the same for price", "now only for Oslo", "only Oslo", "and by month", "what is the mean of them?",
+        "show the table above again", "save to a.csv", "top 3", "把它画出来", "只看奥斯陆", "再按月", "改成柱状图",
     ],
 )  # fmt: skip
 def test_words_about_the_cell_before_fit_only_after_it(words: str, kept: Recordings) -> None:
@@ -129,7 +129,14 @@ def test_words_about_the_cell_before_fit_only_after_it(words: str, kept: Recordi
 
 
 @pytest.mark.parametrize(
-    "words", ["mean price per city in df, call it means", "plot price by month", "按城市计算平均价格"]
+    "words",
+    [
+        "mean price per city in df, call it means",
+        "plot price by month",
+        "before lunch: mean price",
+        "the last one of prices",
+        "按城市计算平均价格",
+    ],
 )
 def test_words_that_stand_alone_fit_after_any_cell(words: str, kept: Recordings) -> None:
     kept.add(replace(recording(words=words), before="a"))

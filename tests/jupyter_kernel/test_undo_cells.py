@@ -224,3 +224,15 @@ def test_accept_takes_the_code_that_was_only_shown(notebook: Any) -> None:
     [payload] = notebook.run("%accept").reply["payload"]
     assert "ordered" in payload["text"] and "sorted(prices)" in payload["text"]
     assert not (Path(notebook.run("import os; os.getcwd()").value.strip("'")) / ".famulus").exists(), "nothing recorded"
+
+
+def test_what_cannot_be_recorded_is_told_once(notebook: Any, folder: Path) -> None:
+    notebook.run("prices = [3, 1, 2]")
+    (folder / ".famulus").write_text("a file where the folder should be")
+    shown = [
+        notebook.run(words).contents("update_display_data")[-1]["data"]["text/plain"]
+        for words in ("sort prices, call it ordered", "reverse prices, call it backwards")
+    ]
+    (folder / ".famulus").unlink()
+    assert "not recorded: " in shown[0] and "recordings.jsonl" in shown[0]
+    assert "not recorded" not in shown[1]
