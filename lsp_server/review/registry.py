@@ -24,6 +24,7 @@ GROUP = "famulus.plugins"
 """The entry points of packages that add to Famulus."""
 
 RULES = (
+    "neutral",
     "leaks",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""

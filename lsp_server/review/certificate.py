@@ -1,0 +1,251 @@
+"""The refactor certificate: which changed lines are proven not to change what the program does.
+
+A line is *neutral* if its edit is one of layout, comments, quotes, brackets, line joins, the names of locals that
+nobody can see, or of anything else that compiles to the same instructions (:mod:`.equality.codes` says what is
+compared), or if it belongs to a function that only moved within its block past statements that cannot see the order.
+*Documentation* is a class of its own, since programs may read docstrings. A function or class that is found word for
+word in another place, or another file, is *moved*: its code is unchanged, but the names around it may be others.
+
+Accepted exceptions: code that reads its own line numbers or source text (``inspect``, tracebacks, stack levels of
+warnings, assertion rewriting of test runners), and the order of names in a namespace.
+"""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from famulus.lsp_server.review.change import Change, FileChange
+from famulus.lsp_server.review.equality import moves
+from famulus.lsp_server.review.equality.canonical import Keys, Source, end_of, source, start_of
+from famulus.lsp_server.review.equality.statements import Comparison, Loose
+
+_PROSE = (".md", ".rst", ".adoc", ".markdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Code of the new side that stood elsewhere on the old one, word for word. ``proven``: nothing can see the move."""
+
+    name: str
+    old_path: str
+    old_line: int
+    new_path: str
+    line: int
+    end_line: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What is proven about one file. Only changed lines are named; lines count from 1.
+
+    ``lines``: how many there are, those of the new side and those that are gone without replacement; ``proven``: how
+    many of them are neutral. ``neutral``, ``old_neutral``: lines of the new and of the old side that are proven not to
+    matter. ``documentation``, ``old_documentation``: lines that only document. ``changed``: dotted names of the
+    functions and classes with other code, the empty name for the file's top. ``rewritten``: functions that are written in another
+    way but are the same.
+    ``reason``: why nothing could be proven, empty if it could.
+    """
+
+    path: str
+    lines: int
+    proven: int = 0
+    neutral: frozenset[int] = frozenset()
+    old_neutral: frozenset[int] = frozenset()
+    documentation: frozenset[int] = frozenset()
+    old_documentation: frozenset[int] = frozenset()
+    moved: tuple[Moved, ...] = ()
+    changed: tuple[str, ...] = ()
+    rewritten: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every changed line is proven neutral."""
+        return self.proven == self.lines
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What is proven about a change."""
+
+    files: tuple[Certificate, ...]
+
+    @property
+    def lines(self) -> int:
+        """How many lines the change has."""
+        return sum(file.lines for file in self.files)
+
+    @property
+    def proven(self) -> int:
+        """How many of them are proven neutral."""
+        return sum(file.proven for file in self.files)
+
+    def __str__(self) -> str:
+        text = f"{self.proven:,} of {self.lines:,} changed lines proven neutral"
+        documentation = sum(len(file.documentation) for file in self.files)
+        moved = sum(m.end_line - m.line + 1 for file in self.files for m in file.moved if not m.proven)
+        text += f", {documentation:,} only documentation" if documentation else ""
+        return text + (f", {moved:,} moved unchanged" if moved else "")
+
+
+def certify(file: FileChange) -> Certificate:
+    """What is proven about one file alone."""
+    return certify_files([file]).files[0]
+
+
+def certify_change(change: Change) -> Certificates:
+    """What is proven about a change, moves from file to file included."""
+    return certify_files(change.files)
+
+
+def certify_files(files: Iterable[FileChange]) -> Certificates:
+    """What is proven about changed files; definitions that moved between them are found."""
+    keys = Keys()
+    found: list[Certificate] = []
+    compared: list[tuple[int, FileChange, Comparison]] = []
+    for file in files:
+        if not file.path.endswith((".py", ".pyi")) or file.binary:
+            found.append(_other(file))
+            continue
+        comparison = _comparison(file, keys)
+        if comparison is None:
+            found.append(Certificate(path=file.path, lines=_size(file), reason="one side cannot be read as Python"))
+            continue
+        compared.append((len(found), file, comparison))
+        found.append(_python(file, comparison))
+    _moves(compared, keys, found)
+    return Certificates(tuple(found))
+
+
+def _comparison(file: FileChange, keys: Keys) -> Comparison | None:
+    sides = [_readable(side, text) for side, text in ((file.old, file.old_text), (file.new, file.new_text))]
+    if sides[0] is None or sides[1] is None:
+        return None
+    return Comparison(sides[0], sides[1], keys, _shift(file)).run()
+
+
+def _shift(file: FileChange) -> Callable[[int, int], int | None]:
+    """See :class:`Comparison`."""
+    starts = [hunk.old_start for hunk in file.hunks]
+    ends = [hunk.old_end for hunk in file.hunks]
+    shifts = [0, *accumulate(len(hunk.new_lines) - len(hunk.old_lines) for hunk in file.hunks)]
+
+    def shift(line: int, end_line: int) -> int | None:
+        before = bisect_right(ends, line)
+        return shifts[before] if before == len(starts) or end_line < starts[before] else None
+
+    return shift
+
+
+def _readable(raw: bytes | None, text: str) -> Source | None:
+    """A side in canonical form; None if its bytes are not what its coding line says, or it does not parse."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw or b"").readline)
+        (raw or b"").decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return None
+    return source(text)
+
+
+def _python(file: FileChange, comparison: Comparison) -> Certificate:
+    old, new = comparison.old, comparison.new
+    documentation = _documentation(new, old) & file.changed_new_lines - comparison.open_new
+    old_documentation = _documentation(old, new) & file.changed_old_lines - comparison.open_old
+    made = Certificate(
+        path=file.path,
+        lines=_size(file),
+        documentation=documentation,
+        old_documentation=old_documentation,
+        changed=tuple(comparison.changed),
+        rewritten=tuple(comparison.rewritten),
+    )
+    if file.status in ("added", "deleted"):
+        return replace(made, reason=f"the file is {'new' if file.status == 'added' else 'gone'}")
+    open_new = _open(new, comparison.open_new, file.changed_new_lines)
+    open_old = _open(old, comparison.open_old, file.changed_old_lines)
+    return _counted(
+        file,
+        made,
+        file.changed_new_lines - open_new - documentation,
+        file.changed_old_lines - open_old - old_documentation,
+    )
+
+
+def _open(side: Source, lines: Set[int], changed: Set[int]) -> Set[int]:
+    """The changed lines that are not proven.
+
+    The line difference may take the last lines of a new function for those of the one before it: where such a line is
+    open but does not count as changed, the changed lines with the same text are open in its place.
+    """
+    found = lines & side.code_lines
+    stand_ins = {side.lines[n - 1] for n in found - changed}
+    return found | {n for n in changed if side.lines[n - 1] in stand_ins and n in side.code_lines}
+
+
+def _documentation(side: Source, other: Source) -> frozenset[int]:
+    """Lines of the docstrings and bare strings that the other side does not have."""
+    there = Counter((d.scope, d.value) for d in other.documentation)
+    lines: set[int] = set()
+    for text in side.documentation:
+        if there[text.scope, text.value]:
+            there[text.scope, text.value] -= 1
+        else:
+            lines.update(range(text.line, text.end_line + 1))
+    return frozenset(lines)
+
+
+def _counted(file: FileChange, made: Certificate, neutral: frozenset[int], old: frozenset[int]) -> Certificate:
+    gone = {n for hunk in file.hunks if not hunk.new_lines for n in range(hunk.old_start, hunk.old_end)}
+    return replace(made, neutral=neutral, old_neutral=old, proven=len(neutral) + len(old & gone))
+
+
+def _size(file: FileChange) -> int:
+    return sum(len(hunk.new_lines) or len(hunk.old_lines) for hunk in file.hunks)
+
+
+def _moves(compared: list[tuple[int, FileChange, Comparison]], keys: Keys, found: list[Certificate]) -> None:
+    """Adds to the certificates what only moved."""
+    owner: dict[int, tuple[int, FileChange, Comparison]] = {}
+    gone: list[Loose] = []
+    come: list[Loose] = []
+    for entry in compared:
+        loose = [*entry[2].loose_old, *entry[2].loose_new]
+        owner.update({id(item): entry for item in loose})
+        gone += entry[2].loose_old
+        come += entry[2].loose_new
+    for old, new in moves.matched(keys, gone, come):
+        (_, old_file, comparison), (index, file, same) = owner[id(old)], owner[id(new)]
+        proven = comparison is same and file.status not in ("added", "deleted") and moves.proven(comparison, old, new)
+        if not proven and not moves.large_enough(new.node):
+            continue
+        name = f"{new.scope}.{getattr(new.node, 'name', '')}".lstrip(".")
+        start, end = start_of(new.node), end_of(new.node)
+        moved = Moved(name, old_file.path, start_of(old.node), file.path, start, end, proven)
+        made = replace(found[index], moved=(*found[index].moved, moved))
+        if proven:
+            made = _counted(
+                file,
+                replace(made, changed=tuple(n for n in made.changed if n != name)),
+                made.neutral | file.changed_new_lines & frozenset(range(start, end + 1)) - made.documentation,
+                made.old_neutral
+                | file.changed_old_lines
+                & frozenset(range(start_of(old.node), end_of(old.node) + 1)) - made.old_documentation,
+            )
+        found[index] = made
+
+
+def _other(file: FileChange) -> Certificate:
+    """A file that is no Python: prose is documentation."""
+    made = Certificate(path=file.path, lines=_size(file))
+    if file.binary:
+        return replace(made, reason="the file is binary")
+    if file.path.lower().endswith(_PROSE):
+        return replace(made, documentation=file.changed_new_lines, old_documentation=file.changed_old_lines)
+    return replace(made, reason="the language is not read")

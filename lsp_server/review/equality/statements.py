@@ -1,0 +1,185 @@
+"""Which statements of two versions of a file differ in more than their layout.
+
+Statements are put side by side block by block. What has the same canonical form is proven, and so is a function whose
+header and whose code are the same; the inside of other compound statements is looked at in turn.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+
+from famulus.lsp_server.review.equality.canonical import Definition, Function, Keys, Source, blocks, end_of, start_of
+from famulus.lsp_server.review.equality.codes import compiled, same_function
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A statement that has no counterpart on the other side. ``block``: the list it stands in; ``index``: where."""
+
+    scope: str
+    node: ast.stmt
+    block: Sequence[ast.stmt]
+    index: int
+
+
+@dataclass
+class Comparison:
+    """Two versions of a file, compared by :meth:`run`.
+
+    ``open_old``, ``open_new``: lines of code that are not proven. ``changed``: dotted names of the functions and
+    classes whose own code differs, the empty name for the file's top. ``rewritten``: functions that are written in
+    another way but compile to the same. ``twins``: the blocks that were compared with each other, by identity.
+    """
+
+    old: Source
+    new: Source
+    keys: Keys
+    shift: Callable[[int, int], int | None]
+    open_old: set[int] = field(default_factory=set)
+    open_new: set[int] = field(default_factory=set)
+    changed: dict[str, None] = field(default_factory=dict)
+    rewritten: dict[str, None] = field(default_factory=dict)
+    loose_old: list[Loose] = field(default_factory=list)
+    loose_new: list[Loose] = field(default_factory=list)
+    twins: dict[int, list[ast.stmt]] = field(default_factory=dict)
+
+    def run(self) -> Comparison:
+        """Compares all."""
+        self._blocks(self.old.tree.body, self.new.tree.body, "")
+        return self
+
+    @cached_property
+    def _old_codes(self) -> dict[int, CodeType]:
+        return compiled(self.old)
+
+    @cached_property
+    def _new_codes(self) -> dict[int, CodeType]:
+        return compiled(self.new)
+
+    def _blocks(self, old: list[ast.stmt], new: list[ast.stmt], scope: str) -> None:
+        self.twins[id(new)] = old
+        left, right = [self.keys.of(s) for s in old], [self.keys.of(s) for s in new]
+        if left == right:
+            return
+        anchors = self._anchors(old, new)
+        same = set(_matches(left, right))
+        if not same.issuperset(anchors):
+            same = set(anchors)
+            for i, k in _between(anchors, len(left), len(right)):
+                found = _matches(left[i.start : i.stop], right[k.start : k.stop])
+                same.update((i.start + a, k.start + b) for a, b in found)
+        for i, k in _between(sorted(same), len(left), len(right)):
+            self._unequal(old, i, new, k, scope)
+
+    def _anchors(self, old: list[ast.stmt], new: list[ast.stmt]) -> list[tuple[int, int]]:
+        """Statements whose lines the line difference takes for unchanged: they are each other's versions."""
+        places = {(start_of(s), end_of(s), s.col_offset): n for n, s in enumerate(new)}
+        found = []
+        for n, statement in enumerate(old):
+            shift = self.shift(start_of(statement), end_of(statement))
+            if shift is not None:
+                place = (start_of(statement) + shift, end_of(statement) + shift, statement.col_offset)
+                if place in places:
+                    found.append((n, places[place]))
+        return found
+
+    def _unequal(self, old: list[ast.stmt], i: range, new: list[ast.stmt], k: range, scope: str) -> None:
+        pairs = list(self._paired(old, i, new, k))
+        for a, b in pairs:
+            self._pair(old[a], new[b], scope)
+        with_old, with_new = {a for a, _ in pairs}, {b for _, b in pairs}
+        for a in i:
+            if a not in with_old:
+                self.loose_old.append(Loose(scope, old[a], old, a))
+                self.open_old.update(_lines(old[a]))
+                self._touch(scope, old[a])
+        for b in k:
+            if b not in with_new:
+                self.loose_new.append(Loose(scope, new[b], new, b))
+                self.open_new.update(_lines(new[b]))
+                self._touch(scope, new[b])
+
+    def _paired(self, old: list[ast.stmt], i: range, new: list[ast.stmt], k: range) -> Iterator[tuple[int, int]]:
+        """Statements that are versions of each other: first by name or header, then, in between, by their kind."""
+        labels: list[Callable[[ast.stmt], object]] = [self._named, _kind]
+        spans = [(i, k)]
+        for label in labels:
+            rest: list[tuple[range, range]] = []
+            for a, b in spans:
+                left, right = [label(old[n]) for n in a], [label(new[n]) for n in b]
+                pairs = list(_matches(left, right))
+                yield from ((a.start + i, b.start + k) for i, k in pairs)
+                for i, k in _between(pairs, len(a), len(b)):
+                    rest.append(
+                        (range(a.start + i.start, a.start + i.stop), range(b.start + k.start, b.start + k.stop))
+                    )
+            spans = [(a, b) for a, b in rest if a and b]
+
+    def _named(self, statement: ast.stmt) -> object:
+        if isinstance(statement, Definition):
+            return type(statement), statement.name
+        return self.keys.header(statement) if blocks(statement) else statement
+
+    def _pair(self, old: ast.stmt, new: ast.stmt, scope: str) -> None:
+        same_header = self.keys.header(old) == self.keys.header(new)
+        if same_header and isinstance(old, Function) and isinstance(new, Function) and self._same_code(old, new):
+            self.rewritten[_inner(scope, new)] = None
+            return
+        if not same_header:
+            self.open_old.update(header_lines(old, self.old))
+            self.open_new.update(header_lines(new, self.new))
+            self.changed[_inner(scope, new)] = None
+        left, right = dict(blocks(old)), dict(blocks(new))
+        for name in left.keys() | right.keys():
+            self._blocks(left.get(name, []), right.get(name, []), _inner(scope, new))
+
+    def _same_code(self, old: Function, new: Function) -> bool:
+        left = self._old_codes.get(self.old.ordinals[old])
+        right = self._new_codes.get(self.new.ordinals[new])
+        return left is not None and right is not None and same_function(old, new, left, right)
+
+    def _touch(self, scope: str, statement: ast.stmt) -> None:
+        self.changed[_inner(scope, statement)] = None
+
+
+def _inner(scope: str, statement: ast.stmt) -> str:
+    return f"{scope}.{statement.name}".lstrip(".") if isinstance(statement, Definition) else scope
+
+
+def _matches(left: Sequence[object], right: Sequence[object]) -> Iterator[tuple[int, int]]:
+    for block in difflib.SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
+        yield from ((block.a + n, block.b + n) for n in range(block.size))
+
+
+def _between(pairs: Sequence[tuple[int, int]], old: int, new: int) -> Iterator[tuple[range, range]]:
+    """What lies between pairs that stand in order, on both sides."""
+    a, b = 0, 0
+    for i, k in (*pairs, (old, new)):
+        if a < i or b < k:
+            yield range(a, i), range(b, k)
+        a, b = i + 1, k + 1
+
+
+def _kind(statement: ast.stmt) -> object:
+    return type(statement) if blocks(statement) and not isinstance(statement, Definition) else statement
+
+
+def _lines(statement: ast.stmt) -> range:
+    return range(start_of(statement), end_of(statement) + 1)
+
+
+def header_lines(statement: ast.stmt, side: Source) -> set[int]:
+    """The lines of a compound statement that are not only those of statements inside, ``else:`` and such included."""
+    found = set(_lines(statement))
+    for _, block in blocks(statement):
+        for inner in block:
+            own = set(_lines(inner))
+            if side.lines[start_of(inner) - 1].encode()[: inner.col_offset].strip():
+                own.discard(start_of(inner))
+            found -= own
+    return found
