@@ -103,8 +103,8 @@ def _moment(token: Token) -> str:
     """A date or time that a token says, as an expression with ``datetime``; "" where it says none."""
     if token.kind != "date":
         return {"today": "datetime.date.today()", "now_": "datetime.datetime.now()"}.get(token.key, "")
-    parts = [int(part) for part in re.findall(r"\d+", token.text)]
-    if "-" not in token.text and "/" not in token.text:
+    parts = [int(part) for part in re.findall(r"\d+", token.value)]
+    if "-" not in token.value and "/" not in token.value:
         return f"datetime.time({', '.join(map(str, parts))})"
     if len(parts) == 2:
         parts.append(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from famulus.jupyter_kernel.lexeme import FULL, NOISE, WEAK, Token
 from famulus.jupyter_kernel.numerals import CHINESE_NUMBER, CHINESE_SCALES, chinese_number, number_value, number_words
+from famulus.jupyter_kernel.spelt_dates import SPELT, iso
 
 FILE_ENDINGS = (
     "csv|tsv|jsonl|json|txt|parquet|xlsx|xls|png|jpeg|jpg|svg|pdf|db|sqlite3|sqlite|md|py|log|xml|html|yaml|yml|toml|zip"
@@ -20,6 +21,7 @@ _TOKEN = re.compile(
     rf"""
     (?P<quoted>"[^"\n]*"|“[^”\n]*”|‘[^’\n]*’|「[^」\n]*」|『[^』\n]*』|《[^》\n]*》|(?<![\w'])'(?:[^'\n]|'(?=\w))*'(?!\w))
     |(?P<code>`[^`\n]+`)
+    |(?P<spelt>{SPELT})
     |(?P<date>(?<![\d.])\d{{4}}[-/]\d{{1,2}}(?:[-/]\d{{1,2}})?(?:[ T]\d{{1,2}}:\d\d(?::\d\d)?)?(?![\d/-])
         |\d{{1,2}}:\d\d(?::\d\d)?)
     |(?P<url>https?://[^\s,;，。]+)
@@ -158,6 +160,8 @@ def tokens(text: str, names: Iterable[str] = ()) -> tuple[Token, ...]:
         elif kind in ("path", "url"):
             piece = piece.rstrip(".")
             found.append(Token(piece, start, start + len(piece), "path", "path", FULL, piece))
+        elif kind == "spelt":
+            found.append(Token(piece, start, end, "date", "date", FULL, iso(piece)))
         elif kind in ("date", "literal"):
             found.append(Token(piece, start, end, "date" if kind == "date" else "literal", kind, FULL, piece))
         elif kind == "symbol":
@@ -198,6 +202,8 @@ def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:
             run = found[position : position + length]
             if len(run) < length or (length > 1 and any(t.kind == "number" for t in run)):
                 continue
+            if length > 1 and token.text in own and token.text.endswith("s"):
+                continue  # "orders by country" speaks of the table orders
             run_stems = tuple(s for s in stems[position : position + length] if s != "-")
             concept = known.phrases.get(run_stems) if length > 1 else _concept(token.text, stems[position], own)
             if concept == "header" and run[-1].text.lower() == "name":

@@ -9,6 +9,8 @@ from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.option import COMPARE
 from famulus.jupyter_kernel.schema import Variable
 
+_COUNTING = frozenset(("first", "last", "top", "bottom", "gt", "ge", "lt", "le", "max", "min"))
+
 SOURCES = frozenset(("list", "tuple", "set", "dict", "text", "array", "series"))
 
 
@@ -40,7 +42,9 @@ class Concepts:
             if token.key in ("word", "letter") and speaks_of_text and all(m.score < 1 for m in named):
                 named = []
             last = self.tokens[-1][2] if self.tokens else ""
-            if named:
+            if not named and last in _COUNTING and self._is_number(position):
+                key = "N"
+            elif named:
                 best = max(named, key=lambda m: (m.score, m.end))
                 self.variables[len(self.tokens)] = best.variable
                 key, end = "V", best.end
@@ -67,6 +71,13 @@ class Concepts:
         for number, (_, _, key, _) in enumerate(self.tokens):
             self.starts[offset] = number
             offset += len(key) + 1
+
+    def _is_number(self, position: int) -> bool:
+        """Whether the word there is the name of a number: *the first k*."""
+        return any(
+            m.start == position and m.end == position + 1 and m.score >= 1.0 and m.variable.kind == "number"
+            for m in self.read.variables()
+        )
 
     def take(self, pattern: str) -> re.Match[str] | None:
         """The first match of a pattern over whole concepts, which are used up by it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ _PATTERNS = (
     ("missing", r"(?P<C>C)=?(?P<n>!?)m"),
     ("missing", r"(?P<n>!?)mi?(?P<C>C)"),
     ("missing", r"(?:W|w)!(?P<C>C)(?![=>])"),
+    ("lacking", r"(?:[Ww]?(?P<n>!)|(?P<k>K))(?P<C>C)(?![=>&TNDkcsei])"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[AM])(?:(?P<w>C))?"),
     ("compare", r"(?P<C>C)[&Y]?=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[NDTC])"),
     ("contains", r"(?P<C>C)W?(?P<n>!?)c(?P<v>[TXN])"),
@@ -31,7 +33,7 @@ _PATTERNS = (
     ("compare", r"(?P<n>>)(?P<C>C)(?P<v>[TN])"),
     ("beside", r"(?P<C>C)(?P<v>[T])"),
     ("compare", r"w?(?P<o>>)=?(?P<v>N)(?P<C>C)(?!>)"),
-    ("years", r"[fW]?B?(?P<v>N)[&2](?P<w>N)B?"),
+    ("years", r"[ifW]*B?(?P<v>[ND])[&2](?P<w>[ND])B?"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
     ("on", r"[ir]?(?P<v>D)"),
     ("dated", r"(?P<n>!?)(?P<C>C)[ifr](?P<v>N|H)(?![RC&])"),
@@ -39,7 +41,7 @@ _PATTERNS = (
     ("unit", r"[ifr](?P<v>N)(?![RC&])"),
     ("unit", r"[ifr]?(?P<v>H)"),
     ("text", r"(?P<n>[>!]?)[ifrwW=]?(?P<v>T)(?P<more>(?:[&|]+T)*)"),
-    ("flag", r"(?<![EYG&])(?P<n>[!K]?)(?P<C>Q)(?:=(?P<v>X))?"),
+    ("flag", r"(?<![EYG&])(?P<n>!=*|K?)(?P<C>Q)(?:=(?P<v>X))?"),
 )
 _COMPILED = tuple((name, re.compile(pattern)) for name, pattern in _PATTERNS)
 
@@ -93,11 +95,17 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
         column = value.column
     if name == "between" and column and value and second:
         return _between(column, value, second, at("o"), at("p"))
+    if name == "years" and value and second and value.tag + second.tag != "NN":
+        times = [c for c in (*subject.columns, *subject.index) if column_fits(c, "time") >= 0.95]
+        return _between(times[0], value, second, None, None) if times and value.tag == second.tag else None
     if name == "years" and value and second:
         year = _year_column(subject) if all(_YEAR.fullmatch(unit.code) for unit in (value, second)) else None
         return Condition(year[0], "between", (Value(value.code), Value(second.code)), year[1]) if year else None
     if name == "missing" and column:
         return Condition(column, "missing", negated=negated)
+    if name == "lacking" and column:
+        lacks = found[match.start("k")].text == "without" if match["k"] else column.kind != "number"
+        return Condition(column, "missing") if lacks else None
     if name == "flag" and column:
         if match["n"] == "K" and found[match.start("n")].text != "without":
             return None
@@ -125,6 +133,8 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
     if name == "on" and value:
         times = [c for c in subject.columns if column_fits(c, "time") >= 0.95]
         whole = re.fullmatch(r"'\d{4}.\d{1,2}.\d{1,2}'", value.code)
+        if times and re.fullmatch(r"'\d{4}-\d\d'", value.code):
+            return _in_month(times[0], value)
         return Condition(times[0], "==", (Value(value.code, is_time=True),), "date") if times and whole else None
     if name == "dated" and column and value:
         made = _unit(value, None, subject) if column_fits(column, "time") >= 0.95 else None
@@ -138,6 +148,14 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
         values = tuple(Value(unit.code) for unit in (value, *more))
         return Condition(value.column, "in" if more else "==", values, negated=negated)
     return None
+
+
+def _in_month(column: Column, month: Unit) -> Condition:
+    """*In March 2024*: from its first moment to its last."""
+    year, number = map(int, re.findall(r"\d+", month.code))
+    last = calendar.monthrange(year, number)[1]
+    ends = (f"'{year}-{number:02}-01'", f"'{year}-{number:02}-{last} 23:59:59'")
+    return Condition(column, "between", tuple(Value(end, is_time=True) for end in ends))
 
 
 def _between(column: Column, low: Unit, high: Unit, first: Unit | None, second: Unit | None) -> Condition | None:

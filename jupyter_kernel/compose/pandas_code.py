@@ -152,7 +152,14 @@ def _grouped(query: Query, rows: str) -> tuple[str, bool] | None:
     by = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     if not query.aggregates:
         if query.pick and query.by is not None:
-            return f"{rows}.loc[{rows}.groupby({by})[{query.by.key}].idx{query.pick}()]", True
+            cells = f"{column_code(query.subject, query.by)['time']}.groupby({_outside(query, by)})"
+            if query.by.kind == "number" or query.conditions:
+                cells = f"{rows}.groupby({by})[{query.by.key}]"
+            return f"{rows}.loc[{cells}.idx{query.pick}()]", True
+        if query.each:
+            column, ascending = query.order[0] if query.order else (None, True)
+            ordered = f"{rows}.sort_values({column.key}, ascending={ascending})" if column is not None else rows
+            return f"{ordered}.groupby({by}).{'tail' if query.tail else 'head'}({query.limit})", True
         return None
     functions = list(dict.fromkeys(_METHODS.get(a.function, a.function) for a in query.aggregates))
     columns = list(dict.fromkeys(a.column.key for a in query.aggregates if a.column is not None))
@@ -170,12 +177,21 @@ def _grouped(query: Query, rows: str) -> tuple[str, bool] | None:
             f"{a.column.key}: {_METHODS.get(a.function, a.function)!r}" for a in query.aggregates if a.column
         )
         code, series = f"{rows}.groupby({by}).agg({{{each}}})", False
+    if query.having[0]:
+        kept = f"{code}.loc[lambda group: group {' '.join(query.having)}]"
+        return (kept if query.order or query.limit else f"{kept}.index.tolist()"), False
     if query.pick:
         return f"{code}.idx{query.pick}()", False
     if query.share:
         code = f"{code} / {rows}[{columns[0]}].sum() * 100" if columns else f"{code} / len({rows}) * 100"
         return code, True
     return _shaped(query, code, series), True
+
+
+def _outside(query: Query, by: str) -> str:
+    """The keys for a column that stands alone: columns of the table by their series."""
+    plain = len(query.keys) == 1 and not query.keys[0].unit
+    return f"{query.subject.name}[{query.keys[0].column.key}]" if plain else by
 
 
 def _shaped(query: Query, code: str, series: bool) -> str:

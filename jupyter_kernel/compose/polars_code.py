@@ -15,6 +15,8 @@ _AXES = "fig, ax = plt.subplots()\n"
 def write(query: Query) -> tuple[str, str] | None:
     """Code and what it gives (value, change or plot); None where the query asks for nothing."""
     name = query.subject.name
+    if query.having[0] or query.each:
+        return None
     if query.computed[0]:
         query.subject = query.subject
         prefix = f"{name}.with_columns(({query.computed[1]}).alias({query.computed[0]!r}))"

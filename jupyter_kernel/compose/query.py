@@ -48,7 +48,8 @@ class Aggregate:
 
 @dataclass
 class Query:
-    """A query. ``pick``: ask where the extreme is, not what it is; ``share``: of the total. ``used``: token indices."""
+    """A query. ``pick``: ask where the extreme is, not what it is; ``share``: of the total. ``having``: what a
+    group's aggregate is compared with, operator and number. ``each``: the limit counts rows of each group. ``used``: token indices."""
 
     subject: Variable
     conditions: list[Condition] = field(default_factory=list)
@@ -58,6 +59,8 @@ class Query:
     limit: str = ""
     tail: bool = False
     select: list[Column] = field(default_factory=list)
+    having: tuple[str, str] = ("", "")
+    each: bool = False
     pick: str = ""
     by: Column | None = None
     label: Column | None = None

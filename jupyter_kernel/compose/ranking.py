@@ -7,7 +7,14 @@ import re
 from famulus.jupyter_kernel.compose.query import Aggregate, Key
 from famulus.jupyter_kernel.compose.reading import Reading
 from famulus.jupyter_kernel.compose.units import Unit, implied
+from famulus.jupyter_kernel.option import column_fits
 
+# Amounts are added up where the words do not say how; of these an average is meant.
+AVERAGED = re.compile(
+    r"price|temp|age$|score|rate|rating|salary|wage|grade|mark|height|weight|speed|humid|percent|ratio|gpa|pressure"
+    r"|价|温|龄|分|率|薪|工资|成绩|身高|体重",
+    re.I,
+)
 _EXTREMES = frozenset(("max", "min", "latest", "earliest", "oldest", "youngest", "longest", "shortest"))
 _DESCENDING = frozenset(("max", "latest", "oldest", "longest", "top"))
 FUNCTION = {
@@ -33,7 +40,10 @@ def extremes(reading: Reading) -> None:
         descending = direction.key in ("top", "max", "latest", "oldest", "longest")
         _ranked(reading, descending, direction)
         return
+    if _of_each_group(reading):
+        return
     patterns = (
+        r"h[w=]*(?P<by>C)(?P<f>[1L])$",
         r"h(?P<label>C)[w=iC]*(?P<f>M)(?!F|R$)R?(?P<a>[A#])?R?(?P<by>C)?(?P<a2>[A#])?",
         r"h(?P<label>C)w?(?P<f>M)(?P<rows>[FR])",
         r"h(?P<label>C)w?(?P<a>[A#])(?P<by>C)?=?w?(?P<f>M)",
@@ -65,6 +75,39 @@ def extremes(reading: Reading) -> None:
         reading.blot(match)
 
 
+def _of_each_group(reading: Reading) -> bool:
+    """*The best paid employee in every department*, *the first two orders of each customer*: rows of each group."""
+    query = reading.query
+    best = r"(?P<n>N)?(?P<f>M)(?P<by>C)?(?P<n2>N)?(?P<label>[FRX]|C(?!i?E?$))(?P<by2>Y?C)?[wi]*(?:E|(?<=i))(?P<key>C)"
+    first = r"(?P<f>[1L])(?P<n>N)?[FR][i]*E(?P<key>C)"
+    if match := re.search(best, reading.tags):
+        direction = reading.unit(match, "f")
+        by = next((reading.units[match.end(g) - 1].column for g in ("by2", "by") if match[g]), None)
+        by = by or implied(direction, reading.subject)
+        if by is None or by.kind not in ("number", "time") or (match["label"] == "C" and not _texts(reading, match)):
+            return False
+        number = next((reading.unit(match, g).code for g in ("n", "n2") if match[g]), "")
+        query.keys, query.by = [Key(column) for column in reading.columns(match, "key")], by
+        if number:
+            query.each = True
+            query.limit, query.order = number, [(by, direction.key not in _DESCENDING)]
+        else:
+            query.pick = "max" if direction.key in _DESCENDING else "min"
+    elif match := re.search(first, reading.tags):
+        query.keys = [Key(column) for column in reading.columns(match, "key")]
+        query.each, query.limit = True, reading.unit(match, "n").code if match["n"] else "1"
+        query.tail = match["f"] == "L"
+    else:
+        return False
+    reading.blot(match)
+    return True
+
+
+def _texts(reading: Reading, match: re.Match[str]) -> bool:
+    label = reading.unit(match, "label").column
+    return label is not None and label.kind in ("text", "category")
+
+
 def _measured(reading: Reading, match: re.Match[str]) -> bool:
     """*The longest delay*: of numbers the greatest is meant, of texts their length, which no query speaks of."""
     direction, label = reading.unit(match, "f"), reading.unit(match, "label").column
@@ -79,6 +122,9 @@ def _measured(reading: Reading, match: re.Match[str]) -> bool:
 def _pick(reading: Reading, match: re.Match[str]) -> bool:
     groups = match.groupdict()
     direction = reading.unit(match, "f")
+    timed = direction.tag in "1L"
+    if timed and (column := reading.unit(match, "by").column) and column_fits(column, "time") < 0.95:
+        return False
     by = reading.unit(match, "by").column if groups.get("by") else implied(direction, reading.subject)
     function = next((reading.unit(match, g) for g in ("a", "a2") if groups.get(g)), None)
     label = reading.unit(match, "label").column if groups.get("label") else None
@@ -88,7 +134,7 @@ def _pick(reading: Reading, match: re.Match[str]) -> bool:
         reading.query.keys, reading.query.aggregates = [Key(label)], [Aggregate("count")]
     elif by is None and function is None:
         return False
-    if by is not None and label is None and by.kind in ("text", "category"):
+    if by is not None and label is None and by.kind in ("text", "category") and not timed:
         label, by = by, implied(direction, reading.subject)
         if by is None:
             return False
@@ -98,7 +144,7 @@ def _pick(reading: Reading, match: re.Match[str]) -> bool:
     if by is not None and label is not None and label.kind == "number" and by.kind != "number":
         return False
     query = reading.query
-    query.pick = "max" if direction.key in _DESCENDING else "min"
+    query.pick = "max" if direction.key in (*_DESCENDING, "last") else "min"
     query.label, query.by = label, by
     if label is None and not {"R", "F"} & set(match.group()):
         query.label = next((c for c in reading.subject.columns if c.kind in ("text", "category")), None)
@@ -134,6 +180,6 @@ def _ranked(reading: Reading, descending: bool, direction: Unit) -> None:
     elif label is not None and by is not None:
         # A label that repeats stands for a group.
         length, distinct = reading.subject.length, label.distinct
-        if length and distinct and distinct < length:
+        if length and distinct and distinct < length and not AVERAGED.search(by.name):
             query.keys, query.aggregates = [Key(label)], [Aggregate("sum", by)]
             query.order = [(None, not descending)]

@@ -8,20 +8,15 @@ from dataclasses import replace
 from famulus.jupyter_kernel.compose.conditions import conditions
 from famulus.jupyter_kernel.compose.expressions import spans
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
-from famulus.jupyter_kernel.compose.ranking import FUNCTION, extremes
+from famulus.jupyter_kernel.compose.ranking import AVERAGED, FUNCTION, extremes
 from famulus.jupyter_kernel.compose.reading import Reading
 from famulus.jupyter_kernel.compose.units import Unit, column_groups, implied
 from famulus.jupyter_kernel.mentions import Read
-from famulus.jupyter_kernel.option import column_fits
+from famulus.jupyter_kernel.option import COMPARE, column_fits
 from famulus.jupyter_kernel.schema import Column, Variable
-from famulus.jupyter_kernel.words import name_parts
+from famulus.jupyter_kernel.words import lexicon, name_parts
 
-# Amounts are added up where the words do not say how; of these an average is meant.
-_AVERAGED = re.compile(
-    r"price|temp|age$|score|rate|rating|salary|wage|grade|mark|height|weight|speed|humid|percent|ratio|gpa|pressure"
-    r"|价|温|龄|分|率|薪|工资|成绩|身高|体重",
-    re.I,
-)
+_PARTICIPLES = frozenset(("sold", "paid", "spent", "earned", "bought", "made"))
 _CHARTS = ("bar", "line", "hist", "scatter", "pie", "box")
 
 
@@ -31,6 +26,8 @@ class _Reader(Reading):
     def read(self) -> Query:
         self.computed()
         self.chart()
+        self.flags()
+        self.having()
         self.query.removes = bool(re.match(r"[X·]*KR|.*KR?W", self.tags))
         self.query.conditions, self.tags = conditions(self.tags, self.units, self.subject)
         self.share()
@@ -78,6 +75,42 @@ class _Reader(Reading):
                     self.blot(match)
                     break
 
+    def flags(self) -> None:
+        """*Shipped and unshipped orders* are compared as groups."""
+        match = re.search(r"(?:i|B)?(?P<a>Q)&!=*(?P<b>Q)|!=*(?P<c>Q)&(?P<d>Q)", self.tags)
+        if match and self.query.keys == []:
+            first, second = (self.unit(match, g).column for g in ("ab" if match["a"] else "cd"))
+            if first is not None and first == second:
+                self.query.keys.append(Key(first))
+                self.blot(match)
+
+    def having(self) -> None:
+        """*Countries with more than 2 orders*, *departments whose average salary is above 5000*."""
+        counted = r"h?(?P<k>C)[hWw=]*[XS]?=?(?P<o>>)=?(?P<n>N)(?P<what>[FRX]?)(?P<f>#?)$"
+        valued = r"h?(?P<k>C)[hWw]*(?P<a>[A#])(?P<c>C?)[F]?=?(?P<o>>)=?(?P<n>N)(?![%TC])"
+        match = re.search(counted, self.tags) or re.search(valued, self.tags)
+        if match is None:
+            return
+        groups = match.groupdict()
+        key, number, sign = self.unit(match, "k").column, self.unit(match, "n"), self.unit(match, "o")
+        if key is None or key.kind not in ("text", "category", "bool") or sign.key not in COMPARE:
+            return
+        if "what" in groups:
+            known = lexicon().single.values()
+            thing = self.unit(match, "what") if match["what"] else None
+            often = number.text.lower() in ("once", "twice", "thrice")
+            if not often and not match["f"] and (thing is None or (thing.tag == "X" and thing.key in known)):
+                return  # "words with more than 3 letters"
+            aggregate = Aggregate("count", None)
+        else:
+            column = self.unit(match, "c").column if groups["c"] else None
+            if (column is None or column.kind != "number") and self.unit(match, "a").tag == "A":
+                return
+            aggregate = Aggregate(self.unit(match, "a").key, column if self.unit(match, "a").tag == "A" else None)
+        self.query.keys, self.query.aggregates = [Key(key)], [aggregate]
+        self.query.having = (COMPARE[sign.key], number.code)
+        self.blot(match)
+
     def share(self) -> None:
         while self.take(r"i?%"):
             self.query.share = True
@@ -105,6 +138,8 @@ class _Reader(Reading):
                 columns = [meant]
             # "by a, then by b descending" turns only b around.
             parted = groups.get("cols") and "Y" in match["cols"] and not ascending
+            if word is not None and word.text in ("most first", "fewest first", "least first") and columns[0]:
+                query.keys, query.aggregates, columns = [Key(columns[0])], [Aggregate("count")], [None]
             query.order = [(column, ascending or bool(parted and column is not columns[-1])) for column in columns]
             self.blot(match)
             return
@@ -154,7 +189,7 @@ class _Reader(Reading):
 
     def aggregates(self) -> None:
         query = self.query
-        before = r"(?P<f>[AM](?:&[AM])*)[*i]*(?P<c>C(?:&C(?![AM]))*)"
+        before = r"(?P<f>[AM](?:&[AM])*)[*iF]*(?P<c>C(?:&C(?![AM]))*)"
         while match := self.take(before) or self.take(r"(?P<c>C(?:&C)*)=?(?P<f>[AM](?:&[AM])*)"):
             functions = [self.units[i].key for i in range(*match.span("f")) if self.units[i].tag in "AM"]
             for column in self.columns(match, "c"):
@@ -175,15 +210,21 @@ class _Reader(Reading):
     def rest(self) -> None:
         """What is left: columns to show or to add up, and words that say nothing new."""
         query = self.query
+        if query.aggregates:
+            self.ignored()
         told = [condition.column for condition in query.conditions]
         told += [key.column for key in query.keys]
         self.blot_all(
             i for i, tag in enumerate(self.tags) if tag == "C" and self.units[i].column in told and query.aggregates
         )
+        if query.conditions and not query.aggregates:
+            # In "lamps sold in Oslo" nothing but the rows is asked for.
+            verbs = [i for i, tag in enumerate(self.tags) if tag == "C" and self._said(i) & _PARTICIPLES]
+            self.blot_all(verbs if "h" not in self.tags else ())
         left = [i for i, tag in enumerate(self.tags) if tag in "CQ"]
         columns = [column for i in left if (column := self.units[i].column) is not None]
-        if query.keys and not query.aggregates and columns and not query.pick:
-            kind = "mean" if _AVERAGED.search(columns[0].name) and not query.share else "sum"
+        if query.keys and columns and not (query.aggregates or query.pick or query.each):
+            kind = "mean" if AVERAGED.search(columns[0].name) and not query.share else "sum"
             numbers = [column for column in columns if column.kind in ("number", "bool", "")]
             query.aggregates = [Aggregate(kind, column) for column in numbers]
             self.blot_all(i for i in left if self.units[i].column in numbers)
@@ -202,7 +243,7 @@ class _Reader(Reading):
             self.blot_all(left)
         if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
             self._whole_rows()
-        if query.keys and not query.aggregates and not query.pick and not columns:
+        if query.keys and not (query.aggregates or query.pick or query.each or columns):
             # "trips per hour" counts trips.
             self.take(r"#|R#?")
             query.aggregates = [Aggregate("count", None)]
@@ -218,6 +259,16 @@ class _Reader(Reading):
         self.blot_all(
             i for i, tag in enumerate(self.tags) if tag in "FfRiWYwr&hl=k*·E1G2" or (tag == "K" and query.removes)
         )
+
+    def _said(self, place: int) -> set[str]:
+        unit = self.units[place]
+        return {token.text.lower() for token in self.spoken[unit.start : unit.end]}
+
+    def ignored(self) -> None:
+        """*Ignoring missing values*: aggregates leave them out by themselves."""
+        match = re.search(r"(?P<w>[X>KW!])m", self.tags)
+        if match and self.unit(match, "w").text.lower() in ("ignoring", "ignore", "skipping", "excluding", "without"):
+            self.blot(match)
 
     def _whole_rows(self) -> None:
         """In 把产品按价格排序 the products are the rows of ``products``, not its column ``product``."""

@@ -10,7 +10,14 @@ _FLIPPED = {"==": "!=", "!=": "==", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
 def write(query: Query) -> tuple[str, str] | None:
     """Code and what it gives; None where the query asks for nothing that can be said so."""
     name = query.subject.name
-    if query.chart or query.computed[0] or query.share or any(condition.unit for condition in query.conditions):
+    if (
+        query.having[0]
+        or query.each
+        or query.chart
+        or query.computed[0]
+        or query.share
+        or any(condition.unit for condition in query.conditions)
+    ):
         return None
     test = _test(query)
     guard = f" if {test}" if test else ""

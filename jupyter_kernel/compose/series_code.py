@@ -13,7 +13,7 @@ def write(query: Query) -> tuple[str, str] | None:
     """Code and what it gives (value or plot); None where the query asks for nothing."""
     name = query.subject.name
     base = _chosen(query)
-    if base is None:
+    if base is None or query.having[0] or query.each:
         return None
     if query.chart:
         kind = {"plot": "line" if _timed(query) else "bar", "scatter": "line"}.get(query.chart, query.chart)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.mentions import Mention, Read
+from famulus.jupyter_kernel.option import COMPARE
 from famulus.jupyter_kernel.schema import Column, Variable
-from famulus.jupyter_kernel.words import lexicon, name_parts
+from famulus.jupyter_kernel.spelt_dates import MONTHS
+from famulus.jupyter_kernel.words import lexicon, name_parts, stem
 
 # Concept → tag. Tags for literals and names: F subject, V other variable, C column, N number, T text, D date, P path,
 # X any other word. What has no tag and little weight is left out.
@@ -32,14 +34,6 @@ _OPERATORS = frozenset("+-*/×÷")
 _LIGHT = frozenset(
     ("of", "show", "make", "as", "frame", "value", "number", "dict", "series", "any", "name", "same", "new")
 )
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug",
-         "september sep sept", "october oct", "november nov", "december dec"), start=1
-    )
-    for name in names.split()
-}  # fmt: skip
 # A word that compares or ranks says which column it means: *older than 30*, *the cheapest product*.
 IMPLIED = {
     "expensive": "price", "cheap": "price", "cheaper": "price", "cheapest": "price", "costly": "price", "old": "age",
@@ -77,7 +71,9 @@ def units(read: Read, subject: Variable) -> list[Unit]:
         if position in read.taken:
             position += 1
             continue
-        unit = _unit(read, subject, position)
+        found += _negated(read, subject, position)
+        unit = found.pop() if found and found[-1].tag == "Q" and found[-1].start == position else None
+        unit = unit or _unit(read, subject, position)
         if unit is None:
             position += 1
             continue
@@ -86,11 +82,33 @@ def units(read: Read, subject: Variable) -> list[Unit]:
     return found
 
 
+# How often something is there: *more than once*.
+_OFTEN = {"once": "1", "twice": "2", "thrice": "3"}
+
+
+def _negated(read: Read, subject: Variable, at: int) -> list[Unit]:
+    """*Unpaid*, *inactive* and *non-smoker* as *not* and the flag that the rest of the word names."""
+    token = read.tokens[at]
+    for prefix in ("un", "in", "non", "not_"):
+        rest = token.text.lower().removeprefix(prefix)
+        if token.kind != "word" or rest == token.text.lower():
+            continue
+        for column in subject.columns:
+            if column.kind == "bool" and "".join(name_parts(column.name)).removeprefix("is") == "".join(
+                name_parts(rest)
+            ):
+                flag = Unit("Q", at, at + 1, "", column.key, column.name, column)
+                return [Unit("!", at, at + 1, "not"), flag]
+    return []
+
+
 def _unit(read: Read, subject: Variable, at: int) -> Unit | None:
     token = read.tokens[at]
     named = _named(read, subject, at, token)
     if named is not None:
         return named
+    if token.text.lower() in _OFTEN and at and read.tokens[at - 1].key in COMPARE:
+        return Unit("N", at, at + 1, "#", _OFTEN[token.text.lower()], token.text)
     if token.kind == "number":
         return Unit("N", at, at + 1, "#", _number(token.value), token.text)
     if token.kind in ("quoted", "path", "date", "literal"):
@@ -136,11 +154,13 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     sample = max(samples, key=lambda m: m.score, default=None)
     if name is not None and name.score >= 0.95 and (best is None or best.score < name.score):
         tag = "F" if name.variable.name == subject.name else "V"
-        if name.variable.kind == "number" and _compared(read, at):
+        if name.variable.kind == "number" and _counts(read, at):
             return Unit("N", at, name.end, "#", name.variable.name, name.variable.name)
         if tag == "F" and subject.kind == "series":
             return Unit("C", at, name.end, "", subject.columns[0].key, subject.name, subject.columns[0])
         return Unit(tag, at, name.end, "", name.variable.name, name.variable.name)
+    if name is not None and tag_of_rows(name, best, subject):
+        return Unit("F", at, name.end, "", subject.name, subject.name)
     if best is not None and best.column is not None and _means_column(read, subject, best, token):
         if _means_rows(read, subject, best, token):
             return Unit("F", at, best.end, "", subject.name, subject.name)
@@ -150,22 +170,44 @@ def _named(read: Read, subject: Variable, at: int, token: Token) -> Unit | None:
     if (
         sample is not None
         and sample.column is not None
-        and (token.kind == "quoted" or TAGS.get(token.key, "X") in "RkXlgv")
+        and (token.kind == "quoted" or TAGS.get(token.key, "X") in "RkXlgv" or _is_code(token, sample))
     ):
         return Unit("T", at, sample.end, "", sample.value, ast.literal_eval(sample.value), sample.column)
     return None
 
 
-def _compared(read: Read, at: int) -> bool:
-    """Whether what comes next is compared with: *below limit*, *at least the limit*."""
+def _counts(read: Read, at: int) -> bool:
+    """Whether what comes next is compared with or counts: *below limit*, *at least the limit*, *the first k*."""
     before = [token for token in read.tokens[:at] if token.weight > NOISE]
-    return bool(before) and before[-1].key in ("gt", "ge", "lt", "le", "ne")
+    return bool(before) and before[-1].key in ("gt", "ge", "lt", "le", "ne", "first", "last", "top", "bottom")
+
+
+def _is_code(token: Token, sample: Mention) -> bool:
+    """Whether a value that looks like a little word (*NO*, *IN*, *IS*) is written as the column has it."""
+    return token.text.isupper() and len(token.text) > 1 and sample.value == repr(token.text)
+
+
+def tag_of_rows(name: Mention, best: Mention | None, subject: Variable) -> bool:
+    """Whether a word is the name of the table, spelt out: *employees* for ``emp``."""
+    spelt = name.score >= 0.75 and name.variable.name == subject.name and subject.kind != "series"
+    return spelt and (best is None or best.score < name.score)
+
+
+_PERSONS = frozenset(("people", "persons", "人", "人员", "人们", "everyone", "everybody"))
+_IDENTIFYING = frozenset(("id", "identifi", "no", "nr", "number", "cod", "key", "uuid", "编号", "号", "号码", "代码"))
 
 
 def _means_rows(read: Read, subject: Variable, mention: Mention, token: Token) -> bool:
     """Whether *houses* are the rows of a table that holds one ``house`` in each, not the column of that name."""
     column = mention.column
-    if column is None or column.kind != "text" or not subject.length or column.distinct != subject.length:
+    if column is None or not subject.length:
+        return False
+    if token.text.lower() in _PERSONS and column.name.lower() != token.text.lower():
+        return True
+    if column.distinct == subject.length and set(name_parts(column.name)) & _IDENTIFYING:
+        # In a table of orders each row is the order that its order_id stands for.
+        return not {stem(token.text), token.text} & _IDENTIFYING and mention.end == mention.start + 1
+    if column.kind != "text" or column.distinct != subject.length:
         return False
     following = read.tokens[mention.end].key if mention.end < len(read.tokens) else ""
     plural = token.text.lower() != column.name.lower() and token.text.lower().rstrip("s") == column.name.lower()
