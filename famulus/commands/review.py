@@ -5,24 +5,21 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from famulus.commands.terminal import write
 from famulus.engine.errors import FamulusError
 
 if TYPE_CHECKING:
-    from famulus.lsp_server.review.review import Report, Review
+    from famulus.commands.review_output import Outputs
+    from famulus.lsp_server.review.comparison import Compared
+    from famulus.lsp_server.review.review import Options
 
 EXIT_FOUND = 1
 EXIT_USAGE = 2
-
-
-class Format(StrEnum):
-    """How the report is written."""
-
-    JSON = "json"
+WRITE = "write"
+"""Instead of the name of a baseline: make one."""
 
 
 class FailOn(StrEnum):
@@ -49,61 +46,83 @@ def review(
     targets: Annotated[
         list[str] | None, typer.Argument(metavar="[REV | A..B | A...B | OLD NEW]", help="What to compare.")
     ] = None,
-    staged: Annotated[bool, typer.Option("--staged", help="Review what is staged for the next commit.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="What is staged for the next commit.")] = False,
     worktree: Annotated[
-        bool, typer.Option("--worktree", help="Review the working tree with untracked files; the default.")
+        bool, typer.Option("--worktree", help="The working tree, with untracked files: the default.")
     ] = False,
-    since_push: Annotated[bool, typer.Option("--since-push", help="Review what a push would publish.")] = False,
+    since_push: Annotated[bool, typer.Option("--since-push", help="What a push would publish.")] = False,
     fail_on: Annotated[
         FailOn | None, typer.Option("--fail-on", help="Exit with 1 on a finding of this grade or a better one.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.JSON,
+    forms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORM[=FILE]",
+            help="terminal, json, stream, sarif, markdown, github, github-review or gitlab; several with files.",
+        ),
+    ] = None,
     budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds; 0 for as long as it takes.")] = 60.0,
     everything: Annotated[bool, typer.Option("--all", help="Show all findings of all grades.")] = False,
+    rules: Annotated[list[str] | None, typer.Option("--rules", metavar="RULE", help="Only these rules.")] = None,
+    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="RULE", help="Not these rules.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="write|FILE", help="Write down all findings as settled; read another file.")
+    ] = None,
     python: Annotated[
         Path | None, typer.Option("--python", help="The project's interpreter.", exists=True, dir_okay=False)
     ] = None,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Run no code of the project.")] = False,
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
-    rules: Annotated[list[str] | None, typer.Option("--rules", help="Only these rules, as call-site.")] = None,
-    skip: Annotated[list[str] | None, typer.Option("--skip", help="Not these rules.")] = None,
 ) -> None:
     """Say what a change breaks, with proof."""
+    from famulus.commands.review_output import Outputs, UnknownForm
     from famulus.lsp_server.review.comparison import Asked, compared
-    from famulus.lsp_server.review.finding import Grade
-    from famulus.lsp_server.review.review import Options, Review
+    from famulus.lsp_server.review.review import Options
 
-    asked = Asked(tuple(targets or ()), staged, worktree, since_push, Path.cwd())
-    options = Options(
-        budget=budget or None,
-        only=_listed(rules),
-        skipped=_listed(skip),
-        interpreter=python,
-        run_code="unsafe" if unsafe_run else "sandboxed",
-    )
+    if no_run and unsafe_run:
+        raise CannotReview("--no-run and --unsafe-run contradict each other.")
+    run_code: Literal["sandboxed", "unsafe", "no"] = "no" if no_run else "unsafe" if unsafe_run else "sandboxed"
+    settled = Path(baseline) if baseline not in (None, WRITE) else None
+    options = Options(budget or None, _listed(rules), _listed(skip), python, run_code, settled)
     try:
-        with compared(asked) as found:
-            running = Review(found.change, options, found.root, lambda text: None)
-            report = _done(running)
+        outputs = Outputs(forms or ["terminal"], everything=everything)
+        with compared(Asked(tuple(targets or ()), staged, worktree, since_push, Path.cwd())) as found:
+            status = _reviewed(found, options, outputs, fail_on, write_down=baseline == WRITE)
+    except UnknownForm as error:
+        raise typer.BadParameter(str(error), param_hint="--format") from error
     except FamulusError as error:
         raise CannotReview(str(error)) from error
-    from famulus.lsp_server.review.report import as_json
-
-    write(as_json.text(report, report.shown(everything=everything)))
-    if not report.complete:
-        raise KeyboardInterrupt
-    if fail_on is not None and report.reaches(Grade(fail_on.value)):
+    if status:
         sys.stdout.flush()
-        raise typer.Exit(EXIT_FOUND)
+        raise typer.Exit(status)
 
 
-def _done(running: Review) -> Report:
-    """The report; of what was found so far after Ctrl-C."""
-    try:
-        for _ in running.run():
-            pass
-    except KeyboardInterrupt:
-        pass
-    return running.report()
+def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: FailOn | None, *, write_down: bool) -> int:
+    """Runs the review and puts it out; the exit status."""
+    from famulus.commands.application import EXIT_INTERRUPTED
+    from famulus.lsp_server.review.finding import Grade
+    from famulus.lsp_server.review.ignoring import BASELINE, write_baseline
+    from famulus.lsp_server.review.review import Review
+
+    running = Review(found.change, options, found.root, outputs.progress, notes=found.notes)
+    with outputs.watched():
+        outputs.begin(found.change.title)
+        try:
+            for finding in running.run():
+                outputs.found(finding)
+        except KeyboardInterrupt:
+            outputs.interrupted()
+    report = running.report()
+    outputs.end(report, found.change)
+    if not report.complete:
+        return EXIT_INTERRUPTED
+    if write_down:
+        file = (found.root or Path.cwd()) / BASELINE
+        write_baseline(running.numbered(), file)
+        print(f"famulus: {len(running.found)} findings are settled in {file}", file=sys.stderr)
+        return 0
+    return EXIT_FOUND if fail_on is not None and report.reaches(Grade(fail_on.value)) else 0
 
 
 def _listed(given: list[str] | None) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ MOST_BYTES = 2 << 20
 
 SAFE = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat",
-    "-c", "core.quotePath=false", "-c", "diff.external=", "-c", "protocol.allow=never", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
+    "-c", "core.quotePath=false", "-c", "diff.external=", "-c", "protocol.allow=never", "-c", "gc.auto=0",
+    "-c", "maintenance.auto=false",
 )  # fmt: skip
 """A repository's configuration can name programs; none of them runs."""
 

@@ -13,6 +13,7 @@ from famulus.engine.errors import FamulusError
 from famulus.lsp_server.review import registry
 from famulus.lsp_server.review.change import Change
 from famulus.lsp_server.review.finding import Finding, Grade, by_weight, numbered
+from famulus.lsp_server.review.ignoring import sift
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 
 MOST_SHOWN = 10
@@ -28,13 +29,15 @@ RuleState = Literal["done", "time up", "not reached", "failed", "not possible", 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for. ``budget`` in seconds, None for as long as it takes; ``only`` and ``skipped`` name rules."""
+    """What was asked for. ``budget`` in seconds, None for as long as it takes; ``only`` and ``skipped`` name rules;
+    ``baseline``: a file of settled findings besides the project's own."""
 
     budget: float | None = SECONDS
     only: Sequence[str] = ()
     skipped: Sequence[str] = ()
     interpreter: Path | None = None
     run_code: Literal["sandboxed", "unsafe", "no"] = "sandboxed"
+    baseline: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,14 @@ def _why_hidden(finding: Finding) -> str:
 
 @dataclass
 class Review:
-    """A review that runs. :meth:`run` gives the findings as they come; :meth:`report` what was found so far."""
+    """A review that runs. :meth:`run` gives the findings as they come; :meth:`report` what was found so far.
+    ``notes`` are sentences that the report shall say as well."""
 
     change: Change
     options: Options = field(default_factory=Options)
     root: Path | None = None
     progress: Callable[[str], None] = lambda text: None
+    notes: Sequence[str] = ()
     found: list[Finding] = field(default_factory=list)
     runs: list[RuleRun] = field(default_factory=list)
 
@@ -114,7 +119,7 @@ class Review:
             interpreter=self.options.interpreter,
             run_code=self.options.run_code,
             progress=self.progress,
-            left_out=troubles,
+            left_out=[*self.notes, *troubles],
         )
         self._ended = False
 
@@ -155,26 +160,38 @@ class Review:
             self.runs.append(RuleRun(rule.name, state, time.monotonic() - started, len(self.found) - before))
 
     def report(self) -> Report:
-        """What was found so far, numbered and ranked."""
-        late = {"time up": "not finished", "not reached": "not reached", "interrupted": "interrupted"}
-        names = {rule.name: rule.title for rule in self._rules}
-        left_out = list(self.context.left_out)
-        for state, words in late.items():
-            if rules := [names[run.rule] for run in self.runs if run.state == state]:
-                within = f" in {self.options.budget:g} s" if self.options.budget and state != "interrupted" else ""
-                left_out.append(f"{words.capitalize()}{within}: {', '.join(rules)}.")
+        """What was found so far, numbered, without what is settled, ranked."""
+        sifted = sift(self.numbered(), self.change, self.root, self.options.baseline)
         return Report(
             title=self.change.title,
-            findings=tuple(sorted(numbered(self.found), key=by_weight)),
+            findings=tuple(sorted(sifted.kept, key=by_weight)),
             facts=dict(self.context.facts),
-            left_out=tuple(dict.fromkeys(left_out)),
+            left_out=tuple(dict.fromkeys([*self.context.left_out, *self._unfinished(), *sifted.complaints])),
             unread=dict(self.change.unread),
             runs=tuple(self.runs),
             seconds=time.monotonic() - self._clock.started,
             files=len(self.change.files),
             changed_lines=sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks),
             complete=self._ended,
+            suppressed=dict(sifted.suppressed),
         )
+
+    def numbered(self) -> list[Finding]:
+        """What was found so far, settled or not, with the fingerprints that it keeps."""
+        return numbered(self.found)
+
+    def _unfinished(self) -> Iterator[str]:
+        """What the time was too short for, or was not waited for."""
+        states = {run.rule: run.state for run in self.runs}
+        late: dict[str, list[str]] = {}
+        for rule in self._rules:
+            late.setdefault(states.get(rule.name, "interrupted"), []).append(rule.title)
+        within = f" in {self.options.budget:g} s" if self.options.budget else ""
+        for state, words in (("time up", f"Not finished{within}"), ("not reached", f"Not reached{within}")):
+            if state in late:
+                yield f"{words}: {', '.join(late[state])}. Give it more time with --budget."
+        if "interrupted" in late:
+            yield f"Interrupted before the end: {', '.join(late['interrupted'])}."
 
 
 def review(change: Change, options: Options | None = None, root: Path | None = None, **more: Any) -> Report:
