@@ -166,6 +166,8 @@ class Change:
     title: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
     """Paths that differ but were not looked at, with the reason (too large, no regular file, not allowed)."""
+    unread_added: frozenset[str] = frozenset()
+    """Those of them that the old side does not have."""
 
     @cached_property
     def _by_path(self) -> dict[str, FileChange]:

@@ -15,7 +15,7 @@ nothing             the last commit with the working tree
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def _in_git(asked: Asked, repository: Repository, blobs: Blobs) -> Compared:
     if repository.under_way and new_name in ("index", "working tree"):
         notes.append(f"A {repository.under_way} is under way: what it brings counts as changed.")
     change = between(old, new, renames=renames(old, new), title=title)
-    return Compared(_readable(change, _differing(old, new)), repository.top, tuple(notes))
+    return Compared(_readable(change, _differing(old, new), old.entries), repository.top, tuple(notes))
 
 
 def _named(asked: Asked, repository: Repository) -> tuple[str | None, str, str]:
@@ -152,7 +152,7 @@ def _on_disk(old: Path, new: Path, targets: Sequence[str]) -> Compared:
     if old.is_dir():
         left, right = Folder(old.resolve()), Folder(new.resolve())
         change = between(left, right, renames=renames(left, right), title=title)
-        return Compared(_readable(change, _unlike(left, right)), right.root)
+        return Compared(_readable(change, _unlike(left, right), {*left.paths(), *left.refused}), right.root)
     sides: list[Tree] = [_file(path, target) for path, target in zip((old, new), targets, strict=True)]
     partner = {new.name: old.name} if old.name != new.name else {}
     return Compared(between(*sides, renames=partner, title=title), None)
@@ -176,12 +176,15 @@ def _unlike(left: Folder, right: Folder) -> dict[str, str]:
 # -- both
 
 
-def _readable(change: Change, unread: Mapping[str, str]) -> Change:
-    """The change without files of which a side could not be read; these are named."""
+def _readable(change: Change, unread: Mapping[str, str], before: Container[str]) -> Change:
+    """The change without files of which a side could not be read; these are named. ``before``: the old side's."""
     lost = {
         file.path: f"is larger than {MOST_BYTES >> 20} MB, or git does not have it here"
         for file in change.files
         if (file.old_path is not None and file.old is None) or (file.new_path is not None and file.new is None)
     }
     kept = tuple(file for file in change.files if file.path not in lost)
-    return replace(change, files=kept, unread={**unread, **lost})
+    everything = {**unread, **lost}
+    return replace(
+        change, files=kept, unread=everything, unread_added=frozenset(p for p in everything if p not in before)
+    )

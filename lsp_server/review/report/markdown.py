@@ -32,7 +32,7 @@ def text(report: Report, shown: Sequence[Finding], change: Change) -> str:
 def block(finding: Finding, lines: Lines) -> str:
     """One finding with its proof."""
     parts = [f"**{prose(finding.message)}**  \n{code(str(finding.place))} · {finding.grade.value} · `{finding.rule}`"]
-    shown = [line for line in (lines.at(finding.place).strip(), visible(finding.proof.text).strip()) if line]
+    shown = [line for line in (lines.of(finding).strip(), visible(finding.proof.text).strip()) if line]
     if shown:
         parts.append(fenced("\n".join(shown)))
     if finding.related:

@@ -39,6 +39,18 @@ class Lines:
         lines = self._of(place.side, place.path)
         return visible(lines[place.line - 1].expandtabs(4)).rstrip() if 0 < place.line <= len(lines) else ""
 
+    def of(self, finding: Finding) -> str:
+        """The line of a finding; a secret in it is covered, because reports are read by more people than code."""
+        place = finding.place
+        if not finding.proof.data.get("masked") or place.end_column is None:
+            return self.at(place)
+        lines = self._of(place.side, place.path)
+        if not 0 < place.line <= len(lines):
+            return ""
+        line = lines[place.line - 1]
+        covered = line[: place.column - 1] + "…" * 3 + line[place.end_column - 1 :]
+        return visible(covered.expandtabs(4)).rstrip()
+
     def _of(self, side: str, path: str) -> list[str]:
         if (side, path) not in self._known:
             content = (self._change.old if side == "old" else self._change.new).read(path)

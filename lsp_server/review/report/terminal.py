@@ -36,7 +36,7 @@ def _finding(finding: Finding, lines: Lines) -> Iterator[Text | Padding]:
         head.append(f"  {finding.certainty}", style="dim")
     yield head
     yield Padding(Text(visible(finding.message)), (0, 0, 0, 2))
-    if source := lines.at(finding.place):
+    if source := lines.of(finding):
         yield _source(finding.place.line, source)
     if proof := visible(finding.proof.text).strip():
         yield from (Padding(Text(line, style="cyan"), (0, 0, 0, 4)) for line in proof.split("\n"))
