@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from famulus.jupyter_kernel import follow
+from famulus.jupyter_kernel import changed, follow
 from famulus.jupyter_kernel.candidate import Candidate
 from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.look import look
@@ -40,7 +40,7 @@ def whole(words: str, schema: Schema, previous: Previous, best: Candidate) -> st
     """What words came to as one instruction, also where they were replayed."""
     if best.meant or best.source != "recording" or not previous.words or not follow.follows(words, schema):
         return best.meant or words
-    return follow.lasting(follow.merged(words, schema, previous.words) or words, words)
+    return follow.lasting(changed.merged(words, schema, previous.words) or words, words)
 
 
 def _seen(value: object) -> Variable | None:

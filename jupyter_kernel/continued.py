@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from famulus.jupyter_kernel import finish, follow, mentions
+from famulus.jupyter_kernel import changed, finish, follow, mentions
 from famulus.jupyter_kernel.candidate import Candidate
 from famulus.jupyter_kernel.follow import Previous
 from famulus.jupyter_kernel.options import free_name
@@ -37,7 +37,7 @@ def continued(
     if not follow.follows(words, schema):
         return alone
     found = {c.code: replace(c, match=c.match * ALONE) for c in alone}
-    text = follow.merged(words, schema, previous.words) if previous.words else ""
+    text = changed.merged(words, schema, previous.words) if previous.words else ""
     again = propose(text, schema) if text else []
     clear = bool(again) and again[0].match >= CLEAR
     # Where what was said cannot be said again with the change, the next words cannot go on from it.

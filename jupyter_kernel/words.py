@@ -177,13 +177,17 @@ def tokens(text: str, names: Iterable[str] = ()) -> tuple[Token, ...]:
 
 
 def _over(found: list[Token]) -> list[Token]:
-    """*over 50* compares, *price over time* does not."""
-    return [
-        replace(token, key="gt")
-        if token.key == "over" and found[i + 1 : i + 2] and found[i + 1].kind == "number"
-        else token
-        for i, token in enumerate(found)
-    ]
+    """*over 50* compares, *price over time* does not; *a maximum of 5* compares, *the maximum of price* does not."""
+    compared = {"maximum": "le", "minimum": "ge"}
+    out = []
+    for i, token in enumerate(found):
+        follows = [following.kind for following in found[i + 1 : i + 3]]
+        if token.key == "over" and follows[:1] == ["number"]:
+            token = replace(token, key="gt")
+        elif token.text.lower() in compared and follows[1:] == ["number"] and found[i + 1].key == "of":
+            token = replace(token, key=compared[token.text.lower()])
+        out.append(token)
+    return out
 
 
 def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:

@@ -49,7 +49,8 @@ class Aggregate:
 @dataclass
 class Query:
     """A query. ``pick``: ask where the extreme is, not what it is; ``share``: of the total. ``having``: what a
-    group's aggregate is compared with, operator and number. ``each``: the limit counts rows of each group. ``used``: token indices."""
+    group's aggregate is compared with, operator and number. ``each``: the limit counts rows of
+    each group. ``used``: token indices."""
 
     subject: Variable
     conditions: list[Condition] = field(default_factory=list)

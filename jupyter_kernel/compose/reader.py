@@ -127,7 +127,7 @@ class _Reader(Reading):
         )
         for pattern in patterns:
             match = re.search(pattern, self.tags)
-            if not match:
+            if not match or (pattern is patterns[1] and self._groups(match)):
                 continue
             groups = match.groupdict()
             word = next((self.unit(match, g) for g in ("dir", "dir2") if groups.get(g)), None)
@@ -143,6 +143,13 @@ class _Reader(Reading):
             query.order = [(column, ascending or bool(parted and column is not columns[-1])) for column in columns]
             self.blot(match)
             return
+
+    def _groups(self, match: re.Match[str]) -> bool:
+        """Whether *by product sorted descending* groups by the product: something is to be added up for it."""
+        sorts = match.start() + match.group().index("S")
+        said = self.spoken[self.units[sorts].start].text
+        asked = bool(re.search("[A#]", self.tags[: match.start()]))
+        return asked and said.isascii() and not re.search("E|G", self.tags)
 
     def keys(self) -> None:
         query = self.query
