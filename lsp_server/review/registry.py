@@ -26,6 +26,7 @@ GROUP = "famulus.plugins"
 RULES = (
     "neutral",
     "leaks",
+    "weakened",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 
