@@ -45,7 +45,7 @@ def effects(code: str, seen: Rehearsal | None, names: tuple[str, ...]) -> list[s
     """What the code does, in a few words each: ``new: means``, ``sales unchanged``."""
     if seen is None:
         return ["not tried on a copy"]
-    touched = {*seen.bound, *seen.rebound, *seen.changed, *seen.deleted}
+    touched = {*seen.bound, *seen.rebound, *seen.changed, *seen.deleted, *seen.unchecked}
     used = [name for name in names if name in loaded(code) and name not in touched]
     # Helpers of a recipe and modules are of no interest to anybody.
     new = tuple(name for name in seen.bound if not name.startswith("_") and name not in imported(code))

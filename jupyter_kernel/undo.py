@@ -8,6 +8,8 @@ them, in the namespace or inside other objects, sees the old state too, and shar
 from __future__ import annotations
 
 import gc
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
@@ -22,6 +24,8 @@ LIGHT = 16 << 20
 HELD = 1 << 30
 """Bytes that several cells may keep for ``%undo``; of the oldest it is given up first."""
 CHANGED = "its contents were changed since"
+IPYTHONS = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h|__\w+__|_exit_code|In|Out|exit|quit|get_ipython|open")
+"""Names in the namespace that the shell binds."""
 MISSING = object()
 
 
@@ -38,8 +42,12 @@ class Undone:
     @property
     def said(self) -> str:
         """What was done to the namespace, in one line."""
-        parts = [("put back", self.restored), ("removed", self.removed)]
-        done = " and ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+        names = [name for name in (*self.restored, *self.removed) if not name.startswith("_")]
+        parts = [
+            (what, [name for name in done if name in names or not names])
+            for what, done in (("put back", self.restored), ("removed", self.removed))
+        ]
+        done = " and ".join(f"{what} {', '.join(some)}" for what, some in parts if some)
         return done or "nothing in the namespace " + ("was put back" if self.left else "had changed")
 
     @property
@@ -56,7 +64,8 @@ class Undone:
 @dataclass
 class Snapshot:
     """The namespace before a cell. ``unsaved``: names whose contents could not be kept, with the reason; ``unsure``:
-    the same for names that the cell was not expected to change. ``size``: bytes of the copies."""
+    the same for names that the cell was not expected to change. ``size``: bytes of the copies. ``same``: names whose
+    objects were reached from other names first, with these."""
 
     names: dict[str, object]
     contents: dict[str, list[Content]] = field(default_factory=dict)
@@ -66,6 +75,7 @@ class Snapshot:
     after: dict[str, object] = field(default_factory=dict)
     made: dict[str, list[Content]] = field(default_factory=dict)
     around: Surroundings = field(default_factory=Surroundings)
+    same: dict[str, set[str]] = field(default_factory=dict)
 
     def settle(self, namespace: MutableMapping[str, object], skip: Iterable[str] = (), *, failed: bool = False) -> None:
         """The cell has run, or ``failed`` half way: what it bound, rebound, deleted and changed is now known."""
@@ -117,6 +127,8 @@ class Snapshot:
                 left[name] = failures[0]
             elif name not in restored:
                 restored.append(name)
+        back = set(restored)
+        restored += [name for name, others in self.same.items() if others & back and name not in {*back, *left}]
         return Undone(tuple(restored), tuple(removed), left, self.around.restore())
 
 
@@ -141,11 +153,16 @@ def _take(
 ) -> Snapshot:
     snapshot = Snapshot({name: value for name, value in namespace.items() if _is_users(name)})
     seen: dict[int, object] = {}
+    owners: dict[int, str] = {}
     for names, most, problems in ((changing, cap, snapshot.unsaved), (perhaps, min(LIGHT, cap), snapshot.unsure)):
         for name in names:
             if name in snapshot.names and name not in snapshot.contents and name not in snapshot.unsaved:
                 walk = Walk(seen, max(most - snapshot.size, 0))
+                known = len(seen)
                 walk.reach(snapshot.names[name])
+                owners |= dict.fromkeys(itertools.islice(seen, known, None), name)
+                if names is changing and (met := {owners[one] for one in walk.met if owners[one] != name}):
+                    snapshot.same[name] = met
                 if walk.problem:
                     problems[name] = walk.problem
                 if not walk.over:
@@ -181,4 +198,4 @@ def _attempt(put_back: Callable[[], object]) -> str:
 
 
 def _is_users(name: str) -> bool:
-    return not name.startswith("_") and name not in ("In", "Out", "exit", "quit", "get_ipython", "open")
+    return not IPYTHONS.fullmatch(name)

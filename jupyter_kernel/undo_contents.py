@@ -16,6 +16,7 @@ from operator import is_
 from typing import Any, Protocol
 
 from famulus.jupyter_kernel import undo_libraries as libraries
+from famulus.jupyter_kernel import undo_python as python
 
 MOST_OBJECTS = 50_000
 """Objects that are looked at for one cell: about 0.2 s of work."""
@@ -87,10 +88,12 @@ class Many:
 class Walk:
     """What one object reaches, within ``cap`` bytes. ``seen`` is shared by the walks of one cell.
 
-    ``problem`` says what of it could not be kept; where it is ``over``, it was too much and nothing is kept.
+    ``problem`` says what of it could not be kept; where it is ``over``, it was too much and nothing is kept. ``met``:
+    what an earlier walk had reached already, by ``id``.
     """
 
     def __init__(self, seen: dict[int, object], cap: int) -> None:
+        self.met: set[int] = set()
         self.contents: list[Content] = []
         self.size = 0
         self.problem = ""
@@ -103,7 +106,10 @@ class Walk:
         waiting = deque([first])
         while waiting and not self.over:
             value = waiting.popleft()
-            if id(value) in self._seen or isinstance(value, ATOMS):
+            if isinstance(value, ATOMS):
+                continue
+            if id(value) in self._seen:
+                self.met.add(id(value))
                 continue
             self._seen[id(value)] = value
             try:
@@ -122,7 +128,8 @@ class Walk:
             self.contents.append(self._many)
 
     def _cannot(self, kind: str, itself: bool) -> None:
-        problem = f"a {kind} cannot be put back" if itself else f"a {kind} in it stays as it is"
+        one = f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
+        problem = f"{one} cannot be put back" if itself else f"{one} in it stays as it is"
         self.problem = self.problem or problem
 
     def _keep(self, value: Any) -> Iterable[object] | None:
@@ -140,7 +147,9 @@ class Walk:
         if isinstance(value, random.Random):
             state = value.getstate()
             return self._note(lambda: value.setstate(state), value.getstate, ())
-        known = libraries.kept(value, self._cap - self.size)
+        if isinstance(value, (tuple, frozenset)):  # of a class of its own, such as a named tuple
+            return [*_no_atoms(value), *([own] if (own := getattr(value, "__dict__", None)) else [])]
+        known = python.kept(value) or libraries.kept(value, self._cap - self.size)
         if known is not None:
             self.size += known.size
             return self._note(known.put_back, known.look, known.inner) if known.put_back else known.inner
@@ -222,8 +231,8 @@ PLAIN: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
 }
 """How objects of Python's own classes are copied and filled again."""
 ATOMS = (
-    int, float, complex, str, bytes, bool, range, slice, type, types.NoneType, types.ModuleType, types.FunctionType,
-    types.BuiltinFunctionType, types.MethodType, types.EllipsisType, types.GenericAlias,
+    int, float, complex, str, bytes, bool, range, slice, types.NoneType, types.ModuleType, types.BuiltinFunctionType,
+    types.EllipsisType, types.GenericAlias,
 )  # fmt: skip
 _EXACT = frozenset(ATOMS)
 UNCHANGING = frozenset({

@@ -37,7 +37,8 @@ def kept(value: Any, cap: int) -> Kept | None:
     if library == "pandas" and name in ("DataFrame", "Series"):
         return _pandas(value, cap)
     if library == "pandas" and name.endswith("Index"):
-        return Kept()
+        names = list(value.names)
+        return Kept(lambda: setattr(value, "names", names), lambda: list(value.names))
     if library == "polars" and name in ("DataFrame", "Series"):
         return _polars(value, "_df" if name == "DataFrame" else "_s")
     return None
@@ -72,8 +73,16 @@ def _array(value: Any, cap: int) -> Kept:
         value.shape = shape
         value[...] = contents
 
-    inner = value.ravel().tolist() if value.dtype.hasobject and not value.dtype.names else ()
-    return Kept(put_back, lambda: _sum(value), inner, value.nbytes)
+    return Kept(put_back, lambda: _sum(value), _objects(value), value.nbytes)
+
+
+def _objects(array: Any) -> list[object]:
+    """The objects that an array holds, those in its fields among them."""
+    if not array.dtype.hasobject:
+        return []
+    if array.dtype.names:
+        return [one for name in array.dtype.names for one in _objects(array[name])]
+    return list(array.ravel().tolist())
 
 
 def _writable(array: Any) -> bool:
@@ -87,6 +96,8 @@ def _writable(array: Any) -> bool:
 
 
 def _sum(array: Any) -> object:
+    if array.dtype.names and array.dtype.hasobject:
+        return [_sum(array[name]) for name in array.dtype.names]
     if array.dtype.hasobject:
         return array.shape, [*map(id, array.ravel().tolist()[:SAMPLE])]
     step = max(1, array.size // SAMPLE)
@@ -109,7 +120,7 @@ def _pandas(value: Any, cap: int) -> Kept:
     columns = [value if value.ndim == 1 else value.iloc[:, at] for at, kind in enumerate(kinds) if kind.kind == "O"]
     strange = [one for column in columns if column.dtype == "object" for one in column.tolist()]
     picture = SharedPicture if lazily else Picture
-    return Kept(put_back, lambda: picture(value), strange, used)
+    return Kept(put_back, lambda: picture(value), [*strange, *value.axes], used)
 
 
 class Picture:

@@ -1,5 +1,5 @@
-"""What a cell changes around the namespace: the state of random numbers and new figures, which are put back, and the
-folder and environment of the process, which are named."""
+"""What a cell changes around the namespace: the state of random numbers, settings of libraries and new figures, which
+are put back, and the folder and environment of the process, which are named."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from famulus.jupyter_kernel.undo_settings import Setting, settings
 
 
 class Surroundings:
@@ -18,8 +20,10 @@ class Surroundings:
         self._figures = figures()
         self._folder = _folder()
         self._variables = dict(os.environ)
+        self._settings = [(setting, setting.read()) for setting in settings()]
         self._new_figures: dict[int, Any] = {}
         self._after: dict[str, Any] = {}
+        self._set: list[tuple[Setting, Any, Any]] = []
         self._left: list[str] = []
 
     def settle(self) -> None:
@@ -27,6 +31,9 @@ class Surroundings:
         self._after = _random()
         self._random = {name: state for name, state in self._random.items() if self._after.get(name) != state}
         self._new_figures = _new(self._figures)
+        now = [(setting, before, setting.read()) for setting, before in self._settings]
+        self._set = [(setting, before, after) for setting, before, after in now if before != after]
+        self._settings = []
         self._figures = {}
         if (folder := _folder()) != self._folder:
             self._left.append(f"the current folder is now {folder}, it was {self._folder}")
@@ -49,6 +56,12 @@ class Surroundings:
                 sys.modules["numpy.random"].set_state(state)
         if back:
             said.append("The random numbers go on from where they were.")
+        for setting, before, after in self._set:
+            if setting.read() == after:
+                setting.write(before)
+                said.append(f"Put back {setting.called}.")
+            else:
+                said.append(f"Not undone: {setting.called} were changed, and changed since.")
         mine = _close(self._new_figures)
         if mine:
             said.append("Closed the figure that it drew." if len(mine) == 1 else f"Closed {len(mine)} figures.")

@@ -157,7 +157,8 @@ def _class(value: type, memory: Memory) -> State:
 
 def _generator(value: Any, memory: Memory) -> State:
     frame = getattr(value, "gi_frame", None) or getattr(value, "cr_frame", None) or getattr(value, "ag_frame", None)
-    return State((frame is None, frame.f_lasti if frame else 0))
+    held = tuple(frame.f_locals.values()) if frame else ()
+    return State((frame is None, frame.f_lasti if frame else 0, _identities(held)), (), _mutable(held))
 
 
 def _random(value: random.Random, memory: Memory) -> State:

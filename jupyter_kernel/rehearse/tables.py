@@ -1,5 +1,5 @@
 """The inside of the objects of libraries, if the user has loaded them: token, marks, held objects, whole; see
-:class:`famulus.jupyter_kernel.rehearse.states.State`. Nothing here imports a library or computes with it."""
+:class:`famulus.jupyter_kernel.rehearse.states.State`. Nothing here imports a library."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from famulus.jupyter_kernel.rehearse.pages import Mark, Memory
+from famulus.jupyter_kernel.undo_libraries import ClonedPicture
 
 Inside = tuple[object, tuple[Mark, ...], tuple[Any, ...], bool]
 _NOTHING: Inside = (None, (), (), True)
@@ -109,19 +110,11 @@ def _arrays_inside(value: Any) -> tuple[Any, ...]:
 
 
 def of_polars(value: Any, memory: Memory) -> Inside:
-    """A column is replaced when it is changed, never written."""
+    """A column is replaced when it is changed, never written: a clone costs nothing."""
     if type(value).__name__ not in ("DataFrame", "Series"):
         return _NOTHING
     columns = value.get_columns() if hasattr(value, "get_columns") else [value]
-    token = tuple((column.name, str(column.dtype), len(column), _polars_address(column)) for column in columns)
-    return token, (), (), True
-
-
-def _polars_address(column: Any) -> object:
-    try:
-        return column._get_buffer_info()
-    except Exception:  # texts and lists have no single buffer
-        return None
+    return (tuple((column.name, str(column.dtype)) for column in columns), ClonedPicture(value)), (), (), True
 
 
 def of_matplotlib(value: Any, memory: Memory) -> Inside:
@@ -145,4 +138,4 @@ def of_duckdb(value: Any, memory: Memory) -> Inside:
 def of_sqlite(value: Any, memory: Memory) -> Inside:
     if hasattr(value, "total_changes"):
         return (value.total_changes, value.in_transaction), (), (), True
-    return _NOTHING
+    return None, (), (), not hasattr(value, "fetchone")  # what a cursor has handed out is not to be seen

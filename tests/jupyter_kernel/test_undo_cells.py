@@ -81,6 +81,26 @@ def undo(notebook: Any) -> str:
         ("import collections; c = collections.Counter('ab'); o = collections.OrderedDict(x=1, y=2)",
          "c.update('a'); o.move_to_end('x')", "c['a'] == 1 and list(o) == ['x', 'y']"),
         ("", "import statistics as st", "'st' not in dir()"),
+        ("class P:\n    n, seen = 1, [1]", "P.n = 5; P.seen.append(2); P.new = 1", "(P.n, P.seen, hasattr(P, 'new'))"
+         " == (1, [1], False)"),
+        ("def made():\n    kept = []\n    return lambda one, all=[]: (kept.append(one), all.append(one))\nf = made()",
+         "f(1); f.calls = 1", "f.__closure__[0].cell_contents == [] == f.__defaults__[0] and not hasattr(f, 'calls')"),
+        ("import typing\nclass N(typing.NamedTuple):\n    inside: list\nn = N([1])", "n.inside.append(2)",
+         "n.inside == [1]"),
+        ("import pandas as pd; df = pd.DataFrame({'a': [1]}); df.index.name = 'i'; index = df.index",
+         "df.index.name = 'j'; df.columns.name = 'c'",
+         "(index.name, df.index.name, df.columns.name) == ('i', 'i', None)"),
+        ("import numpy as np; s = np.zeros(2, dtype=[('x', 'i4'), ('o', 'O')]); s['o'][0] = [1]",
+         "s['x'] = 5; s['o'][0].append(2)", "s['x'].tolist() == [0, 0] and s['o'][0] == [1]"),
+        ("import io, array; t = io.StringIO('abc'); b = array.array('i', [1]); v = memoryview(b)",
+         "t.write('z'); v[0] = 7",
+         "t.getvalue() == 'abc' and b[0] == 1 == v[0]"),
+        ("_private = 1", "_private = 2; _new = 3", "_private == 1 and '_new' not in dir()"),
+        ("import pandas as pd, numpy as np, matplotlib, matplotlib.pyplot as plt",
+         "import sys; pd.set_option('display.max_rows', 7); np.set_printoptions(precision=2); sys.path.append('/no')\n"
+         "plt.style.use('dark_background')",
+         "(pd.get_option('display.max_rows'), np.get_printoptions()['precision'], '/no' in __import__('sys').path,"
+         " matplotlib.rcParams['axes.facecolor']) == (60, 8, False, 'white')"),
     ],
 )  # fmt: skip
 def test_the_namespace_is_as_it_was(before: str, code: str, holds: str, notebook: Any, do: Do) -> None:
@@ -96,8 +116,10 @@ def test_the_namespace_is_as_it_was(before: str, code: str, holds: str, notebook
 def test_polars_is_put_back_in_place(notebook: Any, do: Do) -> None:
     notebook.run("import polars as pl; p = pl.DataFrame({'a': [1, 2]}); alias = p")
     notebook.run("%famulus mode auto")
-    if do("p.insert_column(0, pl.Series('b', [3, 4])); p[0, 'a'] = 9").status != "ok":
+    ran = do("p.insert_column(0, pl.Series('b', [3, 4])); p[0, 'a'] = 9")
+    if ran.status != "ok":
         pytest.skip("polars cannot be tried on a copy here, and nobody can be asked")
+    assert "changed: p" in ran.contents("update_display_data")[-1]["data"]["text/plain"]
     undo(notebook)
     assert notebook.run("alias is p and p.to_dict(as_series=False) == {'a': [1, 2]}").value == "True"
 
@@ -131,6 +153,7 @@ def test_a_cell_that_failed_half_way_is_taken_back(notebook: Any, do: Do) -> Non
 
 def test_what_is_not_undone_is_named(notebook: Any, do: Do, folder: Path) -> None:
     notebook.run("import os, pathlib; g = iter(n for n in range(3)); t = zip('ab', 'cd')")
+    notebook.run("next(g)")
     do("next(g); next(t); os.environ['OF_A_TEST'] = '1'; os.chdir('/')")
     said = undo(notebook)
     notebook.run(f"os.chdir({str(folder)!r}); del os.environ['OF_A_TEST']")
