@@ -27,6 +27,8 @@ RULES = (
     "neutral",
     "leaks",
     "weakened",
+    "callsites",
+    "witness",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 

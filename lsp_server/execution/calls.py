@@ -1,0 +1,113 @@
+"""A call as text: what is called, and the expressions of its arguments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+How = Literal["call", "get"]
+Source = Literal["recorded", "test", "doctest", "call", "hint", "guess"]
+SOURCES: tuple[Source, ...] = ("recorded", "test", "doctest", "call", "hint", "guess")
+"""Where inputs come from, most trusted first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of ``target``, a dotted name in its module.
+
+    ``receiver``: expression of the object whose method (``how`` = ``call``) or property (``get``) it is, else empty.
+    ``before``: statements that are run first and may use the receiver as ``self``. ``source`` says where it comes from,
+    ``doubt`` how far its arguments are from the likeliest types (0: they have them); both are no part of its identity.
+    """
+
+    target: str
+    args: tuple[str, ...] = ()
+    kwargs: tuple[tuple[str, str], ...] = ()
+    receiver: str = ""
+    before: tuple[str, ...] = ()
+    how: How = "call"
+    source: Source = field(default="guess", compare=False)
+    doubt: int = field(default=0, compare=False)
+
+    @property
+    def text(self) -> str:
+        """As Python: ``clamp(5, 0, hi=5)``, ``Stack([1]).push(2)``."""
+        name = f"{self.receiver}.{self.target.rpartition('.')[2]}" if self.receiver else self.target
+        if self.how == "get":
+            return name
+        return f"{name}({', '.join((*self.args, *(f'{key}={value}' for key, value in self.kwargs)))})"
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Receiver and arguments."""
+        own = (self.receiver,) if self.receiver else ()
+        return (*own, *self.args, *(value for _, value in self.kwargs))
+
+    def replaced(self, place: int, text: str) -> Call:
+        """The same call with another expression at ``place`` of :attr:`expressions`."""
+        values = list(self.expressions)
+        values[place] = text
+        own = 1 if self.receiver else 0
+        args = tuple(values[own : own + len(self.args)])
+        kwargs = tuple((key, v) for (key, _), v in zip(self.kwargs, values[own + len(self.args) :], strict=True))
+        receiver = values[0] if own else ""
+        return replace(self, args=args, kwargs=kwargs, receiver=receiver)
+
+    def message(self) -> dict[str, Any]:
+        """As the worker takes it."""
+        return {
+            "target": self.target,
+            "how": self.how,
+            "receiver": self.receiver,
+            "before": list(self.before),
+            "args": list(self.args),
+            "kwargs": dict(self.kwargs),
+        }
+
+    def names(self) -> frozenset[str]:
+        """Names that its expressions read."""
+        found: set[str] = set()
+        for text in (*self.expressions, *self.before):
+            found |= set(names_in(text))
+        return frozenset(found - {"self"})
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """How much there is to read; smaller is better."""
+        text = self.text
+        complexity = sum(len(part) for part in text.split("(", 1)[-1] if part not in "01, ")
+        return (len(self.args) + len(self.kwargs) + 3 * len(self.before), len(text), complexity)
+
+
+def names_in(text: str) -> Iterator[str]:
+    """Names that an expression reads and does not bind itself."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    nodes = list(ast.walk(tree))
+    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
+        if isinstance(node, ast.Name) and node.id not in bound:
+            yield node.id
+
+
+STANDARD: Mapping[str, str] = {
+    **dict.fromkeys(("Decimal",), "decimal"),
+    **dict.fromkeys(("Fraction",), "fractions"),
+    **dict.fromkeys(("Path",), "pathlib"),
+    **dict.fromkeys(("UUID",), "uuid"),
+    **dict.fromkeys(("timedelta",), "datetime"),
+    **dict.fromkeys(("inf", "nan"), "math"),
+    **dict.fromkeys(("OrderedDict", "deque", "Counter", "defaultdict"), "collections"),
+    **dict.fromkeys(("SimpleNamespace",), "types"),
+    **dict.fromkeys(("StringIO", "BytesIO"), "io"),
+}
+"""Names that arguments may use in any module, and where they come from."""
+MODULES = frozenset(
+    ["collections", "datetime", "decimal", "fractions", "io", "itertools", "math", "pathlib", "re", "types", "uuid"]
+)
+"""Modules that arguments may use."""

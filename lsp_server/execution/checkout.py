@@ -1,0 +1,81 @@
+"""Versions of a project as files in a private folder, removed at the end; the user's own files are never run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from famulus.lsp_server.execution.errors import ExecutionFailed
+from famulus.sandbox import trees
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.review.change import Tree
+
+MOST_BYTES = 256 << 20
+LARGEST_DATA = 4 << 20
+"""Files other than Python's that are larger are left out."""
+
+
+class Checkouts:
+    """Writes versions. Equal files of two versions are one file, so code must be shown them read-only.
+
+    Use it in a ``with`` block."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="famulus-run-")).resolve()
+        self._written: dict[str, Path] = {}
+        self._bytes = 0
+
+    def write(self, tree: Tree, name: str, check: Callable[[], None] = lambda: None) -> Path:
+        """Write ``tree`` into a new folder and return it. ``check`` is called now and then, and may raise.
+
+        Raises :class:`ExecutionFailed` for a project that is too large."""
+        top = self.folder / name
+        top.mkdir()
+        made = {""}
+        for number, path in enumerate(tree.paths()):
+            if number % 50 == 0:
+                check()
+            parts = PurePosixPath(path).parts
+            if path.startswith("/") or ".." in parts or "\0" in path or ".git" in parts:
+                continue
+            folder = os.path.dirname(path)
+            if folder not in made:
+                (top / folder).mkdir(parents=True, exist_ok=True)
+                made.add(folder)
+            self._write(tree, path, top / path)
+        return top
+
+    def _write(self, tree: Tree, path: str, target: Path) -> None:
+        digest = tree.digest(path)
+        if digest is None:
+            return
+        known = self._written.get(digest)
+        if known is not None:
+            os.link(known, target)
+            return
+        content = tree.read(path)
+        if content is None or (len(content) > LARGEST_DATA and not path.endswith(".py")):
+            return
+        self._bytes += len(content)
+        if self._bytes > MOST_BYTES:
+            raise ExecutionFailed("The project is too large to be run from a copy.", fix="Review fewer folders.")
+        target.write_bytes(content)
+        self._written[digest] = target
+
+    def close(self) -> None:
+        """Remove all folders. Safe to call twice."""
+        if self.folder.exists():
+            trees.remove(str(self.folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

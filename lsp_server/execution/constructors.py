@@ -1,0 +1,178 @@
+"""How objects of the project's classes are made: the expressions that call their constructors."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Callable, Iterator
+
+from famulus.lsp_server.execution import values as v
+from famulus.lsp_server.execution.functions import Function, Parameter, functions
+from famulus.lsp_server.execution.shapes import Shapes
+from famulus.lsp_server.execution.values import Values, Vocabulary
+
+_DEEP = 3
+Find = Callable[[str, str], tuple[str, str] | None]
+"""(module name, path of the importing file) → path and source of a module of the project."""
+
+
+class Constructors:
+    """Makes objects of classes that a module defines or imports from the project.
+
+    ``imports`` collects statements for classes that the module knows in annotations only."""
+
+    def __init__(self, path: str, source: str, words: Vocabulary, find: Find = lambda name, path: None) -> None:
+        self.path, self.words, self.find = path, words, find
+        self.imports: dict[str, None] = {}
+        try:
+            self.module = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.module = ast.Module([], [])
+        self._functions = functions(source)
+        self._classes = {node.name: node for node in ast.walk(self.module) if isinstance(node, ast.ClassDef)}
+        self._depth = 0
+        self._made: dict[str, Values | None] = {}
+
+    def __call__(self, name: str) -> Values | None:
+        """Values of the class known as ``name``; None if there is no such class or no way to make one."""
+        if name in self._made:
+            return self._made[name]
+        if self._depth >= _DEEP or not name:
+            return None
+        self._depth += 1
+        try:
+            node = self._classes.get(name)
+            made = self._of_class(node) if node else self._alias(name) or self._imported(name)
+        finally:
+            self._depth -= 1
+        if self._depth == 0:
+            self._made[name] = made
+        return made
+
+    def _alias(self, name: str) -> Values | None:
+        """``Name = Union[...]``, ``Name = NewType("Name", int)``, ``T = TypeVar("T", bound=int)``."""
+        for node in self.module.body:
+            if not (
+                isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+            ):
+                continue
+            value = node.value
+            shapes = Shapes(_nothing(), self.words, self)
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name | ast.Attribute):
+                called = ast.unparse(value.func).rpartition(".")[2]
+                parts = [*value.args[1:], *(k.value for k in value.keywords if k.arg == "bound")]
+                return shapes.annotated(parts[0]) if called in ("NewType", "TypeVar") and parts else None
+            return shapes.annotated(value) if isinstance(value, ast.Subscript | ast.BinOp | ast.Name) else None
+        return None
+
+    def _imported(self, name: str) -> Values | None:
+        for node in ast.walk(self.module):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            for alias in node.names:
+                if (alias.asname or alias.name) != name:
+                    continue
+                found = self.find("." * node.level + (node.module or ""), self.path)
+                if found is None:
+                    return None
+                other = Constructors(found[0], found[1], self.words, self.find)
+                other._depth = self._depth
+                made = other(alias.name)
+                if made is not None:
+                    self.imports[f"from {'.' * node.level}{node.module or ''} import {alias.name} as {name}"] = None
+                    self.imports.update(other.imports if found[0] != self.path else {})
+                return made if alias.name == name else None
+        return None
+
+    def _of_class(self, node: ast.ClassDef) -> Values | None:
+        bases = [ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in node.bases]
+        if any(base in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag") for base in bases):
+            members = [
+                t.id for s in node.body if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Name)
+            ]
+            return v.constant(node.name, *(f"{node.name}.{m}" for m in members[:8])) if members else None
+        if "Protocol" in bases or any(k.arg == "metaclass" and "ABC" in ast.unparse(k.value) for k in node.keywords):
+            return None
+        if "TypedDict" in bases:
+            return self._record(node)
+        return self._calls(node, self.parameters(node))
+
+    def _record(self, node: ast.ClassDef) -> Values:
+        shapes = Shapes(_nothing(), self.words, self)
+        known = [(name, shapes.annotated(a) or v.integers(self.words)) for name, a, _ in _fields(node)]
+
+        def written(draw: Callable[[Values], str]) -> str:
+            return "{" + ", ".join(f"{name!r}: {draw(value)}" for name, value in known) + "}"
+
+        edges = tuple(written(lambda value, n=n: value.edges[n % len(value.edges)]) for n in range(2))  # type: ignore[misc]
+        return Values(node.name, edges, lambda dice: written(lambda value: value.some(dice)))
+
+    def parameters(self, node: ast.ClassDef) -> tuple[Function, tuple[Parameter, ...]]:
+        """What the constructor takes, and the function that says so."""
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            cls = todo.pop(0)
+            if cls.name in seen:
+                continue
+            seen.add(cls.name)
+            for function in self._functions.values():
+                own = function.owner is not None and function.owner.name == cls.name
+                if own and function.node.name in ("__init__", "__new__"):
+                    return function, function.parameters
+            if _is_record(cls):
+                return _nothing(), tuple(Parameter(n, "either", a, _default(d)) for n, a, d in _fields(cls))
+            todo += [self._classes[b] for b in map(ast.unparse, cls.bases) if b in self._classes]
+        return _nothing(), ()
+
+    def _calls(self, node: ast.ClassDef, made_by: tuple[Function, tuple[Parameter, ...]]) -> Values:
+        function, parameters = made_by
+        shapes = Shapes(function, self.words, self)
+        used = [p for p in parameters if p.kind not in ("star", "stars")]
+        pools = [(p, v.either(*shapes.options(p)[:3])) for p in used]
+
+        def written(pick: Callable[[Values], str], dice: random.Random | None) -> str:
+            args: list[str] = []
+            gap = False
+            for parameter, pool in pools:
+                if parameter.required or (dice is not None and dice.random() < 0.5):
+                    by_name = gap or parameter.kind == "keyword"
+                    args.append(f"{parameter.name}={pick(pool)}" if by_name else pick(pool))
+                elif parameter.kind != "position":
+                    gap = True
+            return f"{node.name}({', '.join(args)})"
+
+        edges = [written(lambda pool, n=n: pool.edges[n % len(pool.edges)], None) for n in range(3)]  # type: ignore[misc]
+        return Values(node.name, tuple(dict.fromkeys(edges)), lambda dice: written(lambda pool: pool.some(dice), dice))
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr, ast.expr | None]]:
+    """Name, annotation and value of the annotated attributes."""
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            kind = ast.unparse(statement.annotation)
+            if "ClassVar" not in kind and kind != "KW_ONLY":
+                yield statement.target.id, statement.annotation, statement.value
+
+
+def _is_record(node: ast.ClassDef) -> bool:
+    words = [ast.unparse(part) for part in (*node.decorator_list, *node.bases)]
+    return any(word.partition("(")[0].rpartition(".")[2] in _RECORDS for word in words)
+
+
+_RECORDS = ("dataclass", "define", "frozen", "mutable", "s", "attrs", "NamedTuple", "BaseModel", "Struct")
+
+
+def _default(node: ast.expr | None) -> ast.expr | None:
+    """The default of a field, None if it is required."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("field", "Field", "ib"):
+        given = {keyword.arg for keyword in node.keywords}
+        return node if given & {"default", "default_factory", "factory", "init"} else None
+    return node
+
+
+def _nothing() -> Function:
+    """A function without a body, for annotations that belong to none."""
+    node = ast.parse("def nothing(): pass").body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return Function("nothing", node, "function", ())

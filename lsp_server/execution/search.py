@@ -1,0 +1,206 @@
+"""Looks for a call that two versions of a function answer differently."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.functions import Function, raises
+from famulus.lsp_server.execution.inputs import Inputs
+from famulus.lsp_server.execution.outcome import Difference, Outcome, What, difference
+from famulus.lsp_server.execution.shrink import shrunk
+from famulus.lsp_server.execution.version import Version
+
+FIRST, NEXT, ROUNDS = 40, 80, 8
+_CPU = 0.1
+"""CPU seconds that a call of the old version may take. Slower ones are not compared."""
+_TRIED = 4
+_OTHER_SEED = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function in both versions: the modules' names, the functions, the sources of their modules."""
+
+    old_module: str
+    new_module: str
+    old: Function
+    new: Function
+    old_path: str
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A call with both answers, seen in fresh processes with two seeds of the hashes each."""
+
+    call: Call
+    old: Outcome
+    new: Outcome
+    difference: Difference
+
+
+@dataclass
+class Found:
+    """What a search found: at most one witness of each kind, the strongest first, and how many calls it took."""
+
+    witnesses: list[Witness] = field(default_factory=list)
+    tried: int = 0
+    usable: int = 0
+    """Calls that the old version answered."""
+    unstable: int = 0
+    """Calls whose answer was not the same twice."""
+
+
+class Search:
+    """Compares two versions. ``source``: the old version's text of a path, None if there is no such file."""
+
+    def __init__(self, old: Version, new: Version, source: Callable[[str], str | None]) -> None:
+        self.old, self.new, self.source = old, new, source
+
+    def witness(self, subject: Subject, inputs: Inputs, *, seconds: float) -> Found:
+        """Look for ``seconds`` of time, or until enough calls are made.
+
+        Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
+        found = Found()
+        deadline = time.monotonic() + seconds
+        for number in range(ROUNDS):
+            calls = inputs.calls(FIRST if number == 0 else NEXT)
+            if not calls:
+                break
+            candidates = self._differing(subject, inputs, calls, found)
+            for what in dict.fromkeys(d.what for _, d in candidates):
+                of_kind = [call for call, d in candidates if d.what == what]
+                witness = self._established(subject, of_kind[:_TRIED], what, found, deadline)
+                if witness is not None:
+                    found.witnesses.append(witness)
+            if any(w.difference.what != "message" for w in found.witnesses) or time.monotonic() > deadline:
+                break
+        return found
+
+    def _differing(
+        self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found
+    ) -> list[tuple[Call, Difference]]:
+        """Calls that both versions answered, and differently; the most telling first."""
+        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=1.0, trace=True, imports=subject.imports)
+        found.tried += len(calls)
+        for call, outcome in zip(calls, was, strict=True):
+            inputs.learn(call, outcome)
+        usable = [(c, o) for c, o in zip(calls, was, strict=True) if self._counts(subject, c, o)]
+        found.usable += len(usable)
+        now = self._new(subject, [c for c, _ in usable], [o for _, o in usable])
+        differing = []
+        for (call, old), new in zip(usable, now, strict=True):
+            seen = difference(old, new)
+            if seen is not None and new.ended != "wall" and not _far(call, new):
+                differing.append((call, seen))
+        return sorted(differing, key=lambda pair: (_WEIGHT[pair[1].what], pair[0].doubt, pair[0].size))
+
+    def _new(
+        self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome], *, fresh: bool = False, seed: int = 1
+    ) -> list[Outcome]:
+        limits = [max(0.02, 20 * outcome.cpu) for outcome in was]
+        return self.new.calls(
+            subject.new_module, calls, cpu=limits, wall=2.0, fresh=fresh, imports=subject.imports, losses=6, seed=seed
+        )
+
+    def _counts(self, subject: Subject, call: Call, outcome: Outcome) -> bool:
+        """Whether the answer of the old version is one that somebody may rely on."""
+        if outcome.kind == "value":
+            return True
+        if outcome.kind != "raised" or outcome.exception in ("RecursionError", "MemoryError"):
+            return False
+        if call.source in ("recorded", "test", "doctest") or set(outcome.kinds) & raises(subject.old):
+            return True
+        return outcome.at is not None and outcome.at[1] in self._raising(outcome.at[0])
+
+    @functools.cached_property
+    def _raising_lines(self) -> dict[str, frozenset[int]]:
+        return {}
+
+    def _raising(self, path: str) -> frozenset[int]:
+        """Lines of the old version's file that stand in a ``raise`` or ``assert``."""
+        if path not in self._raising_lines:
+            try:
+                tree = ast.parse(self.source(path) or "")
+            except (SyntaxError, ValueError, RecursionError):
+                tree = ast.Module([], [])
+            nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.Assert)]
+            lines = {n for node in nodes for n in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+            self._raising_lines[path] = frozenset(lines)
+        return self._raising_lines[path]
+
+    def _established(
+        self, subject: Subject, calls: Sequence[Call], what: What, found: Found, deadline: float
+    ) -> Witness | None:
+        """A witness of kind ``what``, made small, and seen again in fresh processes with other seeds."""
+        for call in calls:
+            if self._seen(subject, call, what) is None:
+                found.unstable += 1
+                continue
+            small = shrunk(
+                call,
+                lambda smaller: self._show(subject, smaller, what),
+                required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
+                go_on=lambda: time.monotonic() < deadline + 0.3,
+            )
+            for candidate in dict.fromkeys((small, call)):
+                witness = self._seen(subject, candidate, what, thoroughly=True)
+                if witness is not None:
+                    return witness
+            found.unstable += 1
+        return None
+
+    def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
+        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=1.0, imports=subject.imports)
+        counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
+        some = [n for n, yes in enumerate(counts) if yes]
+        now = self._new(subject, [calls[n] for n in some], [was[n] for n in some])
+        shown = [False] * len(calls)
+        for n, outcome in zip(some, now, strict=True):
+            seen = difference(was[n], outcome)
+            shown[n] = seen is not None and seen.what == what and not _far(calls[n], outcome)
+        return shown
+
+    def _seen(self, subject: Subject, call: Call, what: What, *, thoroughly: bool = False) -> Witness | None:
+        """The witness if fresh processes show it; if ``thoroughly``, twice and with other hashes."""
+        seen: list[tuple[Outcome, Outcome]] = []
+        for seed in (1, _OTHER_SEED) if thoroughly else (1,):
+            old = self.old.calls(
+                subject.old_module, [call], cpu=1.0, wall=4.0, fresh=True, imports=subject.imports, seed=seed
+            )[0]
+            if not self._counts(subject, call, old):
+                return None
+            limit = max(0.5, 100 * old.cpu)  # a verdict of "does not end" needs more room than a first look
+            new = self.new.calls(
+                subject.new_module, [call], cpu=limit, wall=8.0 + limit, fresh=True, imports=subject.imports, seed=seed
+            )[0]
+            found = difference(old, new)
+            if found is None or found.what != what or new.ended == "wall" or _far(call, new):
+                return None
+            seen.append((old, new))
+        (old, new), last = seen[0], seen[-1]
+        if not (old.same(last[0]) and new.same(last[1])):
+            return None
+        found = difference(old, new)
+        return None if found is None else Witness(call, old, new, found)
+
+
+def _far(call: Call, new: Outcome) -> bool:
+    """Whether the new version only refuses arguments of a type that nobody said it takes."""
+    return call.source == "guess" and call.doubt > 0 and new.exception in ("TypeError", "AttributeError")
+
+
+_WEIGHT: Mapping[What, int] = {
+    "value": 0,
+    "exception": 1,
+    "argument": 1,
+    "state": 1,
+    "output": 2,
+    "end": 2,
+    "message": 5,
+}

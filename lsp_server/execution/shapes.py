@@ -1,0 +1,342 @@
+"""What values a parameter takes: from its annotation, its default, its name, and what the code does with it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+
+from famulus.lsp_server.execution import values as v
+from famulus.lsp_server.execution.functions import Function, Parameter
+from famulus.lsp_server.execution.values import Values, Vocabulary
+
+_SEQUENCES = (
+    "list",
+    "List",
+    "Sequence",
+    "MutableSequence",
+    "Collection",
+    "Iterable",
+    "Container",
+    "Reversible",
+    "deque",
+)
+_MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict", "Counter")
+_SETS = ("set", "Set", "AbstractSet", "MutableSet", "frozenset", "FrozenSet")
+_WRAPPERS = ("Annotated", "Final", "ClassVar", "Required", "NotRequired", "Optional", "ReadOnly", "Awaitable")
+_TEXT_METHODS = frozenset(name for name in dir(str) if not name.startswith("_")) - {"index", "count"}
+_BYTE_METHODS = frozenset(("decode", "hex"))
+_LIST_METHODS = frozenset(("append", "extend", "insert", "sort", "reverse", "remove"))
+_DICT_METHODS = frozenset(("items", "keys", "values", "get", "setdefault", "update"))
+_SET_METHODS = frozenset(("add", "union", "discard", "intersection", "difference", "issubset"))
+_FILE_METHODS = frozenset(("read", "readline", "readlines", "write", "seek", "tell"))
+_NAMES = {
+    "int": "n i j m num count size length width height depth index idx start stop end step level offset limit port year"
+    " month day hour minute seed base digits precision indent lo hi low high pos position"
+    " _count _size _index _len _length _width n_ num_ max_ min_",
+    "number": "x y z rate ratio factor alpha beta weight price amount total score seconds timeout _rate _ratio",
+    "str": "s text string str name line word path filename file_name url uri key prefix suffix sep char c ch msg"
+    " message title label pattern fmt format encoding mode source src code query host token tag"
+    " _name _path _str _text _url _key",
+    "list": "xs ys items values nums numbers seq sequence arr array lst list iterable elements data args rows lines"
+    " words names keys nodes edges parts tokens points _list _items _values",
+    "dict": "d dct dict mapping map options opts config settings params kwargs attrs headers env _dict _map",
+    "bool": "is has should use allow with no ignore include strict force verbose reverse quiet debug recursive"
+    " is_ has_ should_ use_ allow_ with_ no_ ignore_ include_",
+    "callable": "f fn func function callback predicate pred cmp factory _func _fn _callback",
+    "stream": "fp file stream fileobj fobj",
+    "bytes": "b buf buffer bytes raw payload blob",
+}
+"""Names by which programmers call things of a type; with a ``_`` at an end, the beginnings and ends of such names."""
+_PLAIN = {"dict": "dict", "list": "list", "tuple": "list", "set": "set", "Mapping": "dict", "Sequence": "list"}
+_TAKEN = {
+    "int": "range chr bin hex divmod islice repeat",
+    "number": "abs round sqrt floor ceil exp log sin cos isnan isclose pow",
+    "list": "sorted sum min max enumerate reversed any all zip map filter tuple list set iter join extend",
+    "str": "ord loads fullmatch match search findall finditer compile literal_eval fromstring eval open Path PurePath",
+    "dict": "update",
+}
+"""What well-known functions take."""
+Class = Callable[[str], Values | None]
+"""Values of a class of the project, by the name under which the module knows it."""
+
+
+class Shapes:
+    """Values for the parameters of one function. ``classes``: makes objects of the project's classes."""
+
+    def __init__(self, function: Function, words: Vocabulary, classes: Class) -> None:
+        self.function, self.words, self.classes = function, words, classes
+        self.known = v.standard(words)
+        self.known["number"] = v.either(self.known["int"], v.floats(words))
+
+    def options(self, parameter: Parameter) -> list[Values]:
+        """Types that ``parameter`` may have, likeliest first. An annotation that is understood leaves no other."""
+        found: list[Values] = []
+        if parameter.annotation is not None:
+            annotated = self.annotated(parameter.annotation)
+            if annotated is not None:
+                found.append(annotated)
+        if not found:
+            found += self._used(self.function.node, parameter.name)
+            found += self._default(parameter)
+            found += self._named(parameter.name)
+            found += [self.known["str"], self.known["int"], v.lists(self.known["int"]), v.lists(self.known["str"])]
+            found += [
+                v.mappings(self.known["str"], self.known["int"]),
+                self.known["number"],
+                v.constant("None", "None"),
+            ]
+        first: dict[str, Values] = {}
+        for option in found:
+            first.setdefault(option.kind, option)
+        return list(first.values())
+
+    # --- annotations ------------------------------------------------------------------------------------------------
+
+    def annotated(self, node: ast.expr, depth: int = 0) -> Values | None:
+        """Values of an annotation; None if it is not understood, or says nothing (``Any``, ``object``)."""
+        if depth > 4:
+            return None
+        if isinstance(node, ast.Constant):
+            if node.value is None:
+                return self.known["None"]
+            return self._quoted(node.value, depth) if isinstance(node.value, str) else None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self._union([node.left, node.right], depth)
+        if isinstance(node, ast.Subscript):
+            return self._generic(_last(node.value), _parts(node.slice), depth)
+        name = _last(node)
+        if name in self.known:
+            return self.known[name]
+        if name in (*_SEQUENCES, *_MAPPINGS, *_SETS, "tuple", "Tuple", "Iterator", "Generator"):
+            return self._generic(name, [], depth)
+        return self.classes(name) if name not in ("Any", "object", "Self") else None
+
+    def _quoted(self, text: str, depth: int) -> Values | None:
+        try:
+            return self.annotated(ast.parse(text, mode="eval").body, depth + 1)
+        except (SyntaxError, ValueError):
+            return None
+
+    def _union(self, nodes: Sequence[ast.expr], depth: int) -> Values | None:
+        options = [option for option in (self.annotated(node, depth + 1) for node in nodes) if option]
+        return v.either(*options) if options else None
+
+    def _generic(self, name: str, parts: Sequence[ast.expr], depth: int) -> Values | None:
+        inner = [self.annotated(part, depth + 1) or v.either(self.known["int"], self.known["str"]) for part in parts]
+        anything = v.either(self.known["int"], self.known["str"])
+        if name == "Literal":
+            return v.constant("literal", *(ast.unparse(part) for part in parts))
+        if name == "Optional" and parts:
+            return v.either(inner[0], self.known["None"])
+        if name == "Union":
+            return self._union(parts, depth)
+        if name in _WRAPPERS and inner:
+            return inner[0]
+        if name in ("Callable", "Type", "type"):
+            return v.functions() if name == "Callable" else v.constant("type", "int", "str", "list")
+        if name in _SEQUENCES:
+            return v.lists(inner[0] if inner else anything)
+        if name in _MAPPINGS:
+            return v.mappings(inner[0] if inner else self.known["str"], inner[1] if len(inner) > 1 else anything)
+        if name in _SETS:
+            return v.sets(inner[0] if inner else anything)
+        if name in ("Iterator", "Generator"):
+            return v.iterators(inner[0] if inner else anything)
+        if name in ("tuple", "Tuple"):
+            if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is Ellipsis:
+                return v.tuples(inner[0])
+            return v.pairs(*inner) if inner else v.tuples(anything)
+        return self.known.get(name) or self.classes(name)
+
+    # --- other signs ------------------------------------------------------------------------------------------------
+
+    def _default(self, parameter: Parameter) -> list[Values]:
+        node = parameter.default
+        if node is None:
+            return []
+        text = ast.unparse(node)
+        if isinstance(node, ast.Constant) and node.value is not None:
+            known = self.known.get(type(node.value).__name__)
+            return [known] if known else []
+        kinds = {ast.List: "list", ast.Dict: "dict", ast.Tuple: "list", ast.Set: "list"}
+        kind = kinds.get(type(node))
+        return [v.constant("default", text), *(self._of(kind) if kind else [])]
+
+    def _named(self, name: str) -> list[Values]:
+        plain = name.lower().strip("_")
+        for kind, words in _NAMES.items():
+            if plain in words.split():
+                return self._of(kind)
+        for kind, words in _NAMES.items():
+            ends = [word for word in words.split() if word.startswith("_") or word.endswith("_")]
+            if any(plain.endswith(word) if word.startswith("_") else plain.startswith(word) for word in ends):
+                return self._of(kind)
+        return self._of("list") if name.endswith("s") and len(name) > 3 else []
+
+    def _of(self, kind: str) -> list[Values]:
+        known = self.known
+        match kind:
+            case "list":
+                return [v.lists(known["int"]), v.lists(known["str"])]
+            case "dict":
+                return [v.mappings(known["str"], v.either(known["int"], known["str"]))]
+            case "set":
+                return [v.sets(known["int"])]
+            case "callable":
+                return [known["Callable"]]
+            case "stream":
+                return [known["TextIO"]]
+        return [known[kind]]
+
+    def _used(self, node: ast.AST, name: str, depth: int = 0) -> list[Values]:
+        """Types that fit what the code does with the variable ``name``, most frequent first."""
+        votes: dict[str, int] = {}
+        attributes: dict[str, None] = {}
+        keys: list[str] = []
+        inner: list[Values] = []
+        for kind, detail in _signs(node, name):
+            if kind == "attribute":
+                attributes[detail] = None
+            elif kind == "key":
+                keys.append(detail)
+            elif kind == "each" and depth < 2:
+                inner += self._used(node, detail, depth + 1)
+                votes["list"] = votes.get("list", 0) + 2
+            elif kind == "class":
+                votes[detail] = votes.get(detail, 0) + 3
+            else:
+                votes[kind] = votes.get(kind, 0) + 1
+        found: list[Values] = []
+        for kind in sorted(votes, key=lambda kind: -votes[kind]):
+            if kind == "list" and inner:
+                found.append(v.lists(inner[0]))
+            elif kind == "dict" and keys:
+                continue
+            elif kind in self.known or kind in ("list", "dict", "set", "callable", "stream"):
+                found += self._of(kind)
+            else:
+                made = self.classes(kind)
+                found += [made] if made else []
+        if keys:
+            anything = v.either(self.known["str"], self.known["int"])
+            found.insert(0, v.mappings(self.known["str"], anything, list(dict.fromkeys(keys))))
+        if attributes and not found:
+            anything = v.either(self.known["int"], self.known["str"])
+            found.append(v.objects([(attribute, anything) for attribute in list(attributes)[:8]]))
+        return found
+
+
+def _signs(top: ast.AST, name: str) -> Iterator[tuple[str, str]]:
+    """What the uses of a variable say about it: pairs of a kind and a detail."""
+
+    def it(node: ast.AST | None) -> bool:
+        return isinstance(node, ast.Name) and node.id == name
+
+    for node in ast.walk(top):
+        match node:
+            case ast.Attribute(value=value, attr=attribute) if it(value):
+                yield _of_attribute(attribute)
+            case ast.For(target=target, iter=source) | ast.comprehension(target=target, iter=source) if it(source):
+                yield ("each", target.id) if isinstance(target, ast.Name) else ("list", "")
+            case ast.Subscript(value=value, slice=index) if it(value):
+                if isinstance(index, ast.Constant) and isinstance(index.value, str):
+                    yield "key", index.value
+                else:
+                    yield (
+                        ("list", "")
+                        if isinstance(index, ast.Slice | ast.Constant | ast.UnaryOp | ast.BinOp)
+                        else ("dict", "")
+                    )
+            case ast.Subscript(slice=index) if it(index):
+                yield "int", ""
+            case ast.Call(func=called, args=arguments) if it(called):
+                yield "callable", ""
+            case ast.Call(func=called, args=arguments) if any(it(argument) for argument in arguments):
+                yield from _of_call(called, arguments, name)
+            case ast.BinOp(left=left, op=operator, right=right) if it(left) or it(right):
+                yield _of_operator(operator, right if it(left) else left)
+            case ast.Compare(left=left, comparators=[other, *_], ops=[operator, *_]) if it(left) or it(other):
+                yield from _of_comparison(operator, other if it(left) else left, it(left))
+            case ast.AugAssign(target=left, op=operator, value=right) if it(left):
+                yield _of_operator(operator, right)
+            case ast.UnaryOp(op=ast.USub() | ast.Invert(), operand=operand) if it(operand):
+                yield "number", ""
+            case ast.With(items=items) if any(it(item.context_expr) for item in items):
+                yield "stream", ""
+
+
+def _of_attribute(name: str) -> tuple[str, str]:
+    for methods, kind in (
+        (_BYTE_METHODS, "bytes"),
+        (_TEXT_METHODS, "str"),
+        (_LIST_METHODS, "list"),
+        (_DICT_METHODS, "dict"),
+        (_SET_METHODS, "set"),
+        (_FILE_METHODS, "stream"),
+        ({"bit_length", "to_bytes"}, "int"),
+        ({"year", "month", "day", "strftime", "isoformat", "tzinfo"}, "datetime"),
+        ({"parent", "exists", "read_text", "suffix", "stem", "is_file", "is_dir"}, "Path"),
+    ):
+        if name in methods:
+            return kind, ""
+    return "attribute", name
+
+
+def _of_call(called: ast.expr, arguments: Sequence[ast.expr], name: str) -> Iterator[tuple[str, str]]:
+    function = ast.unparse(called)
+    last = function.rpartition(".")[2]
+    if last == "isinstance" and len(arguments) == 2 and isinstance(arguments[0], ast.Name) and arguments[0].id == name:
+        for kind in _parts(arguments[1]):
+            yield "class", _PLAIN.get(_last(kind), _last(kind))
+    elif last in ("min", "max") and len(arguments) > 1:
+        yield "number", ""
+    elif last in ("int", "float", "Decimal"):
+        yield "str", ""
+        yield "number", ""
+    elif function.startswith(("os.", "pathlib.")):
+        yield "str", ""
+    else:
+        yield from ((kind, "") for kind, names in _TAKEN.items() if last in names.split())
+
+
+def _of_operator(operator: ast.operator, other: ast.expr) -> tuple[str, str]:
+    if isinstance(other, ast.Constant) and isinstance(other.value, str | bytes):
+        return type(other.value).__name__, ""
+    if isinstance(other, ast.List | ast.ListComp):
+        return "list", ""
+    if isinstance(operator, ast.LShift | ast.RShift | ast.BitAnd | ast.BitXor | ast.FloorDiv | ast.Mod):
+        return "int", ""
+    return "number", ""
+
+
+def _of_comparison(operator: ast.cmpop, other: ast.expr, left: bool) -> Iterator[tuple[str, str]]:
+    if isinstance(operator, ast.In | ast.NotIn):
+        if not left:
+            yield "list", ""
+        elif (
+            isinstance(other, ast.Tuple | ast.List | ast.Set) and other.elts and isinstance(other.elts[0], ast.Constant)
+        ):
+            yield type(other.elts[0].value).__name__, ""
+        elif isinstance(other, ast.Constant) and isinstance(other.value, str):
+            yield "str", ""
+    elif isinstance(other, ast.Constant) and other.value is not None and not isinstance(other.value, bool):
+        yield type(other.value).__name__, ""
+    elif isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+        yield "number", ""
+
+
+def _last(node: ast.expr) -> str:
+    """The last part of a dotted name; empty for anything else."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return (
+        node.id
+        if isinstance(node, ast.Name)
+        else "None"
+        if isinstance(node, ast.Constant) and node.value is None
+        else ""
+    )
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.Tuple) else [node]

@@ -1,0 +1,230 @@
+"""One version of a project, ready to make calls: a process in the sandbox that is run by the project's own Python.
+
+Measured: two versions in one process compare old with old as soon as a package imports itself by name; so each version
+has a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Self
+
+from famulus import sandbox
+from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.errors import ExecutionFailed, ImportFailed
+from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.execution.worker import frames
+
+WORKER = Path(__file__).parent / "worker"
+BOOT = (
+    "import sys, types; sys.path[:1] = sys.path[:1] if sys.path[:1] != [''] else []; "
+    "here, what, *rest = sys.argv[1:]; sys.argv[:] = ['']; "
+    "package = types.ModuleType('famulus_worker'); package.__path__ = [here]; sys.modules['famulus_worker'] = package; "
+    "from famulus_worker import server; "
+    "server.main(rest[0], rest[1:]) if what == 'serve' else server.host_main(int(rest[0]), rest[1], rest[2:])"
+)
+OPTIONS = ("-s", "-B")
+_TICK = 0.05  # seconds between two looks at the clock
+_IMPORT = 30.0
+
+Run = Literal["sandboxed", "unsafe"]
+
+
+@dataclass
+class Opened:
+    """A module that is imported. ``seconds``: how long that took."""
+
+    number: int
+    seconds: float
+
+
+@dataclass
+class Version:
+    """Makes calls in one version.
+
+    ``root``: its folder, shown read-only. ``folders``: where it imports from, relative to the root, first one first.
+    ``check`` is called some twenty times a second while an answer is waited for; what it raises ends the wait and the
+    version. Use it in a ``with`` block: nothing is left when it ends.
+    """
+
+    python: Path
+    root: Path
+    folders: Sequence[str] = ("",)
+    run: Run = "sandboxed"
+    check: Callable[[], None] = lambda: None
+    _process: sandbox.Process | subprocess.Popen[bytes] | None = None
+    _into: BinaryIO | None = None
+    _out: BinaryIO | None = None
+    _opened: dict[tuple[str, int], Opened | ImportFailed] = field(default_factory=dict)
+    _hosts: int = 0
+
+    def start(self) -> None:
+        """Start its process; done by itself at the first use.
+
+        Raises :class:`sandbox.SandboxError` where code cannot be run safely."""
+        if self._process is not None:
+            return
+        root = os.path.realpath(self.root)
+        paths = [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
+        argv = [str(self.python), *OPTIONS, "-c", BOOT, str(WORKER), "serve", root, *paths]
+        variables = {"PYTHONHASHSEED": "1"}
+        process: sandbox.Process | subprocess.Popen[bytes]
+        if self.run == "sandboxed":
+            limits = sandbox.Limits(wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=48)
+            process = sandbox.spawn(argv, project=Path(root), readable=[WORKER], env=variables, limits=limits)
+        else:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=root,
+                env={**os.environ, **variables, "PYTHONDONTWRITEBYTECODE": "1"},
+                start_new_session=True,
+                bufsize=0,
+            )
+        self._process, self._into, self._out = process, process.stdin, process.stdout  # type: ignore[assignment]
+        self._receive(_IMPORT)
+
+    def open(self, module: str, *, seed: int = 1) -> Opened:
+        """Import a module, once. ``seed``: of the hashes. Raises :class:`ImportFailed`."""
+        known = self._opened.get((module, seed))
+        if known is None:
+            self._hosts += 1
+            request = {"do": "open", "module": module, "seed": seed, "boot": [BOOT, str(WORKER)], "options": OPTIONS}
+            answer = self._ask(request, self._hosts, _IMPORT)
+            if "lost" in answer:
+                known = ImportFailed(module, f"the process ended while it was imported: {answer['lost']}")
+            elif "failed" in answer:
+                known = ImportFailed(module, answer["message"], kind=answer["failed"], at=tuple(answer["at"]))
+            else:
+                known = Opened(self._hosts, answer["seconds"])
+            self._opened[module, seed] = known
+        if isinstance(known, ImportFailed):
+            raise known
+        return known
+
+    def close_module(self, module: str) -> None:
+        """Forget a module, so that its memory is free."""
+        for key in [key for key in self._opened if key[0] == module]:
+            known = self._opened.pop(key)
+            if isinstance(known, Opened) and self._process is not None:
+                self._ask({"do": "close"}, known.number, 5.0)
+
+    def calls(
+        self,
+        module: str,
+        calls: Sequence[Call],
+        *,
+        cpu: float | Sequence[float] = 0.5,
+        wall: float = 5.0,
+        fresh: bool = False,
+        losses: int = 3,
+        trace: bool = False,
+        seed: int = 1,
+        imports: Iterable[str] = (),
+        patch: tuple[str, str] | None = None,
+    ) -> list[Outcome]:
+        """The outcome of each call, in order.
+
+        All are made by one copy of the imported module, or each by a ``fresh`` one. ``cpu``: CPU seconds for a call (or
+        for each), ``wall``: seconds. After ``losses`` calls that ended their process the rest is skipped. ``trace``:
+        tell which lines of the module were reached. ``imports``: statements for names that arguments use. ``patch``:
+        dotted name of a function, and source in which that name has other code, which it gets first. Raises
+        :class:`ImportFailed`, and :class:`ExecutionFailed` if the process is lost.
+        """
+        if not calls:
+            return []
+        opened = self.open(module, seed=seed)
+        times = [cpu] * len(calls) if isinstance(cpu, (int, float)) else list(cpu)
+        request: dict[str, Any] = {
+            "do": "run",
+            "calls": [{**call.message(), "cpu": limit} for call, limit in zip(calls, times, strict=True)],
+            "each": wall,
+            "fresh": fresh,
+            "losses": losses,
+            "trace": trace,
+            "imports": list(imports),
+            "patch": None if patch is None else {"name": patch[0], "source": patch[1]},
+        }
+        longest = sum(times) + (losses + 1) * wall + 10.0
+        answer = self._ask(request, opened.number, longest)
+        if "results" not in answer:
+            del self._opened[module, seed]
+            return [Outcome({"ended": "died", "detail": str(answer.get("lost", ""))})] * len(calls)
+        return [Outcome(result) for result in answer["results"]]
+
+    def _ask(self, message: dict[str, Any], host: int, wall: float) -> dict[str, Any]:
+        self.start()
+        assert self._into is not None
+        try:
+            frames.send(self._into.fileno(), {**message, "host": host, "wall": wall})
+        except OSError as error:
+            self.close()
+            raise ExecutionFailed("The process that runs the project's code is gone.", fix="Run it again.") from error
+        return self._receive(wall + 10.0)
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        """The next message. The server keeps the time; ours is for a server that is itself lost."""
+        assert self._out is not None
+        poller = select.poll()
+        poller.register(self._out, select.POLLIN)
+        try:
+            for _ in range(int(seconds / _TICK) + 1):
+                self.check()
+                if poller.poll(_TICK * 1000):
+                    message = frames.receive(self._out.fileno(), 10.0)
+                    if message is not None:
+                        return message
+                    break
+        except (OSError, ValueError, TimeoutError):
+            message = None
+        except BaseException:
+            self.close()
+            raise
+        said = self._said()
+        self.close()
+        raise ExecutionFailed(f"The process that runs the project's code is gone{said}.", fix="Run it again.")
+
+    def _said(self) -> str:
+        if not isinstance(self._process, sandbox.Process):
+            return ""
+        lines = self._process.stderr.text.strip().splitlines()
+        return f" ({lines[-1]})" if lines else ""
+
+    def close(self) -> None:
+        """End its process and everything that it started."""
+        process, self._process = self._process, None
+        self._opened.clear()
+        if process is None:
+            return
+        if isinstance(process, sandbox.Process):
+            process.kill()
+            process.wait()
+            process.__exit__(None, None, None)
+            return
+        process.kill()  # its hosts and their children die with it
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def can_run() -> str:
+    """Why code cannot be run in a sandbox here, as a sentence; empty if it can."""
+    found = sandbox.level()
+    return "" if found.backend else f"Code is not run on this machine: {found.reason} {found.fix}".strip()

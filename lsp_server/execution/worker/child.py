@@ -1,0 +1,278 @@
+"""Makes calls in a process that is thrown away afterwards, and tells how each went."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import contextlib
+import datetime
+import decimal
+import fractions
+import gc
+import inspect
+import io
+import itertools
+import math
+import os
+import pathlib
+import re
+import resource
+import signal
+import sys
+import time
+import types
+import uuid
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .forms import DRAWN, Form, Writer
+from .frames import Message, send
+
+MEMORY = 1 << 30
+"""Bytes that a child may allocate."""
+_OUTPUT = 20_000
+_MODULES = (collections, datetime, decimal, fractions, io, itertools, math, pathlib, re, types, uuid)
+STANDARD: Message = {
+    **{module.__name__: module for module in _MODULES},
+    **{
+        kind.__name__: kind
+        for kind in (decimal.Decimal, fractions.Fraction, pathlib.Path, uuid.UUID, datetime.timedelta)
+    },
+    **{kind.__name__: kind for kind in (collections.OrderedDict, collections.deque, collections.Counter)},
+    **{kind.__name__: kind for kind in (collections.defaultdict,)},
+    "inf": math.inf,
+    "nan": math.nan,
+}
+"""Names that the text of an argument may use besides those of the module."""
+_EFFECTS = re.compile(
+    r"os\.(remove|rename|rmdir|truncate|kill|killpg|system|exec|fork|forkpty|posix_spawn|putenv|chmod|chown|link|symlink)|"
+    r"shutil\.|subprocess\.Popen|socket\.(connect|bind|sendto|getaddrinfo)|pty\.spawn|ctypes\.dlopen|webbrowser\.open"
+)
+
+
+class Kept(io.TextIOBase):
+    """Standard output or error of a call; keeps its beginning and counts the rest."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep ``text`` as far as there is room."""
+        if self.size < _OUTPUT:
+            self.parts.append(text[: _OUTPUT - self.size])
+        self.size += len(text)
+        return len(text)
+
+    @property
+    def text(self) -> str:
+        """What was kept, with the number of characters that were not."""
+        return "".join(self.parts) + (f"… {self.size}" if self.size > _OUTPUT else "")
+
+
+class Child:
+    """Makes calls to things in ``module``. ``root``: the folder of the project."""
+
+    def __init__(self, module: Any, root: str) -> None:
+        self.writer = Writer(root)
+        self.root = root
+        self.module = module
+        self.names: Message = {**STANDARD, **vars(module)}
+        self.effects: list[str] = []
+        self.lines: set[int] = set()
+
+    def work(self, fd: int, batch: Message) -> None:
+        """Make the calls of ``batch``, one message for each on ``fd``, and leave the process."""
+        me = os.getpid()
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        gc.freeze()
+        for statement in batch.get("imports", ()):
+            with contextlib.suppress(Exception):
+                exec(statement, self.names)
+        problem = self._patch(batch["patch"]) if batch.get("patch") else ""
+        if hasattr(sys, "addaudithook"):
+            sys.addaudithook(self._audit)
+        known = dict(vars(builtins))
+        for call in batch["calls"]:
+            answer = {"invalid": problem} if problem else self._guarded(call, bool(batch.get("trace")))
+            if os.getpid() != me:
+                os._exit(0)  # the call forked, and this is the copy
+            send(fd, answer)
+            if vars(builtins) != known:
+                break  # the rest is done by a fresh process
+        os._exit(0)
+
+    def _patch(self, patch: Message) -> str:
+        """Give a function the code that ``source`` has for the same name; the answer is why that failed."""
+        try:
+            code: Any = compile(patch["source"], getattr(self.module, "__file__", "") or "<patch>", "exec")
+            for part in patch["name"].split("."):
+                code = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == part)
+            function = _unwrapped(_static(self.module, patch["name"]))
+            function.__code__ = code
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _audit(self, event: str, arguments: Any) -> None:
+        if event == "open":
+            mode, flags = arguments[1], arguments[2]
+            writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if writes and isinstance(mode, str) and len(self.effects) < 20:
+                self.effects.append("open:w")
+        elif _EFFECTS.match(event) and len(self.effects) < 20:
+            self.effects.append(event)
+
+    def _guarded(self, call: Message, trace: bool) -> Message:
+        """The answer to a call, whatever it does to this process."""
+        out, err = Kept(), Kept()
+        kept = sys.stdout, sys.stderr
+        self.effects, self.lines = [], set()
+        started = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, call.get("cpu", 1.0))
+        sys.stdout, sys.stderr = out, err
+        try:
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                answer = self._answer(call, trace)
+            answer["warned"] = [[w.category.__name__, self.writer.text(str(w.message))] for w in warned or ()][:20]
+        except BaseException as error:
+            answer = {"invalid": f"{type(error).__name__}: {self.writer.text(_message(error))}"}
+        finally:
+            sys.settrace(None)
+            sys.stdout, sys.stderr = kept
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        answer.update(out=self.writer.text(out.text), err=self.writer.text(err.text))
+        answer.update(cpu=time.process_time() - started, effects=sorted(set(self.effects)))
+        if trace:
+            answer["lines"] = sorted(self.lines)
+        return answer
+
+    def _answer(self, call: Message, trace: bool) -> Message:
+        receiver: Any = None
+        names = self.names
+        if call.get("receiver"):
+            receiver = eval(call["receiver"], names)
+            names = {**names, "self": receiver}
+        for statement in call.get("before", ()):
+            exec(statement, names)
+        arguments = [eval(text, names) for text in call.get("args", ())]
+        named = {name: eval(text, names) for name, text in call.get("kwargs", {}).items()}
+        given = {**{str(i): value for i, value in enumerate(arguments)}, **named}
+        before = {name: self.writer.form(value, drain=False) for name, value in given.items()}
+        own = self.writer.form(receiver, drain=False)
+        function = self._function(call, receiver)
+        if trace:
+            sys.settrace(self._tracer())
+        try:
+            value = _finished(function(*arguments, **named))
+            answer: Message = {"value": self.writer.form(value)}
+        except BaseException as error:
+            answer = self._raised(error)
+        sys.settrace(None)
+        after = {name: self.writer.form(value, drain=False) for name, value in given.items()}
+        answer["args"] = {name: form for name, form in after.items() if form != before[name]}
+        changed = self.writer.form(receiver, drain=False)
+        if changed != own:
+            answer["receiver"] = changed
+        return answer
+
+    def _function(self, call: Message, receiver: Any) -> Callable[..., Any]:
+        name, how = call["target"], call.get("how", "call")
+        if how == "get":
+            return lambda: getattr(receiver, name.rpartition(".")[2])
+        if receiver is not None:
+            member = inspect.getattr_static(type(receiver), name.rpartition(".")[2])
+            own = name.rpartition(".")[2]
+            if isinstance(member, types.FunctionType):
+                return types.MethodType(member, receiver)  # not what an instance attribute of the name hides
+            function: Callable[..., Any] = getattr(receiver, own)
+            return function
+        found: Any = self.module
+        for part in name.split("."):
+            found = getattr(found, part)
+        return lambda *args, **kwargs: found(*args, **kwargs)
+
+    def _raised(self, error: BaseException) -> Message:
+        step = error.__traceback__
+        at: list[Any] = []
+        depth = 0
+        while step is not None and depth < 10_000:
+            code = step.tb_frame.f_code
+            if code.co_filename.startswith(self.root):
+                at = [os.path.relpath(code.co_filename, self.root), step.tb_lineno, step.tb_next is None]
+            step, depth = step.tb_next, depth + 1
+        kinds = [kind.__name__ for kind in type(error).__mro__[:-2]]
+        form: Form = self.writer.form(error, drain=False)
+        return {"raised": form, "kinds": kinds, "message": self.writer.text(_message(error))[:2000], "at": at}
+
+    def _tracer(self) -> Callable[..., Any]:
+        file, lines = getattr(self.module, "__file__", None), self.lines
+
+        def line(frame: Any, event: str, argument: Any) -> Any:
+            lines.add(frame.f_lineno)
+            return line
+
+        def entered(frame: Any, event: str, argument: Any) -> Any:
+            return line if frame.f_code.co_filename == file else None
+
+        return entered
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _static(holder: Any, name: str) -> Any:
+    """What stands under a dotted name, without asking descriptors."""
+    for part in name.split("."):
+        holder = inspect.getattr_static(holder, part)
+    return holder
+
+
+def _unwrapped(function: Any) -> Any:
+    """The function that its author wrote, below descriptors and decorators."""
+    for _ in range(20):
+        if isinstance(function, (staticmethod, classmethod)):
+            function = function.__func__
+        elif isinstance(function, property):
+            function = function.fget
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif hasattr(function, "func") and not isinstance(function, types.FunctionType):
+            function = function.func  # functools.cached_property, partial
+        else:
+            break
+    return function
+
+
+def _finished(value: Any) -> Any:
+    """The result of a coroutine, the first items of an asynchronous generator; anything else as it is."""
+    if inspect.iscoroutine(value):
+        import asyncio
+
+        return asyncio.run(value)
+    if inspect.isasyncgen(value):
+        import asyncio
+
+        async def drawn() -> list[Any]:
+            items = []
+            async for item in value:
+                items.append(item)
+                if len(items) >= DRAWN:
+                    break
+            return items
+
+        return asyncio.run(drawn())
+    return value
