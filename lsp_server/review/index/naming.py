@@ -1,0 +1,85 @@
+"""Who uses a name: found by text first, by meaning after."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from famulus.lsp_server.review.index.facts import ModuleFacts
+from famulus.lsp_server.review.index.values import Method, Partial, Symbol, Use, Value
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.review.index.project import Project
+
+_WORDS = re.compile(r"[^\W\d]\w*")
+
+
+def other_names(project: Project, names: Iterable[str]) -> frozenset[str]:
+    """``names``, and all names under which the project's modules import or assign what bears one of them."""
+    wanted = set(names)
+    fresh = set(wanted)
+    while fresh:
+        found: set[str] = set()
+        for module in project.modules:
+            if module.facts is not None and not fresh.isdisjoint(module.facts.names):
+                found.update(new for known, new in _pairs(module.facts) if known in fresh)
+        fresh = found - wanted
+        wanted |= fresh
+    return frozenset(wanted)
+
+
+def _pairs(facts: ModuleFacts) -> Iterator[tuple[str, str]]:
+    for found in facts.imports:
+        source = found.attribute or found.module.rpartition(".")[2]
+        if found.name != source and found.attribute != "*":
+            yield source, found.name
+    for scope in facts.scopes:
+        for group in (scope.bindings, scope.attributes):
+            for name, bindings in group.items():
+                for binding in bindings:
+                    if binding.value and (source := _meant(binding.value)) and source != name:
+                        yield source, name
+                    elif binding.kind == "definition" and facts.definitions[binding.index].kind == "value":
+                        for path in facts.definitions[binding.index].returns:
+                            if (source := _meant(path)) and source != name:
+                                yield source, name
+
+
+def _meant(path: str) -> str:
+    """The name that a path ends with, if it stands for that name's value and not for a result of it."""
+    if path.startswith("#"):
+        return ""
+    path = path.partition("!")[0]
+    return _WORDS.findall(path)[-1] if path and (path[-1].isalnum() or path[-1] == "_") else ""
+
+
+def uses(project: Project, names: Iterable[str]) -> Iterator[Use]:
+    """References in which one of the names, or another name given to it, occurs."""
+    wanted = other_names(project, names)
+    for module in project.modules:
+        if module.facts is None or wanted.isdisjoint(module.facts.names):
+            continue
+        for reference in module.facts.references:
+            path = reference.path
+            if path in wanted or (not path.isalnum() and not wanted.isdisjoint(_WORDS.findall(path))):
+                yield Use(module, reference)
+
+
+def means(value: Value, symbol: Symbol) -> bool:
+    """Whether a value is this definition, bound or not."""
+    if isinstance(value, Partial):
+        return means(value.inner, symbol)
+    return value is symbol or (isinstance(value, Method) and value.function is symbol)
+
+
+def callers(project: Project, symbol: Symbol) -> list[Use]:
+    """The references that can mean a definition; those of a class count for its constructor."""
+    owner = symbol.owner
+    target = owner if symbol.name in ("__init__", "__new__") and owner is not None else symbol
+    found = []
+    for use in uses(project, {target.name}):
+        values = project.resolver.resolve(use.module, use.reference.scope, use.reference.path)
+        if any(means(value, target) for value in values):
+            found.append(use)
+    return found

@@ -1,0 +1,144 @@
+"""Rule 1, calls whose receiver is not known: the name of the method has to tell whose it is.
+
+Only where the project knows one method of that name, no common class outside has one, and the arguments fitted before.
+"""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import re
+import threading
+from collections.abc import Iterator
+from functools import cache
+
+from famulus.lsp_server.review.finding import Finding, Grade, Proof, Related
+from famulus.lsp_server.review.index.affected import Affected
+from famulus.lsp_server.review.index.binding import bind, without_first
+from famulus.lsp_server.review.index.changes import Changes, Pair
+from famulus.lsp_server.review.index.facts import Shape
+from famulus.lsp_server.review.index.project import Project
+from famulus.lsp_server.review.index.signatures import Signature
+from famulus.lsp_server.review.index.values import Symbol, Unknown, Use
+from famulus.lsp_server.review.rules import callsites_words as words
+
+_CLASSES = (str, bytes, list, dict, set, tuple, int, float, object, type, io.StringIO, io.TextIOWrapper, io.BytesIO,
+            pathlib.Path, re.Pattern, re.Match, threading.Thread, threading.Event, BaseException, property)  # fmt: skip
+_COMMON = frozenset(
+    """
+    add all any append apply args call cancel clear close commit connect copy create cursor debug delete display
+    done draw error eval exec execute fetch fetchall fetchone filter find first fit flush forward get get_context
+    group handle head info init insert invoke items json last length load log map mean merge method name next notify
+    on open order_by parse patch plot post predict process publish put query read receive register remove render
+    replace request reset result rollback run sample save scalar search select send set show shutdown sort start
+    step stop submit subscribe sum super to train transform update upload url validate value values view wait
+    warning write
+    """.split()  # noqa: SIM905
+)
+
+
+@cache
+def _everyday() -> frozenset[str]:
+    """Method names that say nothing about whose they are."""
+    return _COMMON.union(*(dir(cls) for cls in _CLASSES))
+
+
+def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]:
+    """A call on an unknown receiver that fitted the one method of that name before and fits it no more."""
+    base, _, name = use.reference.path.rpartition(".")
+    shape = use.reference.call
+    if not base or shape is None or not name.isidentifier() or name in _everyday() or name.startswith("__"):
+        return
+    receivers = changes.new.resolver.resolve(use.module, use.reference.scope, base)
+    if not all(isinstance(v, Unknown) for v in receivers):
+        return
+    if name in affected.methods:
+        yield from _changed(changes, affected.methods[name], use, shape)
+    elif name in affected.lost_methods:
+        yield from _lost(changes, affected.lost_methods[name], use, shape)
+
+
+def _changed(changes: Changes, pairs: list[Pair], use: Use, shape: Shape) -> Iterator[Finding]:
+    from famulus.lsp_server.review.rules.callsites import broken, expects_type_error
+
+    name = pairs[0].new.name
+    if {id(s) for s in _all(changes.new, name)} != {id(pair.new) for pair in pairs} or expects_type_error(use):
+        return
+    sides = []
+    for pair in pairs:
+        old, new = _outside(changes.old, pair.old), _outside(changes.new, pair.new)
+        if old is None or new is None:
+            return
+        sides.append((old, new))
+    troubles = [bind(new.parameters, shape) for _, new in sides]
+    fitted = [bind(old.parameters, shape) is None for old, _ in sides]
+    trouble = troubles[0]
+    if trouble is not None and None not in troubles and all(fitted):
+        yield broken(changes, use, shape, sides[0], trouble, "likely")
+
+
+def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> Iterator[Finding]:
+    name = symbols[0].name
+    old = symbols[0]
+    if _all(changes.new, name) or _stored(changes.new, name):
+        return
+    if {id(s) for s in _all(changes.old, name)} != {id(s) for s in symbols}:
+        return
+    signature = _outside(changes.old, old)
+    if signature is None or bind(signature.parameters, shape) is not None:
+        return
+    now = changes.successors.get(old)
+    place = changes.new.place(use.module, use.reference)
+    owner = old.owner
+    assert owner is not None
+    fate = (
+        f"which is now called `{now.name}`" if now is not None and now.name != name else "which no class has any more"
+    )
+    there = Related(
+        place=changes.old.place(old.module, old.definition, "old"), message=f"`{old.qualname}` was defined here."
+    )
+    yield Finding(
+        rule="call-site/missing-name",
+        message=f"{place} calls {words.called(use.reference)}(), {fate}.",
+        grade=Grade.MEASURED,
+        certainty="likely",
+        severity="error",
+        place=place,
+        old_place=words.old_place(changes, use.module, place),
+        key=f"{use.module.name}:{place.symbol} misses {owner.dotted}.{name}",
+        proof=Proof(
+            kind="bind", text=f"{old.qualname} was the only method `{name}`, and it is gone.", data={"name": name}
+        ),
+        related=(there,),
+    )
+
+
+def _all(project: Project, name: str) -> list[Symbol]:
+    """Every function of this name that can be called through an object or a module."""
+    found = []
+    for module in project.modules:
+        if module.facts is None:
+            continue
+        for symbol in module.symbols:
+            definition = symbol.definition
+            if definition.name == name and module.facts.scopes[definition.scope].kind in ("class", "module"):
+                found.append(symbol)
+    return found
+
+
+def _stored(project: Project, name: str) -> bool:
+    return any(
+        name in m.facts.stored or any(name in s.attributes for s in m.facts.scopes) for m in project.modules if m.facts
+    )
+
+
+def _outside(project: Project, method: Symbol) -> Signature | None:
+    """What a caller through an object gives."""
+    kind = project.resolver.classes.kind(method)
+    if kind == "property":
+        return None
+    found = project.signatures._function(method)
+    if found is None:
+        return None
+    parameters = found.parameters if kind == "staticmethod" else without_first(found.parameters)
+    return Signature(parameters, method, False)

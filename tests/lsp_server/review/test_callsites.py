@@ -1,0 +1,443 @@
+"""Rule 1: what a change breaks at the callers is found there, and nothing else is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+import pytest
+
+from famulus.lsp_server.review.change import Memory, between
+from famulus.lsp_server.review.finding import Finding, Grade
+from famulus.lsp_server.review.rule import Context
+from famulus.lsp_server.review.rules.callsites import RULE
+
+Files = Mapping[str, str]
+
+
+def review(old: Files, new: Files, renames: Mapping[str, str] | None = None) -> list[Finding]:
+    """The findings for the change from ``old`` to ``new``; files that ``new`` does not name stay as they were."""
+    sides = []
+    for files in (old, {**old, **new}):
+        sides.append(
+            Memory({p: textwrap.dedent(text).lstrip("\n").encode() for p, text in files.items() if text != GONE})
+        )
+    return list(RULE.check(Context(between(*sides, renames=renames))))
+
+
+GONE = "<gone>"
+
+
+def found(findings: list[Finding]) -> set[str]:
+    """Where what was found: ``cart.py:4 unknown-keyword``."""
+    return {f"{f.place} {f.rule.partition('/')[2]}" for f in findings}
+
+
+SHOP = """
+def price(net, rate=0.2):
+    return round(net * (1 + rate), 2)
+"""
+RENAMED_KEYWORD = {"shop.py": SHOP.replace("rate", "vat")}
+CALLERS = {
+    "import": "import shop\n\nshop.price(1, rate=2)\n",
+    "from": "from shop import price\n\nprice(1, rate=2)\n",
+    "alias": "from shop import price as p\n\np(1, rate=2)\n",
+    "module alias": "import shop as s\n\ns.price(1, rate=2)\n",
+    "star": "from shop import *\n\nprice(1, rate=2)\n",
+    "assigned": "import shop\n\ncost = shop.price\ncost(1, rate=2)\n",
+    "partial": "import functools, shop\nhalf = functools.partial(shop.price, 1)\nhalf(rate=2)\n",
+    "re-exported": "from pkg import price\n\nprice(1, rate=2)\n",
+    "renamed re-export": "import pkg\n\npkg.cost(1, rate=2)\n",
+    "local import": "def f():\n    from shop import price\n    return price(1, rate=2)\n",
+    "default": "import shop\n\ndef f(x=shop.price(1, rate=2)): return x\n",
+    "comprehension": "import shop\n\n[shop.price(n, rate=2) for n in range(3)]\n",
+    "lambda": "import shop\n\nf = lambda: shop.price(1, rate=2)\n",
+    "f-string": "import shop\n\nprint(f'{shop.price(1, rate=2)}')\n",
+    "decorated caller": "import shop\nimport functools\n@functools.cache\ndef f(): return shop.price(1, rate=2)\n",
+    "chained": "import shop\n\nshop.price(1, rate=2).hex()\n",
+    "conditional": "import shop\n\nx = shop.price(1, rate=2) if shop else None\n",
+    "nested": "import shop\n\nprint(max(1, shop.price(1, rate=2)))\n",
+    "star arguments": "import shop\n\ndef f(a): shop.price(*a, rate=2)\n",
+    "try import": "try:\n    from shop import price\nexcept ImportError:\n    price = None\nprice(1, rate=2)\n",
+    "class body": "import shop\n\nclass A:\n    x = shop.price(1, rate=2)\n",
+    "walrus": "import shop\n\nif (x := shop.price(1, rate=2)): print(x)\n",
+    "type checking": "from typing import TYPE_CHECKING\n"
+    "if TYPE_CHECKING:\n"
+    "    import shop\n"
+    "def f(): return shop.price(1, rate=2)\n",
+}
+PACKAGE = {"pkg/__init__.py": "from shop import price\nfrom shop import price as cost\n"}
+
+
+@pytest.mark.parametrize("how", CALLERS)
+def test_a_call_is_found_however_the_name_came_there(how: str) -> None:
+    caller = CALLERS[how]
+    line = next(i for i, text in enumerate(caller.split("\n"), 1) if "rate=2" in text)
+    findings = review({"shop.py": SHOP, "user.py": caller, **PACKAGE}, RENAMED_KEYWORD)
+    assert found(findings) == {f"user.py:{line} unknown-keyword"}
+
+
+def test_the_message_says_the_consequence_and_the_finding_carries_proof_and_edit() -> None:
+    caller = "from shop import price\n\ndef total(items):\n    return sum(price(i, rate=0.1) for i in items)\n"
+    (finding,) = review({"shop.py": SHOP, "cart.py": caller}, RENAMED_KEYWORD)
+    assert finding.message == "cart.py:4 calls price() with `rate`, which it no longer takes."
+    assert finding.grade is Grade.PROVED and finding.certainty == "certain" and finding.reach == 1
+    assert finding.place.symbol == "total" and finding.place.column == 16
+    assert finding.old_place is not None and finding.old_place.line == 4
+    (related,) = finding.related
+    assert str(related.place) == "shop.py:1" and "price(net, rate=0.2)" in related.message
+    assert finding.suggestion is not None
+    assert finding.suggestion.edits[0].text == "    return sum(price(i, vat=0.1) for i in items)"
+    with pytest.raises(TypeError, match="rate"):
+        exec(finding.proof.code, {})
+
+
+CHANGES = {
+    "needed": ("def f(a): ...", "def f(a, b): ...", "f(1)", "missing-argument"),
+    "dropped": ("def f(a, b): ...", "def f(a): ...", "f(1, 2)", "too-many-arguments"),
+    "keyword only": ("def f(a, b): ...", "def f(a, *, b): ...", "f(1, 2)", "too-many-arguments"),
+    "positional only": ("def f(a, b): ...", "def f(a, b, /): ...", "f(1, b=2)", "positional-only"),
+    "swallowed no more": ("def f(a, **k): ...", "def f(a): ...", "f(1, b=2)", "unknown-keyword"),
+    "star no more": ("def f(*a): ...", "def f(a): ...", "f(1, 2)", "too-many-arguments"),
+    "default gone": ("def f(a, b=1): ...", "def f(a, b): ...", "f(1)", "missing-argument"),
+    "keyword needed": ("def f(a): ...", "def f(a, *, key): ...", "f(1)", "missing-argument"),
+    "order": ("def f(a, b=1): ...", "def f(b, a=1): ...", "f(1, b=2)", "given-twice"),
+    "async": ("async def f(a): ...", "async def f(a, b): ...", "g = lambda: f(1)", "missing-argument"),
+    "class": (
+        "class f:\n    def __init__(self, a): ...",
+        "class f:\n    def __init__(self, a, b): ...",
+        "f(1)",
+        "missing-argument",
+    ),
+    "new": (
+        "class f:\n    def __new__(cls, a): ...",
+        "class f:\n    def __new__(cls): ...",
+        "f(1)",
+        "too-many-arguments",
+    ),
+    "inherited": (
+        "class B:\n    def __init__(self, a): ...\nclass f(B): ...",
+        "class B:\n    def __init__(self): ...\nclass f(B): ...",
+        "f(1)",
+        "too-many-arguments",
+    ),
+    "data class": (
+        "from dataclasses import dataclass\n@dataclass\nclass f:\n    a: int",
+        "from dataclasses import dataclass\n@dataclass\nclass f:\n    a: int\n    b: int",
+        "f(1)",
+        "missing-argument",
+    ),
+    "data class field renamed": (
+        "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass f:\n    a: int = 0",
+        "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass f:\n    b: int = 0",
+        "f(a=1)",
+        "unknown-keyword",
+    ),
+    "named tuple": (
+        "from typing import NamedTuple\nclass f(NamedTuple):\n    a: int",
+        "from typing import NamedTuple\nclass f(NamedTuple):\n    a: int\n    b: int",
+        "f(1)",
+        "missing-argument",
+    ),
+    "collections.namedtuple": (
+        "from collections import namedtuple\nf = namedtuple('f', 'a b')",
+        "from collections import namedtuple\nf = namedtuple('f', 'a')",
+        "f(1, 2)",
+        "too-many-arguments",
+    ),
+    "context manager": (
+        "from contextlib import contextmanager\n@contextmanager\ndef f(a): yield",
+        "from contextlib import contextmanager\n@contextmanager\ndef f(): yield",
+        "with f(1): pass",
+        "too-many-arguments",
+    ),
+    "wrapping decorator": (
+        "import functools\n"
+        "def d(g):\n"
+        "    @functools.wraps(g)\n"
+        "    def w(*a, **k):\n"
+        "        return g(*a, **k)\n"
+        "    return w\n"
+        "@d\n"
+        "def f(a): ...",
+        "import functools\n"
+        "def d(g):\n"
+        "    @functools.wraps(g)\n"
+        "    def w(*a, **k):\n"
+        "        return g(*a, **k)\n"
+        "    return w\n"
+        "@d\n"
+        "def f(): ...",
+        "f(1)",
+        "too-many-arguments",
+    ),
+    "gone": ("def f(a): ...\ndef g(): ...", "def g(): ...", "f(1)", "missing-import"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_each_kind_of_change_is_found(kind: str) -> None:
+    old, new, call, rule = CHANGES[kind]
+    line = 1 if rule == "missing-import" else 2
+    assert found(review({"m.py": old, "u.py": f"from m import f\n{call}\n"}, {"m.py": new})) == {f"u.py:{line} {rule}"}
+
+
+METHODS = """
+class Cart:
+    def __init__(self, owner):
+        self.owner = owner
+
+    def total(self, rate): ...
+
+    @classmethod
+    def empty(cls, owner): return cls(owner)
+
+    @staticmethod
+    def parse(text): ...
+
+    def again(self):
+        return self
+
+class Big(Cart):
+    def twice(self):
+        return self.total(2) * 2
+
+    def total(self, rate):
+        return super().total(rate)
+"""
+RECEIVERS = {
+    "object": "Cart(1).total(2)",
+    "local": "def f():\n    c = Cart(1)\n    return c.total(2)",
+    "annotated": "def f(c: Cart): return c.total(2)",
+    "optional": "from typing import Optional\ndef f(c: Optional[Cart]): return c.total(2)",
+    "union": "def f(c: 'Cart | None'): return c.total(2)",
+    "element": "def f(cs: list[Cart]):\n    for c in cs: c.total(2)",
+    "returned": "def make() -> Cart: ...\nmake().total(2)",
+    "inferred": "def make():\n    return Cart(1)\nmake().total(2)",
+    "fluent": "Cart(1).again().again().total(2)",
+    "class method": "Cart.empty(1).total(2)",
+    "attribute": "class A:\n    def __init__(self): self.c = Cart(1)\n    def g(self): return self.c.total(2)",
+    "attribute of parameter": "class A:\n"
+    "    def __init__(self, c: Cart): self.c = c\n"
+    "    def g(self): return self.c.total(2)",
+    "declared attribute": "class A:\n    c: Cart\n    def g(self): return self.c.total(2)",
+    "unbound": "Cart.total(Cart(1), 2)",
+    "awaited": "async def make() -> Cart: ...\nasync def f(): (await make()).total(2)",
+    "own": "class Mine(Cart):\n    def g(self): return self.total(2)",
+    "super": "class Mine(Cart):\n    def g(self): return super().total(2)",
+    "with": "class W:\n"
+    "    def __enter__(self) -> Cart: ...\n"
+    "    def __exit__(self, *a): ...\n"
+    "def f():\n"
+    "    with W() as c: c.total(2)",
+    "property": "class A:\n    @property\n    def c(self) -> Cart: ...\nA().c.total(2)",
+    "module global": "CART = Cart(1)\ndef f(): return CART.total(2)",
+}
+
+
+@pytest.mark.parametrize("how", RECEIVERS)
+def test_a_method_is_found_through_its_receiver(how: str) -> None:
+    caller = "from shop import Cart\n" + RECEIVERS[how] + "\n"
+    line = next(i for i, text in enumerate(caller.split("\n"), 1) if "total(" in text)
+    old = METHODS.partition("class Big")[0]
+    findings = review({"shop.py": old, "u.py": caller}, {"shop.py": old.replace("total(self, rate)", "total(self)")})
+    assert found(findings) == {f"u.py:{line} too-many-arguments"}
+    assert all(f.grade is Grade.PROVED for f in findings)
+
+
+def test_overrides_and_super_calls_are_held_against_the_changed_base() -> None:
+    new = METHODS.replace("def total(self, rate): ...", "def total(self): ...")
+    got = found(review({"shop.py": METHODS}, {"shop.py": new}))
+    assert got == {"shop.py:21 too-many-arguments", "shop.py:20 override"}
+
+
+def test_a_method_on_an_unknown_receiver_is_likely_when_its_name_is_unique() -> None:
+    old = {
+        "a.py": "class Ledger:\n    def settle_all(self, day): ...\n",
+        "u.py": "def f(x):\n    x.settle_all(day=1)\n",
+    }
+    (finding,) = review(old, {"a.py": "class Ledger:\n    def settle_all(self, date): ...\n"})
+    assert finding.certainty == "likely" and finding.grade is Grade.MEASURED and finding.place.line == 2
+    assert not review(
+        {**old, "b.py": "class Other:\n    def settle_all(self, day): ...\n"},
+        {"a.py": "class Ledger:\n    def settle_all(self, date): ...\n"},
+    )
+    (gone,) = review(old, {"a.py": "class Ledger:\n    pass\n"})
+    assert gone.rule == "call-site/missing-name" and gone.certainty == "likely"
+
+
+def test_everyday_names_on_unknown_receivers_are_left_alone() -> None:
+    old = {"a.py": "class A:\n    def get(self, key): ...\n", "u.py": "def f(x):\n    x.get('a')\n"}
+    assert not review(old, {"a.py": "class A:\n    def get(self): ...\n"})
+
+
+GONE_NAMES = {
+    "removed": ("def f(): ...\n", "", "import m\nm.f()\n", "u.py:2 missing-name"),
+    "from": ("X = 1\n", "", "from m import X\nprint(X)\n", "u.py:1 missing-import"),
+    "class attribute": (
+        "class C:\n    A = 1\n    B = 2\n",
+        "class C:\n    A = 1\n",
+        "from m import C\nprint(C.B)\n",
+        "u.py:2 missing-name",
+    ),
+    "enum member": (
+        "import enum\nclass C(enum.Enum):\n    A = 1\n    B = 2\n",
+        "import enum\nclass C(enum.Enum):\n    A = 1\n",
+        "from m import C\nprint(C.B)\n",
+        "u.py:2 missing-name",
+    ),
+    "instance attribute": (
+        "class C:\n    def __init__(self):\n        self.a = 1\n",
+        "class C:\n    def __init__(self):\n        self.b = 1\n",
+        "from m import C\nprint(C().a)\n",
+        "u.py:2 missing-name",
+    ),
+    "method": (
+        "class C:\n    def go(self): ...\n",
+        "class C:\n    x = 1\n",
+        "from m import C\nC().go()\n",
+        "u.py:2 missing-name",
+    ),
+    "base swapped": (
+        "class A:\n    def go(self): ...\nclass B: ...\nclass C(A): ...\n",
+        "class A:\n    def go(self): ...\nclass B: ...\nclass C(B): ...\n",
+        "from m import C\nC().go()\n",
+        "u.py:2 missing-name",
+    ),
+    "import handed on": ("from os import sep\n", "import os\n", "from m import sep\nprint(sep)\n", None),
+    "re-export": ("from n import g\n", "", "from m import g\ng()\n", "u.py:1 missing-import"),
+    "star hidden": (
+        "__all__ = ['f', 'g']\ndef f(): ...\ndef g(): ...\n",
+        "__all__ = ['f']\ndef f(): ...\ndef g(): ...\n",
+        "from m import *\ng()\n",
+        "u.py:2 missing-name",
+    ),
+    "mock.patch": (
+        "def f(): ...\n",
+        "def h(): ...\n",
+        "from unittest import mock\nmock.patch('m.f')\n",
+        "u.py:2 missing-in-string",
+    ),
+    "monkeypatch": (
+        "def f(): ...\n",
+        "def h(): ...\n",
+        "import m\ndef test(monkeypatch):\n    monkeypatch.setattr(m, 'f', 1)\n",
+        "u.py:3 missing-in-string",
+    ),
+    "getattr": ("def f(): ...\n", "def h(): ...\n", "import m\ngetattr(m, 'f')()\n", "u.py:2 missing-in-string"),
+    "own module": ("def f(): ...\ndef g(): return f()\n", "def g(): return f()\n", "", "m.py:1 missing-name"),
+    "__all__": ("__all__ = ['f']\ndef f(): ...\n", "__all__ = ['f']\n", "", "m.py:1 missing-in-string"),
+    "decorator": ("def deco(f): return f\n", "", "import m\n@m.deco\ndef f(): ...\n", "u.py:2 missing-name"),
+    "base": ("class A: ...\n", "", "import m\nclass B(m.A): ...\n", "u.py:2 missing-name"),
+    "except": ("class E(Exception): ...\n", "", "import m\ntry: pass\nexcept m.E: pass\n", "u.py:3 missing-name"),
+    "annotation": ("class A: ...\n", "", "import m\ndef f(a: m.A): ...\n", "u.py:2 missing-name"),
+}
+
+
+@pytest.mark.parametrize("kind", GONE_NAMES)
+def test_a_name_that_is_gone_is_missed_where_it_is_used(kind: str) -> None:
+    old, new, user, expected = GONE_NAMES[kind]
+    got = found(review({"m.py": old, "n.py": "def g(): ...\n", "u.py": user}, {"m.py": new}))
+    assert got == ({expected} if expected else {"u.py:1 missing-import"})
+
+
+def test_a_removed_module_is_missed_by_its_importers() -> None:
+    old = {"pkg/__init__.py": "", "pkg/a.py": "def f(): ...\n", "u.py": "from pkg.a import f\nimport pkg.a\nf()\n"}
+    assert found(review(old, {"pkg/a.py": GONE})) == {"u.py:1 missing-import", "u.py:2 missing-import"}
+
+
+def test_renames_and_moves_are_named_and_edited() -> None:
+    body = (
+        "def {}(items, start=0):\n    total = start\n    for item in items:\n        total += item\n    return total\n"
+    )
+    old = {"m.py": body.format("add"), "u.py": "from m import add\n\nprint(add([1]))\n"}
+    (renamed,) = review(old, {"m.py": body.format("total_of")})
+    assert renamed.message == "u.py:1 imports `add` from m, which is now called `total_of`."
+    assert renamed.suggestion is not None and renamed.suggestion.edits[0].text == "from m import total_of as add"
+    (moved,) = review(old, {"m.py": "", "n.py": body.format("add")})
+    assert moved.message == "u.py:1 imports `add` from m, which moved to n.add."
+    assert moved.suggestion is not None and moved.suggestion.edits[0].text == "from n import add"
+
+
+def test_entry_points_are_followed() -> None:
+    settings = '[project]\nname = "x"\n[project.scripts]\nrun = "app.cli:main"\n'
+    old = {"pyproject.toml": settings, "app/__init__.py": "", "app/cli.py": "def main(): ...\n"}
+    assert found(review(old, {"app/cli.py": "def start(): ...\n"})) == {"pyproject.toml:4 missing-in-string"}
+
+
+QUIET = {
+    "caller adapted": (
+        {"m.py": "def f(a): ...\n", "u.py": "from m import f\nf(1)\n"},
+        {"m.py": "def f(a, b): ...\n", "u.py": "from m import f\nf(1, 2)\n"},
+    ),
+    "broken before": (
+        {"m.py": "def f(a): ...\n", "u.py": "from m import f\nf(1, 2, 3)\n"},
+        {"m.py": "def f(a, b=1): ...\n"},
+    ),
+    "default added": ({"m.py": "def f(a): ...\n", "u.py": "from m import f\nf(1)\n"}, {"m.py": "def f(a, b=1): ...\n"}),
+    "stars": (
+        {"m.py": "def f(a): ...\n", "u.py": "from m import f\ndef g(*a, **k): f(*a, **k)\n"},
+        {"m.py": "def f(a, b): ...\n"},
+    ),
+    "expected": (
+        {
+            "m.py": "def f(a): ...\n",
+            "u.py": "import pytest\nfrom m import f\ndef test():\n    with pytest.raises(TypeError):\n        f(1)\n",
+        },
+        {"m.py": "def f(a, b): ...\n"},
+    ),
+    "fallback import": (
+        {"m.py": "def f(): ...\n", "u.py": "try:\n    from m import f\nexcept ImportError:\n    f = None\n"},
+        {"m.py": ""},
+    ),
+    "getattr hook": ({"m.py": "def f(): ...\n", "u.py": "import m\nm.f()\n"}, {"m.py": "def __getattr__(name): ...\n"}),
+    "moved and handed on": (
+        {"m.py": "def f(): ...\n", "u.py": "from m import f\nf()\n"},
+        {"m.py": "from n import f\n", "n.py": "def f(): ...\n"},
+    ),
+    "other function of the name": (
+        {"m.py": "def f(a): ...\n", "u.py": "def f(a): ...\nf(1)\n"},
+        {"m.py": "def f(): ...\n"},
+    ),
+    "shadowed": (
+        {"m.py": "def f(a): ...\n", "u.py": "from m import f\ndef g(f):\n    f(1)\n"},
+        {"m.py": "def f(): ...\n"},
+    ),
+    "overload": (
+        {
+            "m.py": "from typing import overload\n"
+            "@overload\n"
+            "def f(a: int): ...\n"
+            "@overload\n"
+            "def f(a: str): ...\n"
+            "def f(a): ...\n",
+            "u.py": "from m import f\nf(1)\n",
+        },
+        {
+            "m.py": "from typing import overload\n"
+            "@overload\n"
+            "def f(a: int): ...\n"
+            "@overload\n"
+            "def f(a: str, b: int): ...\n"
+            "def f(a, b=0): ...\n"
+        },
+    ),
+    "unknown base": (
+        {"m.py": "import x\nclass A(x.B):\n    def go(self): ...\n", "u.py": "from m import A\nA().go()\n"},
+        {"m.py": "import x\nclass A(x.B):\n    pass\n"},
+    ),
+    "mixin": (
+        {"m.py": "class A:\n    def go(self): ...\n    def run(self): self.go()\n"},
+        {"m.py": "class A:\n    def run(self): self.go()\nclass B(A):\n    def go(self): ...\n"},
+    ),
+    "property made of attribute": (
+        {"m.py": "class A:\n    def __init__(self):\n        self.x = 1\n", "u.py": "from m import A\nprint(A().x)\n"},
+        {"m.py": "class A:\n    @property\n    def x(self): return 1\n"},
+    ),
+    "unparsable": ({"m.py": "def f(a): ...\n", "u.py": "from m import f\nf(1\n"}, {"m.py": "def f(): ...\n"}),
+}
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_nothing_is_said_where_nothing_breaks(case: str) -> None:
+    assert review(*QUIET[case]) == []
