@@ -1,0 +1,260 @@
+"""Tests of one version of a project, run again and again: a process in the sandbox that has the project's pytest ready.
+
+A run begins with a fork of that process, so it costs what the project's own imports and the tests cost, and it sees
+the files as they are on disk at that moment. :meth:`TestServer.hold` collects once, for many runs of the same code
+with one function exchanged. The code sees its folder read-only, and a temporary folder that is its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+
+from famulus import sandbox
+from famulus.lsp_server.execution.errors import ExecutionFailed
+from famulus.lsp_server.execution.worker import frames
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.execution.mutants import Mutant
+
+_WORKER = Path(__file__).parent / "worker"
+_BOOT = (
+    "import sys, types; sys.path[:1] = sys.path[:1] if sys.path[:1] != [''] else []; "
+    "here, *rest = sys.argv[1:]; sys.argv[:] = ['']; "
+    "package = types.ModuleType('famulus_worker'); package.__path__ = [here]; sys.modules['famulus_worker'] = package; "
+    "from famulus_worker import testing; testing.main(rest[0], rest[1:])"
+)
+_TICK = 0.05  # seconds between two looks at the clock
+_START = 60.0
+_GRACE = 15.0  # seconds beyond its time after which an answer is not waited for
+
+TestOutcome = Literal["passed", "failed", "error", "skipped"]
+
+
+class NoPytest(ExecutionFailed):
+    """The project's Python has no pytest."""
+
+    code, status = "no_pytest", 422
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """How one test went. ``type`` and ``message`` are those of its first exception, ``at`` the places of the project
+    that it went through, ``lines`` what it ran of the traced files; ``error`` is a failure of a fixture."""
+
+    __test__ = False
+
+    node: str
+    outcome: TestOutcome
+    seconds: float = 0.0
+    type: str = ""
+    message: str = ""
+    at: tuple[tuple[str, int], ...] = ()
+    lines: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def red(self) -> bool:
+        """Whether it did not pass."""
+        return self.outcome in ("failed", "error")
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """What a run of pytest told.
+
+    ``collected``: the tests, in the order in which they were to run. ``errors``: files that could not be collected, as
+    results of type and message. ``imported``: lines of the traced files that ran when the tests were collected.
+    ``ended``: ``wall`` or ``died`` if the run did not come to its end."""
+
+    __test__ = False
+
+    tests: tuple[TestResult, ...] = ()
+    collected: tuple[str, ...] = ()
+    errors: tuple[TestResult, ...] = ()
+    imported: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    ended: str = ""
+    code: int | None = None
+    broken: str = ""
+
+    def of(self, node: str) -> TestResult | None:
+        """The result of one test."""
+        return next((test for test in self.tests if test.node == node), None)
+
+    @property
+    def red(self) -> tuple[TestResult, ...]:
+        """The tests that did not pass."""
+        return tuple(test for test in self.tests if test.red)
+
+
+@dataclass
+class TestServer:
+    """Runs tests of the project in ``root``, importing from ``folders`` (relative, first one first).
+
+    ``seed``: of the hashes. ``check`` is called some twenty times a second while an answer is waited for; what it
+    raises ends the wait and the process. Use it in a ``with`` block: nothing is left when it ends."""
+
+    __test__ = False
+
+    python: Path
+    root: Path
+    folders: Sequence[str] = ("",)
+    sandboxed: bool = True
+    seed: int = 1
+    check: Callable[[], None] = lambda: None
+    pytest: str = ""
+    """Version of the project's pytest, known after the start."""
+    _process: sandbox.Process | subprocess.Popen[bytes] | None = None
+    _into: BinaryIO | None = None
+    _out: BinaryIO | None = None
+
+    def start(self) -> None:
+        """Start the process; done by itself at the first use.
+
+        Raises :class:`NoPytest`, and :class:`sandbox.SandboxError` where code cannot be run safely."""
+        if self._process is not None:
+            return
+        root = os.path.realpath(self.root)
+        paths = [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
+        argv = [str(self.python), "-s", "-B", "-c", _BOOT, str(_WORKER), root, *paths]
+        variables = {"PYTHONHASHSEED": str(self.seed)}
+        process: sandbox.Process | subprocess.Popen[bytes]
+        if self.sandboxed:
+            limits = sandbox.Limits(
+                wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=128, tmp_bytes=512 << 20
+            )
+            process = sandbox.spawn(argv, project=Path(root), readable=[_WORKER], env=variables, limits=limits)
+        else:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,
+                env={**os.environ, **variables}, start_new_session=True, bufsize=0,
+            )  # fmt: skip
+        self._process, self._into, self._out = process, process.stdin, process.stdout  # type: ignore[assignment]
+        ready = self._receive(_START)
+        if "missing" in ready:
+            self.close()
+            raise NoPytest(f"The project's Python has no pytest ({ready['missing']}).", fix=f"Add it to {self.python}.")
+        self.pytest = ready["pytest"]
+
+    def run(
+        self,
+        tests: Sequence[str] = (),
+        *,
+        wall: float = 60.0,
+        trace: Iterable[str] = (),
+        shuffle: int | None = None,
+    ) -> TestRun:
+        """Run tests (ids of pytest; none: all) with the files as they are now.
+
+        ``trace``: paths whose lines are told. ``shuffle``: a number for an order of its own."""
+        asked = {"tests": list(tests), "trace": list(trace), "shuffle": shuffle}
+        return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
+
+    def hold(self, tests: Sequence[str] = (), *, wall: float = 60.0, trace: Iterable[str] = ()) -> TestRun:
+        """Collect tests and keep them ready for :meth:`again` and :meth:`survives`; those held before are let go."""
+        return _told(self._ask({"do": "hold", "wall": wall, "tests": list(tests), "trace": list(trace)}, wall))
+
+    def again(self, tests: Sequence[str], *, wall: float = 60.0, trace: bool = False) -> TestRun:
+        """Run some of the tests that are held, in a copy. ``trace``: tell the lines of the paths given to ``hold``."""
+        return _told(self._ask({"do": "again", "tests": list(tests), "wall": wall, "trace": trace}, wall))
+
+    def survives(self, path: str, mutant: Mutant, tests: Sequence[str], *, wall: float) -> bool | None:
+        """Whether held tests all pass with the mutant in ``path``, in a copy; None if it cannot be put in place so.
+
+        A run that does not end within ``wall`` seconds has noticed it."""
+        patch = {"path": path, "source": mutant.source, "function": mutant.function, "first": mutant.first}
+        asked = {"do": "again", "tests": list(tests), "wall": wall, "patch": patch, "first": True}
+        answer = self._ask(asked, wall)
+        if not answer.get("patched") and (answer.get("broken") or "patched" in answer):
+            return None
+        run = _told(answer)
+        return not run.ended and not run.red and len(run.tests) == len(tests)
+
+    def release(self) -> None:
+        """Let go of the tests that are held."""
+        self._ask({"do": "release"}, 5.0)
+
+    def _ask(self, message: dict[str, Any], wall: float) -> dict[str, Any]:
+        self.start()
+        assert self._into is not None
+        try:
+            frames.send(self._into.fileno(), message)
+        except OSError as error:
+            self.close()
+            raise ExecutionFailed("The process that runs the project's tests is gone.", fix="Run it again.") from error
+        return self._receive(wall + _GRACE)
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        assert self._out is not None
+        poller = select.poll()
+        poller.register(self._out, select.POLLIN)
+        try:
+            for _ in range(int(seconds / _TICK) + 1):
+                self.check()
+                if poller.poll(_TICK * 1000):
+                    message = frames.receive(self._out.fileno(), 10.0)
+                    if message is not None:
+                        return message
+                    break
+        except (OSError, ValueError, TimeoutError):
+            pass
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        raise ExecutionFailed("The process that runs the project's tests is gone.", fix="Run it again.")
+
+    def close(self) -> None:
+        """End the process and everything that it started. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        if isinstance(process, sandbox.Process):
+            process.__exit__(None, None, None)
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _told(answer: Mapping[str, Any]) -> TestRun:
+    return TestRun(
+        tests=tuple(_result(test) for test in answer.get("tests", ())),
+        collected=tuple(answer.get("collected", ())),
+        errors=tuple(_result({"outcome": "error", **error}) for error in answer.get("errors", ())),
+        imported=_lines(answer.get("imported", {})),
+        ended=str(answer.get("ended", "")),
+        code=answer.get("exit"),
+        broken=str(answer.get("broken", "")),
+    )
+
+
+def _result(told: Mapping[str, Any]) -> TestResult:
+    return TestResult(
+        node=told["node"],
+        outcome=told["outcome"],
+        seconds=float(told.get("seconds", 0.0)),
+        type=str(told.get("type", "")),
+        message=str(told.get("message", "")),
+        at=tuple((str(path), int(line)) for path, line in told.get("at", ())),
+        lines=_lines(told.get("lines", {})),
+    )
+
+
+def _lines(told: Mapping[str, Sequence[int]]) -> dict[str, frozenset[int]]:
+    return {path: frozenset(lines) for path, lines in told.items()}
