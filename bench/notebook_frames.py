@@ -79,9 +79,22 @@ def identical(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(identical(x, y) for x, y in zip(a, b, strict=True))
     if type(a).__module__ == "numpy" and getattr(a, "shape", None) is not None:
         return a.shape == b.shape and a.dtype == b.dtype and same(a, b)
+    if type(a).__module__.startswith("matplotlib."):
+        return _drawn(a) == _drawn(b)
     try:
         if not any("__eq__" in vars(kind) for kind in type(a).__mro__[:-1]):
             return pickle.dumps(a) == pickle.dumps(b)
         return bool(a == b) or same(a, b)
     except Exception:  # things that cannot be compared were not copied either
         return True
+
+
+def _drawn(picture: Any) -> list[object]:
+    """What a figure or its axes show; nothing of other artists. Pictures never equal their copies by themselves."""
+    if hasattr(picture, "get_axes"):
+        return [part for axes in picture.get_axes() for part in _drawn(axes)]
+    if not hasattr(picture, "get_lines"):
+        return []
+    words = [picture.get_title(), picture.get_xlabel(), picture.get_ylabel(), *(t.get_text() for t in picture.texts)]
+    shapes = [len(picture.patches), len(picture.collections), len(picture.images)]
+    return [*words, *shapes, *(line.get_xydata().tolist() for line in picture.get_lines())]

@@ -48,6 +48,12 @@ def test_a_figure_is_seen_though_the_front_end_has_closed_it(notebook: Notebook)
     assert judged(notebook, code, "bars({'x': 1, 'y': 2})") == (False, [])
 
 
+def test_a_picture_of_an_earlier_cell_is_intact_until_it_is_drawn_on(notebook: Notebook) -> None:
+    notebook.python("import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2, 4])")
+    assert judged(notebook, "df['a'].sum()", "answer(7)") == (True, [])
+    assert judged(notebook, "ax.plot([4, 2, 1])", "True") == (True, ["fig changed", "ax changed"])
+
+
 def test_what_changed_unasked_is_a_violation(notebook: Notebook) -> None:
     code = "df['c'] = 0\nopen('in.txt', 'w').write('2')\nopen('out.txt', 'w').write('3')"
     assert judged(notebook, code, "True") == (True, ["df changed", "file in.txt changed", "file out.txt is new"])
