@@ -42,14 +42,19 @@ class FamulusShell(ZMQInteractiveShell):
         call.
         """
         self._translated = (raw, outcome)
-        if self._runs_words:
+        words = raw != outcome
+        if words:
+            # Only now: a traceback of IPython's own may show its frames.
+            self.showtraceback = self._show_in_words  # type: ignore[method-assign]
             self._figures = undo_surroundings.figures()
         try:
             yield
         finally:
             self._translated, self._figures = None, {}
+            if words:
+                del self.showtraceback
             while self._short:
-                del self._short.pop()._render_traceback_
+                vars(self._short.pop()).pop("_render_traceback_", None)
 
     def transform_cell(self, raw_cell: str) -> str:
         """IPython's own source transformation, or what the cell was translated to."""
@@ -60,20 +65,16 @@ class FamulusShell(ZMQInteractiveShell):
             raise outcome
         return str(super().transform_cell(outcome))  # type: ignore[no-untyped-call]
 
-    def showtraceback(self, *arguments: Any, **options: Any) -> None:
+    def _show_in_words(self, *arguments: Any, **options: Any) -> None:
         """IPython's own; but where words were interrupted it shows the lines of cells alone, and a picture that is half
         drawn goes. The source of libraries and the picture take seconds, and the stop button was pressed."""
         error: Any = sys.exc_info()[1]
-        if self._runs_words and _is_interrupt(error):
+        if _is_interrupt(error):
             undo_surroundings.close_new(self._figures)
             # IPython formats the error twice: to show it and, at the end of the cell, for its history.
             error._render_traceback_ = lambda: self._in_cells(error)
             self._short.append(error)
         super().showtraceback(*arguments, **options)
-
-    @property
-    def _runs_words(self) -> bool:
-        return self._translated is not None and self._translated[0] != self._translated[1]
 
     def _in_cells(self, error: BaseException) -> list[str]:
         """The traceback as IPython formats it, without the frames outside cells and without what was being handled."""

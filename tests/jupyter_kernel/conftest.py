@@ -172,7 +172,9 @@ def start_kernel(specs: KernelSpecManager) -> Start:
 @pytest.fixture(scope="session")
 def both(start_kernel: Start) -> Iterator[tuple[Notebook, Notebook]]:
     """Our kernel and the stock one, which live as long as the session."""
-    with start_kernel(OURS) as ours, start_kernel(STOCK) as stock:
+    with start_kernel(OURS, ready=False) as ours, start_kernel(STOCK) as stock:
+        ours.client.start_channels()
+        ours.client.wait_for_ready(timeout=PATIENCE)
         yield ours, stock
 
 

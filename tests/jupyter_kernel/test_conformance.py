@@ -7,10 +7,12 @@ import json
 import re
 import unittest
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jupyter_kernel_test
+import pytest
 from jupyter_kernel_test import ensure_sync
 from jupyter_kernel_test.msgspec_v5 import validate_message
 
@@ -115,12 +117,18 @@ def outcomes(suite: type[unittest.TestCase], notebook: Notebook) -> dict[str, st
     return found
 
 
-def test_the_suite_of_jupyter_ends_as_with_the_stock_kernel(start_kernel: Start) -> None:
-    def one(name: str) -> dict[str, str]:
-        with start_kernel(name) as notebook:
-            return outcomes(Suite, notebook)
+@pytest.fixture(scope="module")
+def pair(start_kernel: Start) -> Iterator[tuple[Notebook, Notebook]]:
+    """Our kernel and the stock one, both new; every test here does the same with both."""
+    with start_kernel(OURS, ready=False) as ours, start_kernel(STOCK) as stock:
+        ours.client.start_channels()
+        ours.client.wait_for_ready(timeout=PATIENCE)
+        yield ours, stock
 
-    ours, stock = one(OURS), one(STOCK)
+
+def test_the_suite_of_jupyter_ends_as_with_the_stock_kernel(pair: tuple[Notebook, Notebook]) -> None:
+    with ThreadPoolExecutor() as pool:
+        ours, stock = pool.map(lambda notebook: outcomes(Suite, notebook), pair)
     assert ours == stock
     passed = [name for name, outcome in ours.items() if outcome == "ok"]
     assert len(passed) >= 20, json.dumps(ours, indent=1)
@@ -170,9 +178,8 @@ def same_stream(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one["content"]["name"] == other["content"]["name"])
 
 
-def test_cells_send_what_they_send_in_the_stock_kernel(start_kernel: Start) -> None:
-    with start_kernel(OURS) as ours, start_kernel(STOCK) as stock:
-        for code in CELLS:
-            sent = [(notebook, notebook.send(code)) for notebook in (ours, stock)]
-            mine, theirs = (transcript(notebook, notebook.finish(request)) for notebook, request in sent)
-            assert mine == theirs, code
+def test_cells_send_what_they_send_in_the_stock_kernel(pair: tuple[Notebook, Notebook]) -> None:
+    for code in CELLS:
+        sent = [(notebook, notebook.send(code)) for notebook in pair]
+        mine, theirs = (transcript(notebook, notebook.finish(request)) for notebook, request in sent)
+        assert mine == theirs, code

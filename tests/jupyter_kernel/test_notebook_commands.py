@@ -18,6 +18,7 @@ import nbformat
 import papermill
 import pytest
 import typer
+from nbconvert.nbconvertapp import NbConvertApp
 
 from famulus.commands import notebook as command
 from famulus.engine.errors import FamulusError
@@ -80,6 +81,13 @@ def recorded(original: Path, tmp_path: Path) -> Path:
     return tmp_path / "n.ipynb"
 
 
+def convert(*arguments: str) -> None:
+    """``jupyter nbconvert``."""
+    app = NbConvertApp()
+    app.initialize(list(arguments))
+    app.start()
+
+
 def code_of(notebook: Path) -> str:
     lines = (notebook.parent / FILE).read_text().splitlines()
     return next(str(line["code"]) for line in map(json.loads, lines) if line["words"] == WORDS)
@@ -99,7 +107,21 @@ def test_a_notebook_runs_from_its_recordings_in_another_folder(recorded: Path) -
     given.cells.insert(1, code(""))
     nbformat.write(given, recorded)
     before = (recorded.parent / FILE).read_text()
-    command.run(recorded, out=recorded.with_name("out.ipynb"))
+    line = [
+        sys.executable,
+        "-P",
+        "-m",
+        "famulus",
+        "notebook",
+        "run",
+        "n.ipynb",
+        "--on-change",
+        "stop",
+        "-o",
+        "out.ipynb",
+    ]
+    said = subprocess.run(line, cwd=recorded.parent, check=True, capture_output=True, text=True).stdout
+    assert "All cells of n.ipynb ran." in said
     ran = read(recorded.with_name("out.ipynb"))
     words = next(cell for cell in ran.cells if cell.source == WORDS)
     assert panel(words)["source"] == "recording" and panel(words)["code"] == code_of(recorded)
@@ -168,8 +190,7 @@ def test_a_retried_cell_comes_to_the_same_again(recorded: Path) -> None:
 
 
 def test_nbconvert_and_papermill_replay(recorded: Path, place: pytest.MonkeyPatch) -> None:
-    convert = [sys.executable, "-P", "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", recorded]
-    subprocess.run([*convert, "--output", "nbconvert.ipynb"], check=True, capture_output=True)
+    convert("--to", "notebook", "--execute", "--output", "nbconvert.ipynb", str(recorded))
     ran = read(recorded.with_name("nbconvert.ipynb"))
     assert panel(ran.cells[1])["source"] == "recording" and panel(ran.cells[1])["code"] == code_of(recorded)
     write(recorded, code("least = 0", tags=["parameters"]), *CELLS[:2], "assert least == 7")
@@ -213,7 +234,7 @@ def test_freeze_writes_what_runs_elsewhere(recorded: Path) -> None:
     (recorded.parent / "kept.json").unlink(missing_ok=True)
     subprocess.run([sys.executable, "n.py"], cwd=recorded.parent, check=True)
     assert (recorded.parent / "kept.json").exists()
-    convert = [sys.executable, "-P", "-m", "jupyter", "nbconvert", "--to", "python", "--stdout", frozen]
-    written = subprocess.run(convert, check=True, capture_output=True, text=True).stdout
+    convert("--to", "python", "--output", "converted", str(frozen))
+    written = frozen.with_name("converted.py").read_text()
     compile(written, "converted", "exec")
     assert code_of(recorded) in written

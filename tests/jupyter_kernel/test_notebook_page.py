@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
-from famulus.jupyter_kernel import install
 from famulus.jupyter_kernel.kernel import COMMANDS
 from famulus.jupyter_kernel.magics import FamulusMagics
 from famulus.jupyter_kernel.modes import MODES
@@ -62,21 +60,9 @@ def test_the_example_works_and_so_do_the_commands_on_it(
                 ran = notebook.run(f"{spelling}\n{WORDS[0]}" if spelling != "%ask" else f"%ask {WORDS[0]}")
                 assert (ran.reply["ename"] == "SyntaxError") == (spelling == "#!py"), spelling
 
-    cells: list[dict[str, Any]] = [
-        {
-            "cell_type": "code",
-            "id": f"c{number}",
-            "metadata": {},
-            "source": source,
-            "outputs": [],
-            "execution_count": None,
-        }
-        for number, source in enumerate([LOAD, *WORDS])
-    ]
-    body = {"cells": cells, "metadata": {"kernelspec": {"name": "famulus"}}, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "sales.ipynb").write_text(json.dumps(body))
-    install.write(tmp_path / "jupyter/kernels/famulus", install.kernelspec(install.examine(sys.executable)))
-    for line in COMMAND_LINES:
-        done = served(*shlex.split(line)[1:], cwd=tmp_path, JUPYTER_PATH=str(tmp_path / "jupyter"))
-        assert done.returncode == 0, (line, done.stderr)
+    source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in [LOAD, *WORDS]])
+    nbformat.write(source, tmp_path / "sales.ipynb")
+    [freeze] = [line for line in COMMAND_LINES if "freeze" in line]
+    done = served(*shlex.split(freeze)[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert f"# {WORDS[0]}" in (tmp_path / "sales-frozen.ipynb").read_text()
