@@ -99,8 +99,11 @@ def _in_git(asked: Asked, repository: Repository, blobs: Blobs) -> Compared:
     notes = []
     if repository.under_way and new_name in ("index", "working tree"):
         notes.append(f"A {repository.under_way} is under way: what it brings counts as changed.")
+    unread = _differing(old, new)
+    old.hide(unread)
+    new.hide(unread)
     change = between(old, new, renames=renames(old, new), title=title)
-    return Compared(_readable(change, _differing(old, new), old.entries), repository.top, tuple(notes))
+    return Compared(_readable(change, unread, old.entries), repository.top, tuple(notes))
 
 
 def _named(asked: Asked, repository: Repository) -> tuple[str | None, str, str]:
@@ -151,8 +154,13 @@ def _on_disk(old: Path, new: Path, targets: Sequence[str]) -> Compared:
         )
     if old.is_dir():
         left, right = Folder(old.resolve()), Folder(new.resolve())
+        was, _ = left.paths(), right.paths()  # which fills `refused`
+        before = {*was, *left.refused}
+        unread = _unlike(left, right)
+        left.hide(right.refused)
+        right.hide(left.refused)
         change = between(left, right, renames=renames(left, right), title=title)
-        return Compared(_readable(change, _unlike(left, right), {*left.paths(), *left.refused}), right.root)
+        return Compared(_readable(change, unread, before), right.root)
     sides: list[Tree] = [_file(path, target) for path, target in zip((old, new), targets, strict=True)]
     partner = {new.name: old.name} if old.name != new.name else {}
     return Compared(between(*sides, renames=partner, title=title), None)
@@ -166,7 +174,7 @@ def _file(path: Path, shown: str) -> Memory:
 
 
 def _unlike(left: Folder, right: Folder) -> dict[str, str]:
-    """Refused files that are on one side only; whether those on both sides differ is not looked at."""
+    """Files that one side alone refuses, or has; whether those that both refuse differ is not looked at."""
     return {
         path: left.refused.get(path) or right.refused[path]
         for path in sorted(left.refused.keys() ^ right.refused.keys())

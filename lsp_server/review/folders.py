@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,11 @@ class Folder:
         """See :class:`~famulus.lsp_server.review.change.Tree`."""
         content = self.read(path)
         return None if content is None else blob_name(content)
+
+    def hide(self, refused: Mapping[str, str]) -> None:
+        """Leaves out files that the other side refuses: half of a change would say something wrong."""
+        self._paths = [path for path in self.paths() if path not in refused]
+        self._known = frozenset(self._paths)
 
     @cached_property
     def _known(self) -> frozenset[str]:

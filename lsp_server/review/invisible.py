@@ -10,6 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+LONGEST_LINE = 2_000
+"""Characters; longer lines are made by machines, which write out what they mean."""
+
 _EMBEDDINGS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MARKS = frozenset("\u200e\u200f\u061c")
 _WIDTHLESS = frozenset("\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\u00ad\u180e\u115f\u1160\u3164\uffa0")
@@ -31,7 +34,7 @@ class Invisible:
 
 def in_line(line: str, *, prose: bool = False) -> Iterator[Invisible]:
     """The invisible characters of a line. In ``prose``, what a right-to-left script needs may stand."""
-    if line.isascii():
+    if line.isascii() or len(line) > LONGEST_LINE:
         return
     right_to_left = any(unicodedata.bidirectional(c) in ("R", "AL") for c in line)
     at = 0

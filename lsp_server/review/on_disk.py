@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,19 +53,19 @@ class OnDisk:
                 conflicts.add(path)
             if reason := self.why_not(path, entry):
                 self.refused[path] = reason
-                found[path] = entry
+                if same or os.path.lexists(os.path.join(self._top, path)):
+                    found[path] = entry if same else self._unread(path, entry)
             elif same:
                 found[path] = entry
             else:
                 changed[path] = entry
         filtered = self._filtered(list(changed))
         for path, entry in changed.items():
-            if path in filtered:
-                found[path] = Entry(entry.mode, "")
-                self.refused[path] = f"goes through a filter of git ({filtered[path]}), which a review does not run"
-            elif (now := self._read(path)) is not None:
+            if (now := self._read(path)) is not None:
                 found[path] = self._unless_line_ends(entry, now)
-                if path in conflicts and _CONFLICT.search(now):
+                if path in filtered and found[path] != entry:
+                    self.refused[path] = f"goes through a filter of git ({filtered[path]}), which a review does not run"
+                elif path in conflicts and _CONFLICT.search(now):
                     self.refused[path] = "has a conflict that is not resolved"
             elif path in self.refused:
                 found[path] = Entry(entry.mode, "")
@@ -133,6 +133,19 @@ class OnDisk:
                 self.refused[path] = f"is larger than {MOST_BYTES >> 20} MB"
                 return None
             return file.read(MOST_BYTES)
+
+    def _unread(self, path: str, entry: Entry) -> Entry:
+        """The entry of a file that nobody may read: only whether it is still what it was is found out."""
+        if entry.mode == _LINK:
+            try:
+                name = self._named(os.fsencode(os.readlink(os.path.join(self._top, path))))
+            except OSError:
+                name = ""
+            return Entry(entry.mode, name)
+        reason = self.refused[path]
+        now = self._read(path)
+        self.refused[path] = reason
+        return Entry(entry.mode, "") if now is None else replace(self._unless_line_ends(entry, now), held=None)
 
     def _unless_line_ends(self, entry: Entry, now: bytes) -> Entry:
         """The entry of a file with these bytes; git's own if they differ in line ends that git converts anyway."""

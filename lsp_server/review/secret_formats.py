@@ -62,6 +62,7 @@ _KEY_FIELD = re.compile(r"(?:Version|Comment|Proc-Type|DEK-Info):")
 _IN_URL = re.compile(
     r"(?<![\w.+-])(?!https?://git@)[a-z][a-z0-9+.-]{1,20}://[\w.%+-]{1,64}:(?P<value>[^\s:/@'\"<>{}$()]{6,128})@(?P<host>[\w.-]+)"
 )
+_SAID = re.compile(r"(?i)pass(?:w|phrase)|secret|pwd|token|user")
 _LOCAL = re.compile(
     r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.|db|postgres|mysql|redis|mongo|rabbitmq|host|server)\b"
 )
@@ -120,12 +121,12 @@ def _convincing(value: str) -> bool:
 
 def _by_its_place(line: str) -> Iterator[Secret]:
     """A password in an address, or a random value that is assigned to a secret's name."""
-    for found in _IN_URL.finditer(line):
+    for found in _IN_URL.finditer(line) if "@" in line else ():
         value = found["value"]
-        shown = _PLACEHOLDER.search(value) or re.fullmatch(r"(?i)pass(word|wd)?|secret|pwd|token|user(name)?", value)
+        shown = _PLACEHOLDER.search(value) or _SAID.search(value) or "." not in found["host"]
         if not shown and not _LOCAL.match(found["host"]) and "example" not in found["host"]:
             yield Secret("password-in-address", "a password in an address", *found.span("value"))
-    for found in _ASSIGNED.finditer(line):
+    for found in _ASSIGNED.finditer(line) if '"' in line or "'" in line else ():
         value = found["value"]
         if _NAMED_OTHERWISE.search(found["name"]) or not _random(value):
             continue

@@ -39,6 +39,10 @@ class Version:
         """See :class:`~famulus.lsp_server.review.change.Tree`."""
         return sorted(path for path in self.entries if path not in self.refused)
 
+    def hide(self, refused: Mapping[str, str]) -> None:
+        """Leaves out files that the other side refuses: half of a change would say something wrong."""
+        self.refused |= {path: reason for path, reason in refused.items() if path in self.entries}
+
     def read(self, path: str) -> bytes | None:
         """See :class:`~famulus.lsp_server.review.change.Tree`."""
         entry = self.entries.get(path)
