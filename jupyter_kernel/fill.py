@@ -19,6 +19,8 @@ LEFT, RIGHT, ORDER, VAGUE = 0.3, 0.2, 0.12, 1.8
 # What is left of a match that does not account for what the instruction tells to do, or for what it is to be done to.
 NOT_DONE, NOT_MEANT, UNNAMED = 0.5, 0.7, 0.9
 NO_FUNCTION = 0.3
+# What is left of the worth of an unsaid variable where the words name only one of two.
+ONE_OF_TWO = 0.5
 _VAGUE = ("word", "value", "new", "folder")
 
 
@@ -161,9 +163,9 @@ class Filler:
             option = partial.chosen[name]
             if slot.default is None and slot.type != "new":
                 wanted += 0.8
-                met += 0.8 * _worth(slot, option)
+                met += 0.8 * _worth(slot, option) * (ONE_OF_TWO if self._second(said, partial, name) else 1.0)
         whole = (covered + met) / (total + wanted) if total + wanted else 0.0
-        least = 0.65 if said.recipe.gives == "change" else 0.5
+        least = 0.75 if said.recipe.gives == "change" else 0.65
         if not _speaks_of_subject(said, partial) and total:
             # Nothing of the user's is named, so that what is not understood tells more.
             whole *= 1 - 0.4 * (total - covered) / total
@@ -177,6 +179,16 @@ class Filler:
         # Words tell little by their order, but of two recipes with the same words the one in order is meant.
         whole -= 0.0 if order == sorted(order) else 0.02
         return whole * min(1.0, 0.4 + 0.6 * heard / least)
+
+    def _second(self, said: Phrasing, partial: _Partial, name: str) -> bool:
+        """Whether a variable is left unsaid though another that the recipe works on is said."""
+        slots = said.recipe.slots
+        others = [n for n, slot in slots.items() if n != name and slot.type in VARIABLES and slot.type != "text"]
+        return (
+            slots[name].type in VARIABLES
+            and not partial.chosen[name].said
+            and any(partial.chosen[other].said for other in others)
+        )
 
     def _does(self, said: Phrasing, partial: _Partial, unmatched: set[int]) -> float:
         """1 where the filling does what the words tell to do with what they name, less where it does not."""

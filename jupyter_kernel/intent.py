@@ -61,14 +61,23 @@ _TRAILING = re.compile(
 # What is read or made is named in passing: "load x.csv as runs and ...", "make a table parts with ...".
 _NEW = (
     re.compile(
-        rf"\b(?:load|read|open|import)\b[^,;]*?\.\w+\s+(?P<out>as|into)\s+{_NAME}(?=\s*(?:,|;|\band\b|\bwith\b))",
+        rf"\b(?:load|read|open|import)\b[^,;]*?\.\w+\s+(?P<out>as|into)\s+{_NAME}"
+        r"(?=\s*(?:$|[,;.]|\band\b|\bwith\b))",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"\b(?:make|create|build)\s+(?:a|an|the)\s+(?:new\s+)?(?:data ?frame|table)\s+(?P<out>){_NAME}"
-        r"(?=\s+(?:with|from|of|out|by|holding)\b)",
+        rf"\b(?:make|create|build)\s+(?:a|an|the)\s+(?:new\s+)?(?:data ?frame|table|dict|dictionary|list|series|set)"
+        rf"\s+(?P<out>){_NAME}(?=\s+(?:with|from|of|out|by|holding|that|which|mapping)\b)",
         re.IGNORECASE,
     ),
+)
+# Where the words begin by telling to keep something, what stands last behind *as* is its name, whatever it means else.
+_KEPT = re.compile(
+    r"^\s*(?:please\s+)?(?:store|save|keep|put|assign|remember|get|take)\b.*?(?P<out>\b(?:as|into|in)\s+"
+    r"(?:one |a |an |a single )?(?:new )?(?:data ?frame |table |list |dict |array |series |variable )?)"
+    r"(?P<name>[A-Za-z_]\w*)\s*[.!]?$|(?P<out2>\b(?:in|into|as)\s+(?:one|a|an|a single)\s+(?:new )?"
+    r"(?:data ?frame|table|list|dict|array|series)\s+)(?P<name2>[A-Za-z_]\w*)\s*[.!]?$",
+    re.IGNORECASE,
 )
 # What is defined stands behind its kind: "a function area that ...", "函数area把...".
 _DEFINED = re.compile(
@@ -184,11 +193,22 @@ def naming(words: str, schema: Schema) -> Naming | None:
         found = pattern.search(words)
         if found and found["name"].lower() not in _NO_NAMES and schema.variable(found["name"]) is None:
             return Naming(found["name"], found.start("out"), found.end("name"))
+    kept = _KEPT.search(words)
+    if kept:
+        group = "name" if kept["name"] else "name2"
+        out = kept["out"] or kept["out2"]
+        # "keep the rows in order": without *as* the name must be no word of everyday.
+        clear = re.search(r"\bas\b|frame|table|list|dict|array|series|variable", out, re.IGNORECASE) is not None
+        if clear and kept[group].lower() not in _NO_NAMES and not _is_column(kept[group], schema):
+            tabular = re.search(r"frame|table|list|dict|array|series", out, re.IGNORECASE) is not None
+            start = kept.start(group) if tabular else kept.start("out")
+            return Naming(kept[group], start, kept.end())
     trailing = _TRAILING.search(words)
     if trailing and trailing["name"].lower() not in _NO_NAMES and trailing["name"].isidentifier():
         name = trailing["name"]
         taken = schema.variable(name) is not None
-        ordinary = bool({t.key for t in tokens(name)} & set(lexicon().single.values()))
+        keys = {t.key for t in tokens(name)}
+        ordinary = bool(keys & set(lexicon().single.values())) and not keys & _RESULTS
         columns = {column.name.lower() for variable in schema.variables for column in variable.columns}
         preposition = trailing.group().strip(" ,;").split()[0].lower()
         fresh = not taken and name.lower() not in columns and not (ordinary and "_" not in name)
@@ -197,6 +217,12 @@ def naming(words: str, schema: Schema) -> Naming | None:
     return None
 
 
+def _is_column(name: str, schema: Schema) -> bool:
+    return any(name.lower() == column.name.lower() for variable in schema.variables for column in variable.columns)
+
+
+# Words for what is computed are names, too: *as avg*.
+_RESULTS = frozenset(("mean", "sum", "median", "max", "min", "count", "std"))
 _KIND = re.compile(r"[\s,;]*(?:in|into|to|as)\s+(?:a |an |the |my )?(?:new )?(?:data ?frame|table)\b", re.IGNORECASE)
 
 

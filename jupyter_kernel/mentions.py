@@ -163,6 +163,10 @@ def _groups(words: str) -> frozenset[int]:
     return lexicon().columns.get(words, frozenset())
 
 
+# What a name tells of its kind is left out where it is spoken of: *requests* for ``requests_df``.
+_KINDS = frozenset(("df", "frame", "tabl", "tbl", "data", "list", "dict", "arr", "arrai", "series", "seri", "raw"))
+
+
 class _Finder:
     """Looks names up by spelling, by parts and by synonyms."""
 
@@ -175,6 +179,9 @@ class _Finder:
         for name in names:
             self.exact.setdefault(name.text.lower(), []).append(name)
             self.joined.setdefault("".join(name.parts), []).append(name)
+            bare = [part for part in name.parts if part not in _KINDS]
+            if name.column is None and bare and len(bare) < len(name.parts):
+                self.joined.setdefault("".join(bare), []).append(name)
             for part in set(name.parts):
                 self.part.setdefault(part, []).append(name)
             for group in name.whole | name.some:

@@ -112,6 +112,8 @@ def _in_words(read: Read, index: int) -> tuple[str, set[int]] | None:
     """*rounded to one decimal place*, *to whole numbers*."""
     words = [token.text.lower() for token in read.tokens[index + 1 : index + 6]]
     joined = " ".join(words)
+    if "一 位小数" in joined:
+        return "1", {index, *range(index + 1, index + 2 + next(i for i, word in enumerate(words) if "位" in word))}
     if "one decimal" in joined or "one digit" in joined:
         last = next(i for i, word in enumerate(words) if word.startswith(("decimal", "digit")))
     elif "whole" in joined or "integer" in joined or "整数" in joined:
@@ -128,7 +130,7 @@ def _saving(read: Read, verb: int, goal: int) -> set[int]:
     """The tokens that say that the result is saved: verb, preposition and path, and *the result* between them."""
     tokens = read.tokens
     between = range(verb + 1, goal)
-    after = [i for i in range(goal + 1, min(goal + 4, len(tokens))) if tokens[i].weight > 0.1]
+    after = [i for i in range(goal + 1, min(goal + 6, len(tokens))) if tokens[i].weight > 0.1]
     if [tokens[i].key for i in after[:2]] in (["remove", "index"], ["not", "index"], ["with", "index"]):
         return _saving(replace(read, tokens=tokens[: goal + 1]), verb, goal) | set(after[:2])
     if all(tokens[i].weight < 0.5 or tokens[i].key in _RESULT for i in between):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from famulus.jupyter_kernel import finish, mentions
@@ -17,8 +17,8 @@ READS = 0.55
 READS_WELL = 0.85
 """The same for lists, frames and the like, which words often call by their bare name: *sort words by length*."""
 NEAR, CLOSER = 0.1, -0.05
-"""How far a reading with a list, a frame and the like (a number, a text and the like) of such a name may match less
-than one without it that works on nothing that the words name."""
+"""How much less a reading with a variable of such a name may match than one without it that works on nothing that the
+words name: on another variable, or (where the name is that of a number, a text and the like) on none at all."""
 IGNORES = 0.54
 """The most that code matches which leaves out a variable that the words name, and works on another."""
 _SCALARS = frozenset(("number", "text", "bool", "time", "path", "callable", "class", "other", "figure", "file"))
@@ -119,7 +119,8 @@ def suffices(
     if not plain:
         return False
     scalar = all(v.kind in _SCALARS for v in schema.variables if v.name in names)
-    if whole and whole[0].match >= plain[0].match - (CLOSER if scalar else NEAR) and _uses(whole[0], names):
+    guessed = not scalar or _uses(plain[0], {v.name for v in schema.variables} - names)
+    if whole and whole[0].match >= plain[0].match - (NEAR if guessed else CLOSER) and _uses(whole[0], names):
         read = mentions.read(words, schema)
         tables = any(v.kind == "frame" for v in schema.variables)
         parts = tables and all(_concept(name) in _PARTS for name in names)
@@ -128,7 +129,7 @@ def suffices(
     return plain[0].match >= (READS if scalar else READS_WELL)
 
 
-def _uses(candidate: Candidate, names: frozenset[str]) -> bool:
+def _uses(candidate: Candidate, names: Set[str]) -> bool:
     return not names.isdisjoint(re.findall(r"\w+", candidate.code))
 
 
@@ -137,6 +138,7 @@ def _founded(candidate: Candidate, read: Read, hidden: frozenset[str]) -> bool:
     used = set(re.findall(r"\w+", candidate.code))
     return any(
         m.score >= mentions.MEANT
+        and m.variable.kind not in ("number", "bool")
         and m.variable.name in used - hidden
         and (m.column is None or m.column.key in candidate.code)
         for m in read.mentions

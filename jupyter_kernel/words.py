@@ -210,6 +210,8 @@ def _phrases(found: list[Token], own: frozenset[str]) -> list[Token]:
                 continue  # "orders by country" speaks of the table orders
             run_stems = tuple(s for s in stems[position : position + length] if s != "-")
             concept = known.phrases.get(run_stems) if length > 1 else _concept(token.text, stems[position], own)
+            if concept == "count" and token.text.lower() == "numbers":
+                continue  # "the first 3 numbers of xs" counts nothing
             if concept == "header" and run[-1].text.lower() == "name":
                 continue  # "the column name" may be the column called name
             if concept is not None:

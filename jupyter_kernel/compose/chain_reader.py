@@ -145,6 +145,8 @@ def _total(words: Concepts, chain: Chain) -> None:
         return
     if re.search(r"(?<!\S)(?:each|from|dict)(?!\S)", words.line) and "length" in words.line:
         return
+    if re.search(r"(?<!\S)count (?:\S+ )*each(?!\S)|(?<!\S)each (?:\S+ )*count(?!\S)", words.line):
+        return  # each is counted by itself
     if words.take(r"cumulative(?: sum| count| of)*"):
         chain.total = "cumulative"
         return
@@ -159,7 +161,7 @@ def _total(words: Concepts, chain: Chain) -> None:
         words.take("word|letter|number|element|name|people|person|key|value")
         return
     for word, total in (("oldest", "max"), ("youngest", "min"), ("latest", "max"), ("earliest", "min")):
-        if words.take(rf"{word}(?: in| of| people| name)*"):
+        if words.take(rf"{word}(?: in| of| people| person| name)*"):
             chain.total, chain.container = total, "key"
             return
 

@@ -21,6 +21,7 @@ _PATTERNS = (
     ("missing", r"(?:W|w)!(?P<C>C)(?![=>])"),
     ("lacking", r"(?:[Ww]?(?P<n>!)|(?P<k>K))(?P<C>C)(?![=>&TNDkcsei])"),
     ("compare", r"(?P<C>C)=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[AM])(?:(?P<w>C))?"),
+    ("post", r"(?P<C>C)=?(?P<v>[ND])(?P<o>>)(?![NDTAMC=])"),
     ("compare", r"(?P<C>C)[&Y]?=?(?P<n>!?)=?(?P<o>>)=?(?P<v>[NDTC])"),
     ("contains", r"(?P<C>C)W?(?P<n>!?)c(?P<v>[TXN])"),
     ("starts", r"(?P<C>C)W?(?P<n>!?)s(?P<v>[TX])"),
@@ -36,7 +37,7 @@ _PATTERNS = (
     ("years", r"[ifW]*B?(?P<v>[ND])[&2](?P<w>[ND])B?"),
     ("age", r"(?P<o>>)=?(?P<v>[ND])(?![%R])"),
     ("on", r"[ir]?(?P<v>D)"),
-    ("dated", r"(?P<n>!?)(?P<C>C)[ifr](?P<v>N|H)(?![RC&])"),
+    ("dated", r"(?P<n>!?)(?P<C>C)[ifr]?(?P<v>(?<=[ifr])[NH](?![RC&])|D)"),
     ("unit", r"(?P<v>N)(?P<u>U)"),
     ("unit", r"[ifr](?P<v>N)(?![RC&])"),
     ("unit", r"[ifr]?(?P<v>H)"),
@@ -123,6 +124,8 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
         return Condition(column, "in", tuple(Value(unit.code) for unit in (value, *more)), negated=negated)
     if name == "compare" and column and value:
         return _compare(column, at("o"), value, second, negated)
+    if name == "post" and column and value:
+        return _compare(column, at("o"), value, None, False) if _POST.match(found[match.start("o")].text) else None
     if name == "age" and value:
         year = _year_column(subject) if _YEAR.fullmatch(value.code) else None
         if year is not None and found[match.start("o")].key != "ne":
@@ -137,7 +140,13 @@ def _condition(name: str, match: re.Match[str], found: list[Unit], subject: Vari
             return _in_month(times[0], value)
         return Condition(times[0], "==", (Value(value.code, is_time=True),), "date") if times and whole else None
     if name == "dated" and column and value:
-        made = _unit(value, None, subject) if column_fits(column, "time") >= 0.95 else None
+        if column_fits(column, "time") < 0.95:
+            return None
+        if value.tag == "D":
+            if re.fullmatch(r"'\d{4}-\d\d'", value.code):
+                return _in_month(column, value)
+            return Condition(column, "==", (Value(value.code, is_time=True),), "date", negated)
+        made = _unit(value, None, subject)
         return replace(made, negated=negated) if made is not None else None
     if name == "unit" and value:
         return _unit(value, at("u"), subject)
@@ -184,6 +193,13 @@ def _compare(
         value.text[:1].isupper() or value.text[0] > "\u3400" or column.kind in ("text", "category")
     ):
         return None
+    if (
+        value.tag == "X"
+        and operator is not None
+        and operator.text in ("were", "was", "been", "are")
+        and (value.text.endswith("ed") and value.text.islower())
+    ):
+        return None  # "urls were requested": a verb, no value
     if value.tag in "NX" and sign not in ("==", "!=") and value.tag == "X":
         return None
     is_time = value.tag == "D" or (column.kind == "time" and value.tag != "N")
@@ -200,6 +216,8 @@ def _only_number(subject: Variable, value: Unit) -> Column | None:
     return ages[0] if ages and value.tag == "N" and float(value.code) < 120 else None
 
 
+# Comparisons that stand behind their number: *65 or more*, 65以上.
+_POST = re.compile(r"or\b|and (?:above|over|up)|及?以[上下]|\+")
 _YEAR = re.compile(r"(19|20)\d\d")
 
 

@@ -40,7 +40,7 @@ def extremes(reading: Reading) -> None:
         descending = direction.key in ("top", "max", "latest", "oldest", "longest")
         _ranked(reading, descending, direction)
         return
-    if _of_each_group(reading):
+    if _of_each_group(reading) or _by_aggregate(reading):
         return
     patterns = (
         r"h[w=]*(?P<by>C)(?P<f>[1L])$",
@@ -99,6 +99,23 @@ def _of_each_group(reading: Reading) -> bool:
         query.tail = match["f"] == "L"
     else:
         return False
+    reading.blot(match)
+    return True
+
+
+def _by_aggregate(reading: Reading) -> bool:
+    """*Teams ordered by their total wins*, *countries by number of orders, fewest first*: groups in such an order."""
+    match = re.search(r"(?P<label>C)(?:SY?|Y)(?P<a>[A#])(?P<c>[CF]?)[&(]*(?P<d>[Oo])?", reading.tags)
+    if match is None or not _texts(reading, match) or re.search("[EG]", reading.tags):
+        return False
+    column = reading.unit(match, "c").column if match["c"] == "C" else None
+    function = reading.unit(match, "a")
+    if (function.tag == "A") != (column is not None and column.kind in ("number", "bool")):
+        return False
+    query, label = reading.query, reading.unit(match, "label").column
+    assert label is not None
+    query.keys, query.aggregates = [Key(label)], [Aggregate(function.key, column)]
+    query.order = [(None, bool(match["d"]) and reading.unit(match, "d").key == "ascending")]
     reading.blot(match)
     return True
 

@@ -196,7 +196,7 @@ class _Reader(Reading):
 
     def aggregates(self) -> None:
         query = self.query
-        before = r"(?P<f>[AM](?:&[AM])*)[*iF]*(?P<c>C(?:&C(?![AM]))*)"
+        before = r"(?P<f>[AM](?:&[AM])*)(?:Xi)?[*iF]*(?P<c>C(?:&C(?![AM]))*)"
         while match := self.take(before) or self.take(r"(?P<c>C(?:&C)*)=?(?P<f>[AM](?:&[AM])*)"):
             functions = [self.units[i].key for i in range(*match.span("f")) if self.units[i].tag in "AM"]
             for column in self.columns(match, "c"):
@@ -248,6 +248,9 @@ class _Reader(Reading):
         ):
             query.keys = [Key(columns[0])]
             self.blot_all(left)
+        if query.share and len(query.select) == 1 and not query.conditions and not query.aggregates:
+            # "what percentage has which status"
+            query.keys, query.aggregates, query.select = [Key(query.select[0])], [Aggregate("count")], []
         if len(query.select) == 1 and (query.order or query.limit or query.conditions) and not query.distinct:
             self._whole_rows()
         if query.keys and not (query.aggregates or query.pick or query.each or columns):
