@@ -240,6 +240,31 @@ def test_interrupting_leaves_the_kernel_ready(notebook: Any) -> None:
     assert notebook.run("1 + 1").value == "2"
 
 
+def vs_code(notebook: Any, code: str) -> str:
+    """Sends a cell as the Jupyter extension of VS Code does: with the address of the cell, and the queue goes on."""
+    content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
+    metadata = {"cellId": "vscode-notebook-cell:/home/me/n.ipynb#W2sZmlsZQ%3D%3D"}
+    message = notebook.client.session.msg("execute_request", {**content, "stop_on_error": False}, metadata=metadata)
+    notebook.client.shell_channel.send(message)
+    return str(message["header"]["msg_id"])
+
+
+def test_vs_code_runs_words_and_interrupts_by_message(notebook: Any) -> None:
+    ran = notebook.finish(vs_code(notebook, WORDS))
+    assert ran.status == "ok" and panel(ran)["words"] == WORDS
+    assert [content["code"] for content in ran.contents("execute_input")] == [WORDS]
+    request = vs_code(notebook, "print('begun', flush=True)\nimport time\nwhile True: time.sleep(0.01)")
+    notebook.wait(request, "begun")
+    assert notebook.request("interrupt_request", "control") == {"status": "ok"}
+    assert notebook.finish(request).reply["ename"] == "KeyboardInterrupt"
+    notebook.run("%famulus mode confirm")
+    request = vs_code(notebook, WORDS + "2")
+    notebook.client.get_stdin_msg(timeout=90)
+    notebook.request("interrupt_request", "control")
+    assert "Nothing was run" in notebook.finish(request).reply["evalue"]
+    assert notebook.finish(vs_code(notebook, "'means2' in dir()")).value == "False"
+
+
 def test_an_interrupt_at_any_moment_is_answered(notebook: Any) -> None:
     for step in range(25):
         request = notebook.send("#!ask " + WORDS)
