@@ -16,12 +16,12 @@ import io
 import tokenize
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from famulus.lsp_server.review.change import Change, FileChange
-from famulus.lsp_server.review.equality import moves
+from famulus.lsp_server.review.equality import moves, trees
 from famulus.lsp_server.review.equality.canonical import Keys, Source, end_of, source, start_of
 from famulus.lsp_server.review.equality.statements import Comparison, Loose
 
@@ -48,8 +48,8 @@ class Certificate:
     ``lines``: how many there are, those of the new side and those that are gone without replacement; ``proven``: how
     many of them are neutral. ``neutral``, ``old_neutral``: lines of the new and of the old side that are proven not to
     matter. ``documentation``, ``old_documentation``: lines that only document. ``changed``: dotted names of the
-    functions and classes with other code, the empty name for the file's top. ``rewritten``: functions that are written in another
-    way but are the same.
+    functions and classes with other code, the empty name for the file's top. ``rewritten``: functions that are written
+    in another way but are the same.
     ``reason``: why nothing could be proven, empty if it could.
     """
 
@@ -179,14 +179,17 @@ def _python(file: FileChange, comparison: Comparison) -> Certificate:
 
 
 def _open(side: Source, lines: Set[int], changed: Set[int]) -> Set[int]:
-    """The changed lines that are not proven.
+    return _stood_in(side.lines, lines & side.code_lines, changed & side.code_lines)
+
+
+def _stood_in(lines: Sequence[str], found: Set[int], changed: Set[int]) -> Set[int]:
+    """The lines that are not proven.
 
     The line difference may take the last lines of a new function for those of the one before it: where such a line is
     open but does not count as changed, the changed lines with the same text are open in its place.
     """
-    found = lines & side.code_lines
-    stand_ins = {side.lines[n - 1] for n in found - changed}
-    return found | {n for n in changed if side.lines[n - 1] in stand_ins and n in side.code_lines}
+    stand_ins = {lines[n - 1].strip() for n in found - changed}
+    return found | {n for n in changed if lines[n - 1].strip() in stand_ins}
 
 
 def _documentation(side: Source, other: Source) -> frozenset[int]:
@@ -242,10 +245,18 @@ def _moves(compared: list[tuple[int, FileChange, Comparison]], keys: Keys, found
 
 
 def _other(file: FileChange) -> Certificate:
-    """A file that is no Python: prose is documentation."""
+    """A file that is no Python: prose is documentation, other languages are compared by their syntax trees."""
     made = Certificate(path=file.path, lines=_size(file))
     if file.binary:
         return replace(made, reason="the file is binary")
     if file.path.lower().endswith(_PROSE):
         return replace(made, documentation=file.changed_new_lines, old_documentation=file.changed_old_lines)
-    return replace(made, reason="the language is not read")
+    language = trees.language_of(file.path)
+    if language is None or file.status in ("added", "deleted"):
+        return replace(made, reason="the language is not read" if language is None else "one side is not there")
+    compared = trees.compare(language, file.old_text, file.new_text)
+    if compared is None:
+        return replace(made, reason="one side cannot be read")
+    open_new = _stood_in(file.new_text.split("\n"), compared.open_new, file.changed_new_lines)
+    open_old = _stood_in(file.old_text.split("\n"), compared.open_old, file.changed_old_lines)
+    return _counted(file, made, file.changed_new_lines - open_new, file.changed_old_lines - open_old)

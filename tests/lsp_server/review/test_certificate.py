@@ -195,3 +195,49 @@ def test_the_rule_fills_what_other_rules_read() -> None:
     assert list(RULE.check(context)) == []
     assert context.neutral == {"a.py": {1}, "b.py": {1}}
     assert context.facts["neutral"] == "2 of 3 changed lines proven neutral"
+
+
+SAME_TREES = {
+    "a.js": ("function f(a){return a+1}\n", "function f(a) {\n  // one more\n  return a + 1\n}\n"),
+    "a.ts": ("const f=(a:number)=>{return a}\n", "const f = (a: number) => {\n  return a\n}\n"),
+    "a.go": ("package a\nfunc f(a int) int {return a}\n", "package a\n\nfunc f(a int) int {\n\treturn a\n}\n"),
+    "a.rs": ("fn f(a:u8)->u8{a}\n", "fn f(a: u8) -> u8 {\n    a // it\n}\n"),
+    "a.java": ("class A{int f(){return 1;}}\n", "class A {\n  /** One. */\n  int f() { return 1; }\n}\n"),
+    "a.c": ("int f(int a){return a;}\n", "int f(int a)\n{\n    return a;\n}\n"),
+    "a.cpp": ("int f(int a){return a;}\n", "int f(int a) /* a */\n{\n    return a;\n}\n"),
+    "a.json": ('{"a":[1,2]}\n', '{\n  "a": [1, 2]\n}\n'),
+}
+
+
+@pytest.mark.parametrize("path", SAME_TREES)
+def test_other_languages_are_neutral_where_their_trees_are_equal(path: str) -> None:
+    old, new = SAME_TREES[path]
+    made = _certified(old, new, path)
+    assert made.lines and made.proven == made.lines, made
+    changed = _certified(old, new.replace("1", "2").replace("return a", "return b").replace("  a", "  b"), path)
+    assert changed.proven < changed.lines
+
+
+OTHER_TREES = {
+    "a.js": ("function f() {\n  return x\n}\n", "function f() {\n  return\n  x\n}\n"),
+    "b.js": ("s = `a b`\n", "s = `a  b`\n"),
+    "a.jsx": ("x = <p>a b</p>\n", "x = <p>a  b</p>\n"),
+    "a.go": ("package a\n\nvar s string\n", "package a\n\n//go:embed a.txt\nvar s string\n"),
+    "a.rs": ('const A: &str = "a b";\n', 'const A: &str = "a  b";\n'),
+    "a.c": ("#define A x + 1\n", "#define A x+ 1\n"),
+    "a.json": ('{"a": 1, "b": 2}\n', '{"b": 2, "a": 1}\n'),
+    "b.json": ('{"a": "b c"}\n', '{"a": "b  c"}\n'),
+}
+
+
+@pytest.mark.parametrize("path", OTHER_TREES)
+def test_other_languages_are_not_neutral_where_a_blank_or_comment_counts(path: str) -> None:
+    old, new = OTHER_TREES[path]
+    assert _certified(old, new, path).proven < _certified(old, new, path).lines
+
+
+def test_in_other_languages_too_only_the_lines_that_matter_are_left() -> None:
+    old = "function f(a){\n  g( a );\n  return a+1;\n}\n\nfunction h(){ return 1 }\n"
+    new = "function f(a) {\n  g(a);\n  return a + 2;\n}\n\nfunction h() {\n  return 1;\n}\n"
+    made = _certified(old.replace("return 1 ", "return 1; "), new, "a.js")
+    assert made.neutral == {1, 2, 6, 7, 8}

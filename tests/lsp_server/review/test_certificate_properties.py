@@ -74,11 +74,13 @@ def _constant(node: ast.AST, chance: random.Random) -> bool:
         return False
     value: Any = node.value
     if isinstance(value, bool) or value is None:
-        node.value = chance.choice((0, "", not value))
+        node.value = chance.choice([0, 1.5])
     elif isinstance(value, int):
-        node.value = chance.choice([value + 1, float(value), str(value)])
+        numbers: list[Any] = [value + 1, float(value), str(value)]
+        node.value = chance.choice(numbers)
     elif isinstance(value, str):
-        node.value = chance.choice((value + "x", value.encode(errors="replace"), None))
+        others: list[Any] = [value + "x", value.encode(errors="replace"), None]
+        node.value = chance.choice(others)
     else:
         node.value = None
     return True
@@ -132,12 +134,12 @@ def test_no_mutant_is_certified(data: st.DataObject, mutation: _Mutation, chance
     chance.shuffle(nodes)
     if not any(mutation(node, chance) for node in nodes):
         return
-    new = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-    if new == old:
-        return
     try:
+        new = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
         same = _compiled(old) == _compiled(new)
-    except (SyntaxError, TypeError):
+    except (SyntaxError, TypeError, ValueError):
+        return  # no program
+    if new == old:
         return
     made = _certified(old, new)
     assert same or not made.whole, f"{old}\n→\n{new}"
@@ -169,7 +171,8 @@ def test_locals_may_be_renamed_but_not_confused(data: st.DataObject, chance: ran
     stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     parameters = {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
     names = sorted(stored - parameters)
-    others = sorted({n.id for n in ast.walk(function) if isinstance(n, ast.Name)} | parameters)
+    inside = (n for statement in function.body for n in ast.walk(statement))
+    others = sorted({n.id for n in inside if isinstance(n, ast.Name)} | parameters)
     if not names or any(isinstance(n, ast.Global | ast.Nonlocal | ast.ExceptHandler) for n in ast.walk(function)):
         return
     was, other = chance.choice(names), chance.choice(others)
