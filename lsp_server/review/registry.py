@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pluggy
 
+from famulus.engine.errors import InvalidRequest
 from famulus.lsp_server.review.rule import Rule
 
 GROUP = "famulus.plugins"
@@ -60,14 +61,28 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def chosen(among: Iterable[Rule], only: Sequence[str], skipped: Sequence[str]) -> list[Rule]:
-    """The rules that run. A pattern that names one kind of a rule's findings (``call-site/name``) keeps the rule."""
+    """The rules that run. A pattern that names one kind of a rule's findings (``call-site/name``) keeps the rule.
 
-    def named(rule: Rule, patterns: Sequence[str], *, whole: bool) -> bool:
-        return any(matches(rule.name, p) or (not whole and p.startswith(f"{rule.name}/")) for p in patterns)
-
+    Raises :class:`InvalidRequest` for a pattern that means no rule.
+    """
+    rules = list(among)
+    for pattern in (*only, *skipped):
+        if not any(matches(rule.name, pattern) or pattern.startswith(f"{rule.name}/") for rule in rules):
+            names = ", ".join(sorted(rule.name for rule in rules))
+            raise InvalidRequest(f"There is no rule {pattern!r}.", fix=f"There are: {names}.")
     return [
-        rule for rule in among if (not only or named(rule, only, whole=False)) and not named(rule, skipped, whole=True)
+        rule
+        for rule in rules
+        if not any(matches(rule.name, pattern) for pattern in skipped)
+        and (not only or any(matches(rule.name, p) or p.startswith(f"{rule.name}/") for p in only))
     ]
+
+
+def wanted(finding: str, only: Sequence[str], skipped: Sequence[str]) -> bool:
+    """Whether the findings of this id are asked for."""
+    return not any(matches(finding, pattern) for pattern in skipped) and (
+        not only or any(matches(finding, pattern) for pattern in only)
+    )
 
 
 def _of_plugins() -> tuple[list[Rule], list[str]]:

@@ -145,8 +145,9 @@ class Review:
         state: RuleState = "interrupted"
         try:
             for finding in rule.check(self.context):
-                self.found.append(finding)
-                yield finding
+                if registry.wanted(finding.rule, self.options.only, self.options.skipped):
+                    self.found.append(finding)
+                    yield finding
             state = "done"
         except TimeUp:
             state = "time up"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +92,49 @@ def new_repo(tmp_path: Path) -> Callable[[str], Repo]:
 def repo(new_repo: Callable[[str], Repo]) -> Repo:
     """An empty repository."""
     return new_repo("repo")
+
+
+PLUGIN = """
+from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
+from famulus.lsp_server.review.registry import plugin
+from famulus.lsp_server.review.rule import Stage
+
+
+def finding(key, grade=Grade.PROVED, path="a.py", line=1, **more):
+    proof = Proof(kind="test", text=f"because of {key}")
+    more = {"message": f"a.py:{line} has {key}.", "rule": "plugged/thing", **more}
+    return Finding(grade=grade, place=Place(path=path, line=line), key=key, proof=proof, **more)
+
+
+class Plugged:
+    name, title, stage = "plugged", "what a plugin looks for", Stage.STATIC
+
+    def check(self, context):
+RULE
+
+
+@plugin
+def famulus_review_rules():
+    return [Plugged()] + MORE
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs a package with a rule ``plugged``, whose ``check`` has this body; as pip would, in its own folder."""
+
+    def install(rule: str, *, more: str = "[]", name: str = "plugged_rules", before: str = "") -> None:
+        folder = tmp_path / f"site-{name}"
+        (folder / f"{name}-1.dist-info").mkdir(parents=True)
+        body = textwrap.indent(textwrap.dedent(rule).strip(), " " * 8)
+        text = textwrap.dedent(before) + PLUGIN.replace("RULE", body).replace("MORE", textwrap.dedent(more))
+        (folder / f"{name}.py").write_text(text)
+        (folder / f"{name}-1.dist-info/METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (folder / f"{name}-1.dist-info/entry_points.txt").write_text(f"[famulus.plugins]\n{name} = {name}\n")
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setenv(
+            "PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        )
+
+    return install
