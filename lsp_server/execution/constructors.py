@@ -12,18 +12,28 @@ from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
 _DEEP = 3
-Find = Callable[[str, str], tuple[str, str] | None]
-"""(module name, path of the importing file) → path and source of a module of the project."""
+Find = Callable[[str, str], tuple[str, str, str] | None]
+"""(module name, path of the importing file) → path, source and absolute name of a module of the project."""
 
 
 class Constructors:
     """Makes objects of classes that a module defines or imports from the project.
 
-    ``imports`` collects statements for classes that the module knows in annotations only."""
+    ``imports`` collects statements for classes of other modules; ``module`` is the name of such a one."""
 
-    def __init__(self, path: str, source: str, words: Vocabulary, find: Find = lambda name, path: None) -> None:
+    def __init__(
+        self,
+        path: str,
+        source: str,
+        words: Vocabulary,
+        find: Find = lambda name, path: None,
+        *,
+        module: str = "",
+        imports: dict[str, None] | None = None,
+    ) -> None:
         self.path, self.words, self.find = path, words, find
-        self.imports: dict[str, None] = {}
+        self.imports: dict[str, None] = {} if imports is None else imports
+        self._foreign = module
         try:
             self.module = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -73,18 +83,17 @@ class Constructors:
                 if (alias.asname or alias.name) != name:
                     continue
                 found = self.find("." * node.level + (node.module or ""), self.path)
-                if found is None:
+                if found is None or alias.name != name:
                     return None
-                other = Constructors(found[0], found[1], self.words, self.find)
+                path, source, module = found
+                other = Constructors(path, source, self.words, self.find, module=module, imports=self.imports)
                 other._depth = self._depth
-                made = other(alias.name)
-                if made is not None:
-                    self.imports[f"from {'.' * node.level}{node.module or ''} import {alias.name} as {name}"] = None
-                    self.imports.update(other.imports if found[0] != self.path else {})
-                return made if alias.name == name else None
+                return other(name)
         return None
 
     def _of_class(self, node: ast.ClassDef) -> Values | None:
+        if self._foreign:
+            self.imports[f"from {self._foreign} import {node.name}"] = None
         bases = [ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in node.bases]
         if any(base in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag") for base in bases):
             members = [

@@ -71,6 +71,24 @@ class Layout:
                     return True
         return False
 
+    def found(self, name: str, importer: str) -> tuple[str, str] | None:
+        """Path and absolute name of the module that the file ``importer`` calls ``name``; None if it is not ours."""
+        dots = len(name) - len(name.lstrip("."))
+        if dots:
+            own = self.module(importer)
+            if own is None:
+                return None
+            parts = own[0].split(".")
+            keep = len(parts) - dots + (posixpath.basename(importer) == "__init__.py")
+            name = ".".join([*parts[:keep], *filter(None, [name.lstrip(".")])])
+        inner = name.replace(".", "/")
+        for folder in self.folders([importer]):
+            for end in (".py", "/__init__.py"):
+                path = posixpath.join(folder, inner + end)
+                if path in self._paths:
+                    return path, name
+        return None
+
     def folders(self, paths: Iterable[str] = ()) -> tuple[str, ...]:
         """Where modules are imported from: the folders of the modules at ``paths``, those declared, the top."""
         own = [found[1] for found in map(self.module, paths) if found]

@@ -6,6 +6,7 @@ import ast
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from famulus.lsp_server.execution.calls import Call
@@ -68,6 +69,7 @@ class Search:
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
         found = Found()
         deadline = time.monotonic() + seconds
+        self._open(subject, seed=1)
         for number in range(ROUNDS):
             calls = inputs.calls(FIRST if number == 0 else NEXT)
             if not calls:
@@ -81,6 +83,13 @@ class Search:
             if any(w.difference.what != "message" for w in found.witnesses) or time.monotonic() > deadline:
                 break
         return found
+
+    def _open(self, subject: Subject, *, seed: int) -> None:
+        """Import the module in both versions, at the same time."""
+        with ThreadPoolExecutor(1) as pool:
+            old = pool.submit(self.old.open, subject.old_module, seed=seed)
+            self.new.open(subject.new_module, seed=seed)
+            old.result()
 
     def _differing(
         self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found
@@ -149,6 +158,7 @@ class Search:
                 go_on=lambda: time.monotonic() < deadline + 0.3,
             )
             for candidate in dict.fromkeys((small, call)):
+                self._open(subject, seed=_OTHER_SEED)
                 witness = self._seen(subject, candidate, what, thoroughly=True)
                 if witness is not None:
                     return witness

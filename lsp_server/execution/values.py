@@ -90,6 +90,10 @@ _TEXTS = (
     "http://user@host.org:80/a/b?c=d&e=f#g",
     "aaa",
     "True",
+    "\u0301e日本😀",
+    "\x1b[1mx\x1b[0m",
+    "{a} %s $b",
+    "- a\n- b\n\n# c",
 )
 
 

@@ -62,7 +62,8 @@ class Version:
     _into: BinaryIO | None = None
     _out: BinaryIO | None = None
     _opened: dict[tuple[str, int], Opened | ImportFailed] = field(default_factory=dict)
-    _hosts: int = 0
+    _hosts: dict[int, int] = field(default_factory=dict)
+    _started: int = 0
 
     def start(self) -> None:
         """Start its process; done by itself at the first use.
@@ -96,26 +97,29 @@ class Version:
         """Import a module, once. ``seed``: of the hashes. Raises :class:`ImportFailed`."""
         known = self._opened.get((module, seed))
         if known is None:
-            self._hosts += 1
+            if seed not in self._hosts:
+                self._started += 1
+                self._hosts[seed] = self._started
             request = {"do": "open", "module": module, "seed": seed, "boot": [BOOT, str(WORKER)], "options": OPTIONS}
-            answer = self._ask(request, self._hosts, _IMPORT)
+            answer = self._ask(request, self._hosts[seed], _IMPORT)
             if "lost" in answer:
+                self._lost(seed)
                 known = ImportFailed(module, f"the process ended while it was imported: {answer['lost']}")
             elif "failed" in answer:
                 known = ImportFailed(module, answer["message"], kind=answer["failed"], at=tuple(answer["at"]))
             else:
-                known = Opened(self._hosts, answer["seconds"])
+                known = Opened(self._hosts[seed], answer["seconds"])
             self._opened[module, seed] = known
         if isinstance(known, ImportFailed):
             raise known
         return known
 
-    def close_module(self, module: str) -> None:
-        """Forget a module, so that its memory is free."""
-        for key in [key for key in self._opened if key[0] == module]:
-            known = self._opened.pop(key)
-            if isinstance(known, Opened) and self._process is not None:
-                self._ask({"do": "close"}, known.number, 5.0)
+    def _lost(self, seed: int) -> None:
+        """The host with these hashes is gone, and the modules that it had imported with it."""
+        del self._hosts[seed]
+        gone = [key for key, known in self._opened.items() if key[1] == seed and isinstance(known, Opened)]
+        for key in gone:
+            del self._opened[key]
 
     def calls(
         self,
@@ -145,6 +149,7 @@ class Version:
         times = [cpu] * len(calls) if isinstance(cpu, (int, float)) else list(cpu)
         request: dict[str, Any] = {
             "do": "run",
+            "module": module,
             "calls": [{**call.message(), "cpu": limit} for call, limit in zip(calls, times, strict=True)],
             "each": wall,
             "fresh": fresh,
@@ -156,7 +161,7 @@ class Version:
         longest = sum(times) + (losses + 1) * wall + 10.0
         answer = self._ask(request, opened.number, longest)
         if "results" not in answer:
-            del self._opened[module, seed]
+            self._lost(seed)
             return [Outcome({"ended": "died", "detail": str(answer.get("lost", ""))})] * len(calls)
         return [Outcome(result) for result in answer["results"]]
 
@@ -202,6 +207,7 @@ class Version:
         """End its process and everything that it started."""
         process, self._process = self._process, None
         self._opened.clear()
+        self._hosts.clear()
         if process is None:
             return
         if isinstance(process, sandbox.Process):

@@ -1,7 +1,7 @@
 """Three kinds of process stand behind each other, so that whatever a call does, it costs itself only.
 
-The *server* runs no code of the project. A *host* has imported one module and never calls anything in it. A *child* of
-a host makes calls, and is thrown away with whatever they changed. The kernel ends a child that used its CPU time, the
+The *server* runs no code of the project. A *host* has imported modules and never calls anything in them. A *child* of a
+host makes calls, and is thrown away with whatever they changed. The kernel ends a child that used its CPU time, the
 host a child that takes too long, the server a host, and the sandbox all of them.
 """
 
@@ -18,6 +18,7 @@ import time
 import traceback
 from typing import Any
 
+from . import bytecode
 from .child import Child
 from .frames import Message, receive, send
 
@@ -35,7 +36,7 @@ def main(root: str, folders: list[str]) -> None:
 
 
 class Server:
-    """Starts a host for each module, passes it what it is asked, and tells when it is lost."""
+    """Starts hosts, passes them what they are asked, and tells when one is lost."""
 
     def __init__(self, root: str, folders: list[str]) -> None:
         self.root, self.folders = root, folders
@@ -57,7 +58,7 @@ class Server:
         if message["do"] == "close":
             self._end(number)
             return {}
-        if message["do"] == "open":
+        if message["do"] == "open" and number not in self.hosts:
             self._start(number, message)
         if number not in self.hosts:
             return {"lost": "the process of its module is gone"}
@@ -118,21 +119,23 @@ class Server:
 
 
 def host_main(fd: int, root: str, folders: list[str]) -> None:
-    """A host: import a module, then have children make calls. ``folders`` go first on the path."""
+    """A host: import modules, and have children make calls. ``folders`` go first on the path."""
     os.setsid()
     _prctl(_PDEATHSIG, signal.SIGKILL)
     _prctl(_SUBREAPER, 1)  # so that what a child leaves behind comes to us
     sys.path[:0] = folders
-    module: Any = None
+    bytecode.keep(root)
+    modules: dict[str, Any] = {}
     while True:
         message = receive(fd)
         if message is None:
             return
+        name = message["module"]
         if message["do"] == "open":
-            module, answer = _imported(message["module"], root)
+            modules[name], answer = _imported(name, root)
             send(fd, answer)
         else:
-            send(fd, {"results": _batch(Child(module, root), message)})
+            send(fd, {"results": _batch(Child(modules[name], root), message)})
 
 
 def _imported(name: str, root: str) -> tuple[Any, Message]:

@@ -13,8 +13,9 @@ from famulus.lsp_server.review.rule import Context, Rule, Stage
 if TYPE_CHECKING:
     from famulus.lsp_server.execution.calls import Call
     from famulus.lsp_server.execution.functions import Function, Parameter
+    from famulus.lsp_server.execution.mining import Site
     from famulus.lsp_server.execution.pair import Pair
-    from famulus.lsp_server.execution.search import Found, Witness
+    from famulus.lsp_server.execution.search import Found, Search, Witness
 
 _SECONDS = 1.5
 """The longest that one function is looked at."""
@@ -28,8 +29,6 @@ class _Changed:
     old: Function
     new: Function
     parameters: Sequence[Parameter]
-    found: Sequence[Call] = ()
-    sites: Sequence[Place] = ()
 
 
 class _Witness:
@@ -65,6 +64,7 @@ class _Witness:
 def _compared(context: Context, versions: Pair, changed: Sequence[_Changed]) -> Iterator[Finding]:
     """Look at one function after the other; who is not reached is named."""
     from famulus.lsp_server.execution.errors import ImportFailed
+    from famulus.lsp_server.execution.mining import Mine, top_names
     from famulus.lsp_server.execution.search import Search
     from famulus.lsp_server.review.change import decoded
     from famulus.lsp_server.review.rule import TimeUp
@@ -74,13 +74,15 @@ def _compared(context: Context, versions: Pair, changed: Sequence[_Changed]) -> 
         return None if content is None else decoded(content)
 
     search = Search(versions.old, versions.new, source)
+    mine = Mine(context.change.new)
     failed: dict[str, str] = {}
     for number, item in enumerate(changed):
         try:
             context.clock.check()
             context.progress(f"running {item.new.name} of {item.file.path}")
             seconds = min(_SECONDS, context.clock.share(1 / (len(changed) - number)).left)
-            result = _witness(search, versions, item, seconds)
+            mined = mine.of(item.old, item.file.old_path or "", top_names(item.file.old_text))
+            result = _witness(search, versions, item, mined.calls, seconds)
         except ImportFailed as error:
             if error.module not in failed:
                 failed[error.module] = error.reason
@@ -93,26 +95,31 @@ def _compared(context: Context, versions: Pair, changed: Sequence[_Changed]) -> 
             context.left_out.append(f"No time was left to run {len(changed) - number} changed functions: {names}.")
             raise
         if result.witnesses:
-            yield _finding(item, result, versions)
+            yield _finding(item, result, versions, mined.sites)
         elif not result.usable:
             context.left_out.append(
                 f"{item.new.name}() in {item.file.path} was not compared: no arguments were found that it takes."
             )
 
 
-def _witness(search: object, versions: Pair, item: _Changed, seconds: float) -> Found:
+def _witness(search: Search, versions: Pair, item: _Changed, found: Sequence[Call], seconds: float) -> Found:
     from famulus.lsp_server.execution.constructors import Constructors
     from famulus.lsp_server.execution.inputs import Inputs, vocabulary
-    from famulus.lsp_server.execution.search import Found, Search, Subject
+    from famulus.lsp_server.execution.search import Found, Subject
 
-    assert isinstance(search, Search)
     old_path, new_path = item.file.old_path or "", item.file.new_path or ""
     old_module, new_module = versions.old_layout.module(old_path), versions.new_layout.module(new_path)
     if old_module is None or new_module is None:
         return Found(usable=1)
     words = vocabulary(item.old.node, item.new.node)
-    constructors = Constructors(old_path, item.file.old_text, words)
-    inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=item.found)
+
+    def find(name: str, importer: str) -> tuple[str, str, str] | None:
+        known = versions.old_layout.found(name, importer)
+        source = search.source(known[0]) if known else None
+        return (known[0], source, known[1]) if known and source is not None else None
+
+    constructors = Constructors(old_path, item.file.old_text, words, find)
+    inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=found)
     if not inputs.possible:
         return Found()
     subject = Subject(old_module[0], new_module[0], item.old, item.new, old_path, tuple(constructors.imports))
@@ -159,7 +166,7 @@ def _shared(old: Function, new: Function) -> tuple[Parameter, ...] | None:
     return None if missing else tuple(shared)
 
 
-def _finding(item: _Changed, result: Found, versions: Pair) -> Finding:
+def _finding(item: _Changed, result: Found, versions: Pair, sites: Sequence[Site]) -> Finding:
     from famulus.lsp_server.execution import pytest_text
 
     first = min(result.witnesses, key=lambda w: w.difference.what == "message")
@@ -199,8 +206,11 @@ def _finding(item: _Changed, result: Found, versions: Pair) -> Finding:
         ),
         severity="note" if what == "message" else "warning",
         certainty="certain" if certain else "possible" if what == "message" else "likely",
-        related=tuple(Related(place=place, message=f"Calls {item.new.name}().") for place in item.sites[:5]),
-        reach=len(item.sites),
+        related=tuple(
+            Related(place=Place(path=site.path, line=site.line), message=f"Calls {item.new.name}().")
+            for site in sites[:5]
+        ),
+        reach=len(sites),
     )
 
 

@@ -1,0 +1,324 @@
+"""Calls that the project itself makes, in its code, its tests and its doctests, with arguments that are written out.
+
+Nothing is run: a name stands for what the same function assigned to it before, or for the values of ``parametrize``.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import doctest
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from famulus.lsp_server.execution.calls import MODULES, STANDARD, Call, Source
+from famulus.lsp_server.execution.functions import AnyFunction, Function
+from famulus.lsp_server.execution.layout import is_test
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.review.change import Tree
+
+MOST = 40
+_LARGEST = 2000
+_Names = Mapping[str, Sequence[ast.expr]]
+_HARMLESS = frozenset(name for name, kind in vars(builtins).items() if isinstance(kind, type)) | {
+    *("abs", "chr", "iter", "len", "max", "min", "ord", "repr", "round", "sorted", "sum"),
+}
+"""Builtins that an argument may use."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place that calls the function: path, and line from 1."""
+
+    path: str
+    line: int
+
+
+@dataclass
+class Mined:
+    """Calls of one function, and all places that call something of its name."""
+
+    calls: list[Call] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+
+
+class Mine:
+    """Looks through one version of a project. Files are read once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._texts = {path: tree.read(path) or b"" for path in tree.paths() if path.endswith(".py")}
+        self._trees: dict[str, ast.Module | None] = {}
+
+    def of(self, function: Function, path: str, names: frozenset[str]) -> Mined:
+        """Calls of ``function``, which the file ``path`` defines. ``names``: what that module knows at its top."""
+        mined = Mined()
+        reader = _Reader(function, names)
+        own = self._tree(path)
+        documented = _documentation(own) if own else []
+        for text in documented:
+            if function.node.name in text or (function.owner and function.owner.name in text):
+                mined.calls += reader.doctests(text)
+        word = re.compile(rb"\b" + re.escape(_word(function)).encode() + rb"\b")
+        for other in sorted(self._texts, key=lambda other: (not is_test(other), other != path, other)):
+            if not word.search(self._texts[other]):
+                continue
+            tree = self._tree(other)
+            if tree is None:
+                continue
+            for site, call in reader.file(tree, "test" if is_test(other) else "call"):
+                mined.sites.append(Site(other, site))
+                if call is not None and len(mined.calls) < MOST:
+                    mined.calls.append(call)
+        mined.calls = list({call.text + "".join(call.before): call for call in reversed(mined.calls)}.values())[::-1]
+        return mined
+
+    def _tree(self, path: str) -> ast.Module | None:
+        if path not in self._trees:
+            try:
+                self._trees[path] = ast.parse(self._texts.get(path, b""))
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                self._trees[path] = None
+        return self._trees[path]
+
+
+def _word(function: Function) -> str:
+    return function.owner.name if function.owner and function.node.name.startswith("__") else function.node.name
+
+
+def _documentation(tree: ast.Module) -> list[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [text for text in texts if ">>>" in text]
+
+
+class _Reader:
+    """Finds calls of one function in code."""
+
+    def __init__(self, function: Function, names: frozenset[str]) -> None:
+        self.function, self.names = function, names
+        self.method = function.how in ("method", "property")
+        self.constructor = function.node.name == "__init__"
+        self.owner = function.owner.name if function.owner else ""
+        self.path = function.name.rpartition(".")[0]
+
+    def doctests(self, text: str) -> list[Call]:
+        """Calls in the examples of a docstring."""
+        try:
+            source = "".join(example.source for example in doctest.DocTestParser().get_examples(text))
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            return []
+        return [call for _, call in self.file(tree, "doctest") if call is not None]
+
+    def file(self, tree: ast.Module, source: Source) -> Iterator[tuple[int, Call | None]]:
+        """Line of each call, and the call if its arguments are written out."""
+        top = _assigned(tree.body)
+        seen: set[ast.AST] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, AnyFunction):
+                names = {**top, **_assigned(node.body), **_parametrized(node)}
+                for inner in ast.walk(node):
+                    if inner not in seen and self._is_call(inner):
+                        seen.add(inner)
+                        yield from self._read(inner, names, node.body, source)
+        for node in ast.walk(tree):
+            if node not in seen and self._is_call(node):
+                yield from self._read(node, top, tree.body, source)
+
+    def _is_call(self, node: ast.AST) -> bool:
+        wanted = self.function.node.name
+        if self.function.how == "property":
+            return isinstance(node, ast.Attribute) and node.attr == wanted and isinstance(node.ctx, ast.Load)
+        if not isinstance(node, ast.Call):
+            return False
+        name = _last(node.func)
+        if self.constructor:
+            return name == self.owner
+        return name == wanted and (isinstance(node.func, ast.Attribute) or not self.function.owner)
+
+    def _read(
+        self, node: ast.AST, names: _Names, body: Sequence[ast.stmt], source: Source
+    ) -> Iterator[tuple[int, Call | None]]:
+        assert isinstance(node, ast.Call | ast.Attribute)
+        variants = max([1, *(len(names[n.id]) for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names)])
+        for variant in range(min(variants, 12)):
+            call = self._call(node, _Writer(names, self.names, variant), body, source)
+            if variant == 0 or call is not None:
+                yield node.lineno, call
+
+    def _call(
+        self, node: ast.Call | ast.Attribute, write: _Writer, body: Sequence[ast.stmt], source: Source
+    ) -> Call | None:
+        function = node.func if isinstance(node, ast.Call) else node
+        receiver = ""
+        before: tuple[str, ...] = ()
+        if self.method and not self.constructor:
+            assert isinstance(function, ast.Attribute)
+            receiver = write.text(function.value) or ""
+            if not receiver or _last(function.value) in self.names or receiver in MODULES:
+                return None
+            if isinstance(function.value, ast.Name):
+                before = _before(function.value.id, body, node, write)
+        if isinstance(node, ast.Attribute):
+            return Call(self.function.name, receiver=receiver, before=before, how="get", source=source)
+        if any(isinstance(argument, ast.Starred) for argument in node.args) or any(
+            k.arg is None for k in node.keywords
+        ):
+            return None
+        args = [write.text(argument) for argument in node.args]
+        kwargs = [(keyword.arg or "", write.text(keyword.value)) for keyword in node.keywords]
+        if any(text is None for text in (*args, *(text for _, text in kwargs))):
+            return None
+        target = self.path if self.constructor else self.function.name
+        known = tuple((name, text or "") for name, text in kwargs)
+        return Call(target, tuple(text or "" for text in args), known, receiver, before, source=source)
+
+
+class _Writer:
+    """Writes expressions without the names of the function around them. ``own``: names that may stay."""
+
+    def __init__(self, names: _Names, own: frozenset[str], variant: int) -> None:
+        self.names, self.own, self.variant = names, own, variant
+
+    def text(self, node: ast.expr) -> str | None:
+        """The expression; None if it cannot stand alone, or is too long."""
+        try:
+            text = ast.unparse(ast.fix_missing_locations(self._written(node, 0)))
+        except (_Bound, RecursionError, ValueError):
+            return None
+        return text if len(text) <= _LARGEST else None
+
+    def _written(self, node: ast.expr, depth: int) -> ast.expr:
+        if depth > 30 or isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            raise _Bound
+        if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            if _free(node) - self.own - _HARMLESS:
+                raise _Bound
+            return node
+        if isinstance(node, ast.Name):
+            return self._name(node, depth)
+        if isinstance(node, ast.Attribute):
+            if isinstance(node.value, ast.Name) and node.value.id not in self.names:
+                if node.value.id in MODULES or node.value.id in self.own:
+                    return node
+                if node.attr in self.own and node.attr[:1].isupper():
+                    return ast.Name(node.attr, ast.Load())  # shop.Stack
+            return ast.Attribute(self._written(node.value, depth + 1), node.attr, ast.Load())
+        parts: dict[str, Any] = {name: self._part(value, depth) for name, value in ast.iter_fields(node)}
+        return type(node)(**parts)
+
+    def _part(self, value: object, depth: int) -> object:
+        if isinstance(value, list):
+            return [self._part(item, depth) for item in value]
+        if isinstance(value, ast.keyword):
+            return ast.keyword(value.arg, self._written(value.value, depth + 1))
+        return self._written(value, depth + 1) if isinstance(value, ast.expr) else value
+
+    def _name(self, node: ast.Name, depth: int) -> ast.expr:
+        values = self.names.get(node.id)
+        if values:
+            return self._written(values[self.variant % len(values)], depth + 1)
+        if node.id in self.own or node.id in STANDARD or node.id in MODULES or node.id in _HARMLESS:
+            return node
+        raise _Bound
+
+
+class _Bound(Exception):
+    """An expression that needs what is around it."""
+
+
+def _free(node: ast.AST) -> set[str]:
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    bound = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {
+        n.arg for n in ast.walk(node) if isinstance(n, ast.arg)
+    }
+    return {n.id for n in names} - bound
+
+
+def _assigned(body: Sequence[ast.stmt]) -> dict[str, list[ast.expr]]:
+    """Names that these statements give one value, once."""
+    found: dict[str, list[ast.expr]] = {}
+    twice: set[str] = set()
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                (twice if node.id in found else set()).add(node.id)
+                found.setdefault(node.id, [])
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+            if isinstance(target, ast.Name):
+                found[target.id] = [statement.value]
+        elif isinstance(statement, ast.AnnAssign) and statement.value and isinstance(statement.target, ast.Name):
+            found[statement.target.id] = [statement.value]
+        elif isinstance(statement, ast.For) and isinstance(statement.target, ast.Name):
+            rows = statement.iter
+            found[statement.target.id] = list(rows.elts) if isinstance(rows, ast.List | ast.Tuple | ast.Set) else []
+    return {name: values for name, values in found.items() if name not in twice and values}
+
+
+def _parametrized(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, list[ast.expr]]:
+    """Values of the parameters that ``pytest.mark.parametrize`` gives."""
+    found: dict[str, list[ast.expr]] = {}
+    for decorator in function.decorator_list:
+        if not (
+            isinstance(decorator, ast.Call) and _last(decorator.func) == "parametrize" and len(decorator.args) >= 2
+        ):
+            continue
+        heads, rows = decorator.args[:2]
+        if isinstance(heads, ast.Constant) and isinstance(heads.value, str):
+            names = [name.strip() for name in heads.value.split(",")]
+        elif isinstance(heads, ast.Tuple | ast.List):
+            names = [str(getattr(head, "value", "")) for head in heads.elts]
+        else:
+            continue
+        for row in rows.elts if isinstance(rows, ast.List | ast.Tuple) else ():
+            if isinstance(row, ast.Call) and _last(row.func) == "param":
+                cells = row.args
+            else:
+                cells = row.elts if isinstance(row, ast.Tuple | ast.List) and len(names) > 1 else [row]
+            for name, cell in zip(names, cells, strict=False):
+                found.setdefault(name, []).append(cell)
+    return found
+
+
+def _before(name: str, body: Sequence[ast.stmt], until: ast.AST, write: _Writer) -> tuple[str, ...]:
+    """Statements between the making of an object and a call that only call its methods."""
+    found: list[str] = []
+    for statement in body:
+        if any(node is until for node in ast.walk(statement)):
+            break
+        if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+            continue
+        function = statement.value.func
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == name:
+            args = [write.text(argument) for argument in statement.value.args]
+            kwargs = [(keyword.arg, write.text(keyword.value)) for keyword in statement.value.keywords]
+            if None in args or any(key is None or text is None for key, text in kwargs):
+                return ()
+            given = [str(text) for text in args] + [f"{key}={text}" for key, text in kwargs]
+            found.append(f"self.{function.attr}({', '.join(given)})")
+    return tuple(found[:8])
+
+
+def top_names(source: str) -> frozenset[str]:
+    """Names that a module knows at its top."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | AnyFunction):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        else:
+            found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return frozenset(found)
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

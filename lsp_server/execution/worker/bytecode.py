@@ -1,0 +1,54 @@
+"""Keeps the compiled code of the project's modules between hosts: they are imported several times, their files never
+change, and beside them nothing can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.machinery
+import marshal
+import os
+import sys
+import tempfile
+import types
+from typing import Any
+
+_FOLDER = "famulus-bytecode"
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module from its source, or from code that another host has compiled."""
+
+    def get_code(self, fullname: str) -> types.CodeType | None:
+        """See :class:`importlib.abc.InspectLoader`."""
+        path = self.get_filename(fullname)
+        name = hashlib.sha1(os.fsencode(path)).hexdigest()
+        kept = os.path.join(tempfile.gettempdir(), _FOLDER, name)
+        with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
+            with open(kept, "rb") as file:
+                code = marshal.load(file)
+            if isinstance(code, types.CodeType) and code.co_filename == path:
+                return code
+        made: types.CodeType = self.source_to_code(self.get_data(path), path)
+        with contextlib.suppress(OSError, ValueError):
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            temporary = f"{kept}.{os.getpid()}"
+            with open(temporary, "wb") as file:
+                marshal.dump(made, file)
+            os.replace(temporary, kept)
+        return made
+
+
+def keep(root: str) -> None:
+    """From now on, compile modules below ``root`` once only, as long as the folder for temporary files lasts."""
+    extensions = importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES
+    source = _Loader, importlib.machinery.SOURCE_SUFFIXES
+    finder: Any = importlib.machinery.FileFinder.path_hook(extensions, source)
+
+    def hook(path: str) -> Any:
+        if os.path.realpath(path).startswith(root):
+            return finder(path)
+        raise ImportError
+
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
