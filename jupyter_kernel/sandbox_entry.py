@@ -7,8 +7,10 @@ standard error of the kernel.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +18,9 @@ import sys
 from typing import NoReturn, TypedDict
 
 PROBE_SECONDS = 20.0
+GO_FIRST = "1000"
+MOST_PROCESSES = 8192
+"""Threads count as well, and libraries start one for each processor in each process."""
 
 
 class Plan(TypedDict):
@@ -48,7 +53,20 @@ def main() -> NoReturn:
     # An interrupt then reaches the processes that the kernel starts, as it does outside.
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    spare_the_machine()
     os.execv(plan["argv"][0], plan["argv"])
+
+
+def spare_the_machine() -> None:
+    """What a notebook computes is its user's own work, so its memory and time have no limit; but where memory runs out,
+    the system ends it before anything else of the user's, and a cell that starts processes without end stops."""
+    # Not every system keeps such a score.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write(GO_FIRST)
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, MOST_PROCESSES)):
+        _, hard = resource.getrlimit(kind)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (value, value))
 
 
 def attempts(plan: Plan) -> list[str]:

@@ -130,6 +130,16 @@ def test_other_processes_are_out_of_reach(notebook: Notebook) -> None:
     assert len(ast.literal_eval(numbers)) < 8
 
 
+def test_the_machine_is_spared(notebook: Notebook) -> None:
+    assert notebook.run("int(open('/proc/self/oom_score_adj').read())").value == "1000", "goes first without memory"
+    assert notebook.run("import resource; resource.getrlimit(resource.RLIMIT_CORE)").value == "(0, 0)"
+    raised = "resource.setrlimit(resource.RLIMIT_NPROC, (1 << 20, 1 << 20))"
+    most = "resource.getrlimit(resource.RLIMIT_NPROC)[1]"
+    assert notebook.run(f"0 < {most} <= 8192").value == "True"
+    if os.getuid():
+        assert fails(notebook, f"import resource; {raised}") in ("ValueError", "PermissionError", "OSError")
+
+
 def test_servers_within_the_notebook_work(notebook: Notebook) -> None:
     code = """
 import socket, threading
