@@ -79,6 +79,10 @@ class Context:
     """Sentences on what was not looked at and why; part of the report."""
     facts: dict[str, str] = field(default_factory=dict)
     """Numbers for the head of the report, as ``neutral`` → ``214 of 230 changed lines proven neutral``."""
+    sarif_old: tuple[Path, ...] = ()
+    """Reports of other tools on the old side, read by the rule ``linters``."""
+    sarif_new: tuple[Path, ...] = ()
+    """Reports of other tools on the new side. With none of the old side, only remarks on changed lines count."""
     _projects: dict[str, Project] = field(default_factory=dict)
 
     @property
