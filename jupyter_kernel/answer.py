@@ -39,8 +39,10 @@ class Done:
 
     @property
     def words(self) -> str:
+        """What was typed."""
         return self.translation.words
 
     @property
     def code(self) -> str:
+        """What ran for it."""
         return self.translation.best.candidate.code

@@ -35,6 +35,7 @@ class Filling:
 
     @property
     def code(self) -> str:
+        """The recipe's template with what was chosen for its slots."""
         recipe = self.phrasing.recipe
         values = {name: option.code for name, option in self.chosen.items()}
         attributes = {(name, key): v for name, option in self.chosen.items() for key, v in option.attributes.items()}

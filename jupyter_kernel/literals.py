@@ -177,6 +177,7 @@ def _compares(slot: Slot, context: Context) -> list[Option]:
 
 
 def agg_option(key: str, start: int, end: int, score: float, library: str) -> Option:
+    """An aggregate, by the name that ``library`` has for it. ``start`` and ``end``: the tokens that say it."""
     names = AGG.get(library, AGG["pandas"])
     return Option(names.get(key, key), start, end, score, attributes={"name": key, "id": key})
 
@@ -191,6 +192,7 @@ def _aggs(slot: Slot, context: Context) -> list[Option]:
 
 
 def order_option(ascending: bool, start: int, end: int, score: float) -> Option:
+    """The order of a sorting, as the value of ``ascending``."""
     attributes = {"descending": str(not ascending), "name": "ascending" if ascending else "descending"}
     return Option(str(ascending), start, end, score, attributes=attributes)
 
@@ -204,6 +206,7 @@ def _orders(slot: Slot, context: Context) -> list[Option]:
 
 
 def unit_option(key: str, start: int, end: int, score: float) -> Option:
+    """A unit of time, with the frequency that pandas calls by it."""
     return Option(key, start, end, score, attributes={"freq": UNITS.get(key, "D"), "name": key, "id": key})
 
 

@@ -55,6 +55,7 @@ def read_class(name: str, value: type) -> Variable:
 
 
 def is_class(value: object) -> bool:
+    """Whether it is a class, though its metaclass may claim something else."""
     return one_of(type, *lineage(type(value)))
 
 

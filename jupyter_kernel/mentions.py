@@ -53,12 +53,15 @@ class Read:
     taken: frozenset[int] = field(default_factory=frozenset)
 
     def variables(self) -> list[Mention]:
+        """The mentions of variables."""
         return [m for m in self.mentions if m.kind == "variable"]
 
     def columns(self, variable: Variable) -> list[Mention]:
+        """The mentions of columns of ``variable``."""
         return [m for m in self.mentions if m.kind == "column" and m.variable.name == variable.name]
 
     def free(self, start: int, end: int) -> bool:
+        """Whether none of these tokens is taken."""
         return not any(index in self.taken for index in range(start, end))
 
 

@@ -68,6 +68,7 @@ class About:
 
     @property
     def large(self) -> bool:
+        """Whether its guesses are worth more than those of the embedded model."""
         return self.parameters >= LARGE
 
     @property

@@ -37,6 +37,7 @@ class Option:
 
     @property
     def said(self) -> bool:
+        """Whether any token says it; what is only assumed has none."""
         return self.end > self.start
 
 
@@ -53,14 +54,17 @@ class Context:
 
     @property
     def schema(self) -> Schema:
+        """The user's variables."""
         return self.read.schema
 
 
 def of_variable(variable: Variable, start: int, end: int, score: float) -> Option:
+    """A variable that the tokens from ``start`` to ``end`` name."""
     return Option(variable.name, start, end, score, variable.name, attributes=named(variable.name))
 
 
 def named(text: str) -> dict[str, str]:
+    """The attributes of a name in a template: as text in quotes, and as an identifier."""
     return {"name": text.replace("{", "").replace("}", ""), "id": identifier(text)}
 
 

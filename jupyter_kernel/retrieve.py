@@ -37,6 +37,7 @@ class Phrasing:
 
     @property
     def literals(self) -> list[Item]:
+        """The words that an instruction must share; slots and noise are none."""
         return [item for item in self.items if not item.slot and item.weight > NOISE]
 
 

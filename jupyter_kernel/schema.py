@@ -74,6 +74,7 @@ class Variable:
 
     @property
     def library(self) -> str:
+        """The package of its type."""
         return self.type.partition(".")[0]
 
 
@@ -85,6 +86,7 @@ class Schema:
     imports: Mapping[str, str] = field(default_factory=dict)
 
     def variable(self, name: str) -> Variable | None:
+        """The variable of that name, None if there is none."""
         return next((v for v in self.variables if v.name == name), None)
 
     def fingerprint(self) -> str:

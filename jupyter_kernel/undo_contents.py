@@ -36,7 +36,8 @@ class Content(Protocol):
     def differs(self) -> bool:
         """Are they other than they were noted? For contents of which no cell ran since."""
 
-    def put_back(self) -> object: ...
+    def put_back(self) -> object:
+        """Puts back what was noted, into the same objects."""
 
 
 @dataclass
@@ -48,15 +49,18 @@ class One:
     seen: object
 
     def settle(self) -> bool:
+        """See :class:`Content`."""
         before, self.seen = self.seen, _attempted(self.look)
         return self.seen != before
 
     @property
     def touched(self) -> bool:
+        """See :class:`Content`."""
         return _attempted(self.look) != self.seen
 
     @property
     def differs(self) -> bool:
+        """See :class:`Content`."""
         return self.touched
 
 
@@ -68,19 +72,23 @@ class Many:
         self._after: list[tuple[Any, Any]] = []
 
     def settle(self) -> bool:
+        """See :class:`Content`; what did not change is let go."""
         self.before = [(value, copy) for value, copy in self.before if not _same(value, copy)]
         self._after = [(value, QUICK[type(value)](value)) for value, _ in self.before]
         return bool(self.before)
 
     @property
     def touched(self) -> bool:
+        """See :class:`Content`."""
         return not all(_same(value, copy) for value, copy in self._after)
 
     @property
     def differs(self) -> bool:
+        """See :class:`Content`."""
         return not all(_same(value, copy) for value, copy in self.before)
 
     def put_back(self) -> None:
+        """See :class:`Content`."""
         for value, copy in self.before:
             PLAIN[type(value)][1](value, copy)
 
@@ -103,6 +111,7 @@ class Walk:
         self._python: dict[type, list[str] | None] = {}
 
     def reach(self, first: object) -> None:
+        """Notes ``first`` and everything that it reaches."""
         waiting = deque([first])
         while waiting and not self.over:
             value = waiting.popleft()

@@ -85,6 +85,7 @@ class Lexicon:
 
 @functools.cache
 def lexicon() -> Lexicon:
+    """The words of ``lexicon.toml``, read once."""
     data = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text("utf-8"))
     single: dict[str, str] = {}
     phrases: dict[tuple[str, ...], str] = {}

@@ -32,15 +32,20 @@ class Writes(Protocol):
     told: Context | None
 
     @property
-    def ready(self) -> bool: ...
+    def ready(self) -> bool:
+        """Whether it can be asked at once."""
 
-    def begin(self, seconds: float = ...) -> None: ...
+    def begin(self, seconds: float = ...) -> None:
+        """A new cell, which has so many seconds."""
 
-    async def connect(self) -> bool: ...
+    async def connect(self) -> bool:
+        """Finds or starts the engine; whether that went well."""
 
-    async def write(self, request: Request, n: int = ..., on_text: OnText = ...) -> list[Written]: ...
+    async def write(self, request: Request, n: int = ..., on_text: OnText = ...) -> list[Written]:
+        """``n`` answers, the likeliest first; ``on_text`` gets the first as it grows."""
 
-    async def score(self, text: str, codes: Sequence[str]) -> list[float | None]: ...
+    async def score(self, text: str, codes: Sequence[str]) -> list[float | None]:
+        """The likelihood of each code after ``text``, None where it is not known."""
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,15 @@ class Output(io.TextIOBase):
     encoding = "utf-8"
 
     def writable(self) -> bool:
+        """As of any stream for output."""
         return True
 
     def fileno(self) -> int:
+        """The descriptor, for programs that write by themselves."""
         return self._fd
 
     def write(self, text: str) -> int:
+        """Writes at once, as long as there is room; the length of ``text``, as of any stream."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self._room > 0:

@@ -49,11 +49,13 @@ class Channels:
 
     @classmethod
     def open(cls) -> Channels:
+        """A pipe for reports, which is read without waiting, and files in memory for the output."""
         report, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(theirs, True)
         return cls(report, theirs, anonymous_file("stdout"), anonymous_file("stderr"))
 
     def close(self) -> None:
+        """Closes all four."""
         for fd in (self.report, self.theirs, self.stdout, self.stderr):
             os.close(fd)
 

@@ -33,9 +33,11 @@ class Watcher:
         self.armed = False
 
     def install(self) -> None:
+        """From now on, for good."""
         sys.addaudithook(self._hear)
 
     def add(self, kind: Any, what: str) -> None:
+        """Notes an effect once."""
         effect = Effect(kind, what[:500])
         if effect not in self.effects and len(self.effects) < _MOST:
             self.effects.append(effect)

@@ -85,6 +85,7 @@ def shorten(shell: Any, value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
+    """A type as users write it, with its module unless it is Python's own."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

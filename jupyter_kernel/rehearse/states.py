@@ -57,6 +57,7 @@ NOTHING = State()
 
 
 def is_atom(value: object) -> bool:
+    """Whether it can never change, nor hold anything that does."""
     return type(value) in _ATOMS
 
 

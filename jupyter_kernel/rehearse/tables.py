@@ -17,6 +17,7 @@ _MOST_COMPARED = 5_000_000
 
 
 def of_numpy(value: Any, memory: Memory) -> Inside:
+    """An array: its shape, its place in memory, and the objects in it."""
     numpy = sys.modules["numpy"]
     if isinstance(value, numpy.ndarray):
         spans = extents(value)
@@ -118,6 +119,7 @@ def of_polars(value: Any, memory: Memory) -> Inside:
 
 
 def of_matplotlib(value: Any, memory: Memory) -> Inside:
+    """A figure or axes: how much is in them, texts and limits."""
     figure = sys.modules.get("matplotlib.figure")
     axes = sys.modules.get("matplotlib.axes")
     if figure is not None and isinstance(value, figure.FigureBase):
@@ -136,6 +138,7 @@ def of_duckdb(value: Any, memory: Memory) -> Inside:
 
 
 def of_sqlite(value: Any, memory: Memory) -> Inside:
+    """A connection counts what was changed through it."""
     if hasattr(value, "total_changes"):
         return (value.total_changes, value.in_transaction), (), (), True
     return None, (), (), not hasattr(value, "fetchone")  # what a cursor has handed out is not to be seen
