@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -72,6 +73,10 @@ def review(
     python: Annotated[
         Path | None, typer.Option("--python", help="The project's interpreter.", exists=True, dir_okay=False)
     ] = None,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", metavar="TEST", help="Only this: which part of the change makes this test fail."),
+    ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Run no code of the project.")] = False,
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
 ) -> None:
@@ -85,6 +90,11 @@ def review(
     run_code: Literal["sandboxed", "unsafe", "no"] = "no" if no_run else "unsafe" if unsafe_run else "sandboxed"
     settled = Path(baseline) if baseline not in (None, WRITE) else None
     options = Options(budget or None, _listed(rules), _listed(skip), python, run_code, settled)
+    if why is not None:
+        from famulus.lsp_server.review.culprit import Culprit
+
+        back = not (targets or staged or since_push)
+        options = replace(options, instead=(Culprit(why, back, Path.cwd()),))
     try:
         outputs = Outputs(forms or ["terminal"], everything=everything)
         with compared(Asked(tuple(targets or ()), staged, worktree, since_push, Path.cwd())) as found:
@@ -117,6 +127,8 @@ def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: Fail
     outputs.end(report, found.change)
     if not report.complete:
         return EXIT_INTERRUPTED
+    if options.instead and any(run.state == "not possible" for run in report.runs):
+        return EXIT_USAGE
     if write_down:
         file = (found.root or Path.cwd()) / BASELINE
         write_baseline(running.numbered(), file)

@@ -6,7 +6,6 @@ It is run in a private copy; the user's files, index and repository are not touc
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,10 +19,11 @@ from famulus.lsp_server.execution.testserver import TestResult, TestRun
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Change, decoded
 from famulus.lsp_server.review.comparison import Asked, Compared, compared
-from famulus.lsp_server.review.finding import Edit, Finding, Grade, Place, Proof, Related, Suggestion
+from famulus.lsp_server.review.culprit_finding import Explanation
+from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.git import UnknownRevision
 from famulus.lsp_server.review.narrowing import Narrowing, Verdict
-from famulus.lsp_server.review.pieces import Piece, Pieces
+from famulus.lsp_server.review.pieces import Pieces
 from famulus.lsp_server.review.rule import Context, Stage, TimeUp
 from famulus.lsp_server.review.suspicion import suspects
 
@@ -294,7 +294,9 @@ def _explained(
             )
             raise
         culprits = sorted((trial.pieces.all[number] for number in found), key=lambda piece: piece.number)
-        yield _finding(context, trial, change, culprits, len(parts), rest, result)
+        hangs = trial.failure is not None and bool(trial.failure.ended)
+        told = Explanation(trial.test, trial.runs, len(parts), change.title, rest, result, hangs)
+        yield told.finding(culprits, trial.bench.tree)
         if rest != "fails":
             return
 
@@ -327,133 +329,3 @@ def _parses(path: str, content: bytes | None, bench: Workbench) -> bool:
             return True
         return False
     return True
-
-
-# -- the finding
-
-
-def _finding(
-    context: Context,
-    trial: Trial,
-    change: Change,
-    culprits: Sequence[Piece],
-    parts: int,
-    rest: Verdict,
-    result: TestResult | None,
-) -> Finding:
-    first = culprits[0]
-    short = trial.test.rpartition("::")[2]
-    what = "this part of the change" if first.hunk is not None else str(first)
-    if len(culprits) == 1:
-        message = f"{short} fails because of {what}: with it alone it fails, without it it passes."
-        if rest == "fails":
-            message = f"{short} fails because of {what}: with it alone it fails; another part breaks it as well."
-        elif rest == "unresolved":
-            message = (
-                f"{short} fails because of {what}: with it alone it fails, and with nothing of the change it passes."
-            )
-    else:
-        others = ", ".join(str(piece) for piece in culprits[1:])
-        message = f"{short} fails because of {what} together with {others}: without any one of them it does not."
-    seen = "does not end" if trial.failure and trial.failure.ended else "fails"
-    if result is not None and result.type:
-        said = result.message.splitlines()[0][:120] if result.message else ""
-        seen = f"{result.type}: {said}" if said and not said.startswith(result.type) else said or result.type
-    together = "this one alone" if len(culprits) == 1 else f"these {len(culprits)} alone"
-    lines = [
-        f"{trial.runs} runs of {trial.test}, {parts} parts in {context.facts.get('range', change.title)}:",
-        f"with all of them: {seen}; with none: passes",
-        f"with {together}: the same failure; with all others: {rest}",
-    ]
-    data = {
-        "test": trial.test,
-        "runs": trial.runs,
-        "parts": parts,
-        "culprits": [str(piece) for piece in culprits],
-        "without": rest,
-    }
-    related = [Related(place=_test_place(trial, result), message="the test")]
-    related += [Related(place=_place(piece), message="needed as well") for piece in culprits[1:]]
-    symbols = [f"{_place(piece).symbol or piece.path} {_digest(piece)}" for piece in culprits]
-    return Finding(
-        rule="culprit",
-        message=message,
-        grade=Grade.WITNESSED,
-        severity="error",
-        place=_place(first),
-        old_place=_old_place(first),
-        key=f"{trial.test} {' '.join(symbols)}",
-        proof=Proof(kind="runs", text="\n".join(lines), data=data),
-        related=tuple(related),
-        suggestion=_undo(culprits),
-    )
-
-
-def _place(piece: Piece) -> Place:
-    if piece.kind == "deleted":
-        return Place(path=piece.path, line=1, side="old")
-    if piece.hunk is None:
-        return Place(path=piece.path, line=1)
-    last = max(1, piece.file.new_text.count("\n") + 1)
-    start = min(piece.hunk.new_start, last)
-    end = max(start, piece.hunk.new_end - 1)
-    return Place(path=piece.path, line=start, end_line=end, symbol=enclosing(piece.file.new_text, start))
-
-
-def _old_place(piece: Piece) -> Place | None:
-    if piece.file.old_path is None or piece.hunk is None:
-        return None
-    start = piece.hunk.old_start
-    return Place(path=piece.file.old_path, line=start, end_line=max(start, piece.hunk.old_end - 1), side="old")
-
-
-def enclosing(source: str, line: int) -> str:
-    """The dotted name of the innermost definition around a line; empty at the top or where it cannot be told."""
-    try:
-        body: Sequence[ast.stmt] = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    names: list[str] = []
-    while True:
-        inner = next((node for node in body if _defines(node, line)), None)
-        if inner is None:
-            return ".".join(names)
-        assert isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        names.append(inner.name)
-        body = inner.body
-
-
-def _defines(node: ast.stmt, line: int) -> bool:
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return False
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return first <= line <= (node.end_lineno or node.lineno)
-
-
-def _test_place(trial: Trial, result: TestResult | None) -> Place:
-    path, _, rest = trial.test.partition("::")
-    name = rest.partition("[")[0]
-    source = decoded(trial.bench.tree.read(path) or b"")
-    head = (
-        re.search(rf"^[ \t]*(?:async\s+)?def\s+{re.escape(name.rpartition('::')[2])}\b", source, re.M) if name else None
-    )
-    at = [line for where, line in (result.at if result is not None else ()) if where == path]
-    line = source.count("\n", 0, head.start()) + 1 if head else at[0] if at else 1
-    return Place(path=path, line=line, symbol=name.replace("::", "."))
-
-
-def _digest(piece: Piece) -> str:
-    text = "\n".join((*piece.hunk.old_lines, "\0", *piece.hunk.new_lines)) if piece.hunk else piece.kind
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _undo(culprits: Sequence[Piece]) -> Suggestion | None:
-    """Take the culprit back."""
-    if any(piece.hunk is None for piece in culprits):
-        return None
-    edits = []
-    for piece in culprits:
-        assert piece.hunk is not None
-        text = "".join(line + "\n" for line in piece.hunk.old_lines)
-        edits.append(Edit(path=piece.path, line=piece.hunk.new_start, end_line=piece.hunk.new_end - 1, text=text))
-    return Suggestion(title="Undo this part of the change", edits=tuple(edits))

@@ -38,6 +38,8 @@ class Options:
     interpreter: Path | None = None
     run_code: Literal["sandboxed", "unsafe", "no"] = "sandboxed"
     baseline: Path | None = None
+    instead: Sequence[Rule] | None = None
+    """Run these rules, and none of the registry."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Review:
     def __post_init__(self) -> None:
         self._clock = Clock(self.options.budget)
         available, troubles = registry.rules()
-        self._rules = registry.chosen(available, self.options.only, self.options.skipped)
+        chosen = registry.chosen(available, self.options.only, self.options.skipped)
+        self._rules = chosen if self.options.instead is None else list(self.options.instead)
         self.context = Context(
             self.change,
             root=self.root,
