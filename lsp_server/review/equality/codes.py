@@ -105,8 +105,11 @@ class _Renaming:
         self._closed = False
         for code in (*_all(old), *_all(new)):
             self._closed |= not _SEES_LOCALS.isdisjoint((*code.co_names, *code.co_freevars))
-            for value in code.co_consts:
-                self._spell(value)
+            loads = [item for item in dis.get_instructions(code) if item.opname not in _PADDING]
+            for item, after in zip(loads, [*loads[1:], None], strict=True):
+                keywords = item.opname == "KW_NAMES" or (after is not None and after.opname == "CALL_KW")
+                if item.opcode in dis.hasconst and not keywords:
+                    self._spell(item.argval)
 
     def _spell(self, value: object) -> None:
         if isinstance(value, str):
