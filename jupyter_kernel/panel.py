@@ -110,7 +110,7 @@ class Panel:
     def _code(self, translation: Translation, status: str, *notes: str) -> None:
         self._settle()
         candidate = translation.best.candidate
-        said = [SOURCES[candidate.source], *filter(None, (*notes, translation.note))]
+        said = [SOURCES[candidate.source], *filter(None, (translation.doubt, *notes, translation.note))]
         markdown = f"{_fenced(candidate.code)}\n\n{self._below(said, candidate)}"
         plain = f"{candidate.code}\n# {BETWEEN.join(said)}"
         self._panel.show(markdown, plain, provenance.record(translation, status))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from famulus.jupyter_kernel import consent
 from famulus.jupyter_kernel.candidate import Candidate, Rehearsal, Want
 
 
@@ -17,14 +17,15 @@ class Attempt:
     rehearsal: Rehearsal | None
 
 
-MATCH = 3.0
-COVERAGE = 2.0
-LIKELIHOOD = 0.75
-RELEVANCE = 1.0
-AGREEMENT = 0.1
-SIDE_EFFECT, SIDE_EFFECT_ASKED = 1.5, 0.3
-"""Weights of the parts of a score. Those of a model are fitted on the 15 instructions of the benchmark's seen half that
-no recipe fitted well, and so on very little."""
+COVERAGE = 0.3
+"""Of a score, beside the match: recipes keep the order in which they are proposed until something speaks against it."""
+LIKELIHOOD = 0.25
+RELEVANCE = 0.33
+AGREEMENT = 0.03
+SIDE_EFFECT = 0.5
+IDLE = 0.1
+"""Weights of the other parts. Those of a model hold for a large one: what the embedded one finds likely never
+corrected the order on the benchmark's seen half and often spoilt it, so that it is not asked."""
 
 WRITTEN = 0.3
 """The match of what a model wrote: as good as that of a recipe that fits badly."""
@@ -33,8 +34,12 @@ UNKNOWN, UNRELATED = -2.5, 0.3
 RELEVANT = 0.6
 """From this relevance on a model means what the words say."""
 MOST_VOTES = 4
-PLAIN = 0.8
-"""From this match on a recipe's own idea of what it changes is believed."""
+SURE, LOW, LEAST = 0.65, 0.55, 0.45
+"""Matches of recipes: from ``SURE`` on one may change what exists, if the words ask for a change; from ``LOW`` on it
+may do what takes nothing away; from ``LEAST`` on it may show something or bind the name that was asked for. Below
+``SURE`` it must use all that the words name."""
+PLAIN = 0.9
+"""From this match on the words are those of the recipe, and ask for what it does."""
 
 
 def order(attempts: Sequence[Attempt], want: Want) -> list[Attempt]:
@@ -45,10 +50,9 @@ def order(attempts: Sequence[Attempt], want: Want) -> list[Attempt]:
 
 def agreeing(attempt: Attempt, attempts: Sequence[Attempt]) -> int:
     """How many say what this one says, itself among them: every recipe once, a model as often as it wrote it."""
-    votes: Counter[tuple[str, ...]] = Counter()
-    for other in attempts:
-        votes[_outcome(other)] += other.candidate.votes
-    return min(votes[_outcome(attempt)], MOST_VOTES)
+    alike = [other.candidate for other in attempts if _outcome(other) == _outcome(attempt)]
+    written = sum(candidate.votes for candidate in alike if not candidate.recipe)
+    return min(written + len({candidate.recipe for candidate in alike if candidate.recipe}), MOST_VOTES)
 
 
 def objection(attempt: Attempt, want: Want) -> str:
@@ -80,44 +84,78 @@ def objection(attempt: Attempt, want: Want) -> str:
 def score(attempt: Attempt, want: Want, agreeing: int = 1) -> float:
     """Higher is better; comparable within one cell."""
     candidate, seen = attempt.candidate, attempt.rehearsal
-    total = MATCH * (candidate.match or WRITTEN) + COVERAGE * candidate.coverage + AGREEMENT * (agreeing - 1)
+    total = (candidate.match or WRITTEN) + COVERAGE * candidate.coverage + AGREEMENT * (agreeing - 1)
     total += LIKELIHOOD * max(UNKNOWN if candidate.likelihood is None else candidate.likelihood, -6.0)
     total += RELEVANCE * (UNRELATED if candidate.relevance is None else candidate.relevance)
-    if seen is not None:
-        touched = [name for name in (*seen.rebound, *seen.changed, *seen.deleted) if name not in want.names]
-        total -= (SIDE_EFFECT_ASKED if want.changes else SIDE_EFFECT) * len(touched)
-    return total
+    if seen is None:
+        return total
+    if want.changes:
+        return total if _does_anything(seen) else total - IDLE
+    touched = [name for name in (*seen.rebound, *seen.changed, *seen.deleted) if name not in want.names]
+    return total - SIDE_EFFECT * len(touched)
 
 
-def guess(attempt: Attempt, attempts: Sequence[Attempt], want: Want, *, low: float, good: float, small: bool) -> str:
+def hopeless(attempt: Attempt, want: Want, *, wrote: bool) -> bool:
+    """Whether an attempt says too little of the words to be shown: it is of a far recipe, and the model, if it
+    ``wrote`` anything, did not write the same."""
+    candidate = attempt.candidate
+    if candidate.source == "recording" or candidate.match >= LOW:
+        return False
+    if wrote and (candidate.match == 0.0 or candidate.votes > 1):
+        return False
+    return not (candidate.match >= LEAST and _only_answers(attempt, want))
+
+
+def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
     """Why the answer must not run unasked, "" if it may.
 
-    From the match ``good`` on a recipe is believed; from ``low`` on it may run what takes nothing away, and if a model
-    finds that the words speak of it, what they ask to change. Below, or where a model wrote: a ``small`` model alone is
-    right too seldom, so that it may only run what touches nothing, uses all that the words name, and what it came to
-    more than once and finds likelier for the words.
+    From the match ``SURE`` on a recipe is believed; from ``LOW`` on it may run what takes nothing away, and if a model
+    finds that the words speak of it, what they ask to change; from ``LEAST`` on what only shows something. What a
+    ``small`` model wrote alone is right too seldom to run.
     """
     candidate, seen = attempt.candidate, attempt.rehearsal
-    if candidate.source == "recording" or candidate.match >= good:
+    if candidate.source == "recording" or candidate.match >= PLAIN:
+        return ""
+    if missing := [text for text in want.quoted if text not in candidate.code]:
+        return f"This is a guess that does not use {', '.join(missing)}"
+    if candidate.match >= SURE:
         return ""
     if seen is None:
         return "This is a guess that could not be tried on a copy"
+    if candidate.recipe and candidate.coverage < 1.0:
+        return "This is a guess that does not use all that the words name"
     touched = dict.fromkeys((*seen.rebound, *seen.changed, *seen.deleted))
-    confirmed = (candidate.relevance or 0.0) >= RELEVANT and candidate.coverage == 1.0 and candidate.match >= low
-    if touched and not confirmed:
+    relevant = (candidate.relevance or 0.0) >= RELEVANT
+    if touched and not (relevant and candidate.coverage == 1.0 and candidate.match >= LOW):
         return f"This is a guess, and it changes {', '.join(touched)}"
-    if candidate.match >= low or not small:
+    if candidate.match >= LOW or (candidate.match >= LEAST and _only_answers(attempt, want)):
         return ""
-    fit = [other for other in attempts if not objection(other, want)]
-    relevant = candidate.relevance is None or candidate.relevance >= RELEVANT
-    if seen.effects or candidate.coverage < 1.0 or agreeing(attempt, fit) < 2 or not relevant:
-        return "This is only a guess"
-    return ""
+    return "This is only a guess" if small else ""
+
+
+def doubt(attempt: Attempt) -> str:
+    """What a reader should know of an answer that runs unasked, "" if there is no doubt."""
+    candidate = attempt.candidate
+    return "a guess, please check" if candidate.source != "recording" and candidate.match < LOW else ""
+
+
+def _only_answers(attempt: Attempt, want: Want) -> bool:
+    """Whether it does no more than show something or bind the name that was asked for, and uses all that the words
+    name, and they do name something."""
+    seen = attempt.rehearsal
+    if seen is None or seen.status != "ok" or attempt.candidate.coverage < 1.0:
+        return False
+    bound = [name for name in seen.bound if name != want.name]
+    left = (*bound, *seen.rebound, *seen.changed, *seen.deleted, *seen.effects, *seen.unchecked)
+    named = (*want.names, *want.numbers, *want.quoted, *want.paths)
+    return bool(named) and not left and (seen.value is not None or seen.figures > 0 or bool(seen.bound))
 
 
 def _unasked(candidate: Candidate, seen: Rehearsal, want: Want) -> str:
     """What of the user's the code replaces or changes although the words ask for no change."""
-    if want.changes or candidate.source == "recording" or candidate.match >= PLAIN:
+    if want.changes or candidate.source == "recording" or (candidate.match >= PLAIN and not candidate.meant):
+        return ""
+    if candidate.meant and consent.asks(candidate.meant):
         return ""
     for verb, names in (("replaces", seen.rebound), ("deletes", seen.deleted), ("changes", seen.changed)):
         touched = [name for name in names if name != want.name]

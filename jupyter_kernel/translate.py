@@ -21,10 +21,6 @@ REHEARSED = 6
 """Candidates of the recipes that are tried; beyond these the instruction means something else."""
 GOOD_MATCH = 0.9
 """From this match on a recipe answers and the model is not waited for."""
-SURE_MATCH = 0.65
-"""From this match on a recipe may change what exists, if the words ask for a change."""
-LOW_MATCH = 0.55
-"""Below this a recipe answers only if others come to the same."""
 FAR = 0.1
 """A candidate this far behind one that works is not tried."""
 CLOSE = 0.03
@@ -58,7 +54,8 @@ class Rehearses(Protocol):
 class Translation:
     """What was found: ``attempts`` in the order tried, ``best`` the one to run. ``names`` are those that the user had,
     ``schema`` is the digest of what they were; ``model`` and ``seed`` are set if a model wrote or judged. ``guess``
-    says why it must not run unasked, "" if it may; ``note`` is something that the user should know."""
+    says why it must not run unasked, "" if it may; ``doubt`` is said of what runs unasked all the same; ``note`` is
+    something that the user should know."""
 
     words: str
     want: Want
@@ -69,6 +66,7 @@ class Translation:
     model: str = ""
     seed: int | None = None
     guess: str = ""
+    doubt: str = ""
     note: str = ""
 
 
@@ -96,10 +94,7 @@ async def translate(
     await search.mended(GOOD_MATCH)
     if model is not None:
         search.author = Author(model, words, schema, want, notebook)
-        model.begin(HURRIED if search.fitting else PATIENT)
-        if not search.clear:
-            await search.written()
-        await search.judged()
+        await search.advised()
     if not search.clear:
         await search.varied()
         await search.mended(0.0)
@@ -152,8 +147,23 @@ class Search:
             self.attempts.append(Attempt(candidate, await _rehearsed(candidate.code, self.rehearser)))
             self.watcher.attempt(self.attempts[-1], rank.objection(self.attempts[-1], self.want))
 
-    async def written(self) -> None:
-        """Adds what the model writes. Without a model it only says so."""
+    async def advised(self) -> None:
+        """Asks the model where it can help: a large one wherever no recipe is clear or two are, a small one only to
+        write what no recipe does, which is then shown and not run."""
+        assert self.author is not None
+        model, fitting = self.author.model, self.fitting
+        if self.clear and not (model.ready and model.about.large):
+            return
+        model.begin(HURRIED if fitting else PATIENT)
+        if not await model.connect() or (fitting and not model.about.large):
+            return
+        if not self.clear:
+            await self._written()
+        if model.about.large:
+            await self._judged()
+
+    async def _written(self) -> None:
+        """Adds what the model writes."""
         assert self.author is not None
         self.watcher.stage("asking the model")
         candidates = await self.author.candidates(self.proposed, self.avoided, self._show)
@@ -172,7 +182,7 @@ class Search:
                 votes = tried.candidate.votes + candidate.votes
                 self.attempts[at] = Attempt(replace(tried.candidate, votes=votes), tried.rehearsal)
 
-    async def judged(self) -> None:
+    async def _judged(self) -> None:
         """Lets a model that is at hand say how likely each attempt is, where it is not clear which is best."""
         assert self.author is not None
         fit = rank.order(self.attempts, self.want)
@@ -228,10 +238,8 @@ class Search:
         return max(failed, key=lambda attempt: rank.score(attempt, self.want), default=None)
 
     def hopeless(self, attempt: Attempt) -> bool:
-        """Whether an attempt says nothing of the words: it is of a far recipe, and the model did not write the same."""
-        candidate = attempt.candidate
-        wrote = self.wrote and (candidate.match == 0.0 or candidate.votes > 1)
-        return candidate.source != "recording" and candidate.match < LOW_MATCH and not wrote
+        """Whether an attempt says too little of the words to be shown."""
+        return rank.hopeless(attempt, self.want, wrote=self.wrote)
 
     def why_not(self) -> str:
         """One sentence: nothing fits, and what would be understood that is nearest."""
@@ -266,7 +274,8 @@ class Search:
             schema=self.schema.fingerprint(),
             model=model.about.name if model is not None else "",
             seed=model.seed if model is not None else None,
-            guess=rank.guess(best, self.attempts, self.want, low=LOW_MATCH, good=SURE_MATCH, small=small),
+            guess=rank.guess(best, self.want, small=small),
+            doubt=rank.doubt(best),
             note=f"without the model: {trouble}" if trouble else "",
         )
 

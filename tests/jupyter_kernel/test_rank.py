@@ -8,7 +8,9 @@ from famulus.jupyter_kernel.rank import Attempt
 
 
 def attempt(code: str = "x", *, match: float = 0.5, coverage: float = 1.0, **seen: object) -> Attempt:
-    return Attempt(Candidate(code, "recipe", match=match, coverage=coverage), Rehearsal(**({"status": "ok"} | seen)))  # type: ignore[arg-type]
+    return Attempt(
+        Candidate(code, "recipe", code, match=match, coverage=coverage), Rehearsal(**({"status": "ok"} | seen))
+    )  # type: ignore[arg-type]
 
 
 def test_what_failed_never_runs() -> None:
@@ -36,6 +38,48 @@ def test_an_untouched_frame_beats_a_better_match_that_changes_it() -> None:
     assert rank.order([changing], Want()) == [], "nothing that exists is changed unasked"
     asked = Want(names=("df",), changes=True)
     assert rank.order([changing, clean], asked)[0] is changing, "the words name df"
+
+
+def test_only_an_order_or_the_very_words_of_a_recipe_change_what_exists() -> None:
+    changing = attempt(match=0.89, changed=("df",))
+    assert "unasked" in rank.objection(changing, Want())
+    assert rank.objection(changing, Want(changes=True)) == ""
+    assert rank.objection(attempt(match=0.95, changed=("df",)), Want()) == ""
+
+
+def test_words_that_go_on_from_an_order_change_something_only_if_the_order_did() -> None:
+    for meant, unasked in (("add a column x = a * b for north", False), ("total price of the fastest run", True)):
+        grown = Attempt(Candidate("x", "recipe", match=1.0, meant=meant), Rehearsal("ok", changed=("df",)))
+        assert bool(rank.objection(grown, Want())) is unasked, meant
+
+
+def test_an_order_that_does_nothing_comes_behind_one_that_does() -> None:
+    idle, working = attempt("idle", match=0.92), attempt("working", match=0.88, changed=("df",))
+    assert rank.order([idle, working], Want(changes=True))[0] is working
+
+
+def test_a_recipe_that_fits_badly_may_only_show_something_and_is_doubted() -> None:
+    asked = Want(names=("df",))
+    shows, binds = attempt(match=0.5, value="3"), attempt(match=0.5, bound=("x",))
+    assert not rank.hopeless(shows, asked, wrote=False) and not rank.guess(shows, asked, small=True)
+    assert rank.doubt(shows) and not rank.doubt(attempt(match=0.7, value="3"))
+    assert rank.hopeless(binds, asked, wrote=False), "it leaves something behind"
+    assert not rank.hopeless(binds, Want("bind", "x", names=("df",)), wrote=False), "as the words ask"
+    assert rank.guess(attempt(match=0.6, value="3", coverage=0.5), asked, small=True)
+    assert rank.hopeless(attempt(match=0.5, value="3", coverage=0.5), asked, wrote=False)
+    assert rank.hopeless(shows, Want(), wrote=False), "the words name nothing"
+    assert rank.hopeless(attempt(match=0.4, value="3"), asked, wrote=False)
+
+
+def test_a_change_is_asked_about_unless_the_recipe_is_sure() -> None:
+    asked = Want(names=("df",), changes=True)
+    assert "changes df" in rank.guess(attempt(match=0.6, changed=("df",)), asked, small=True)
+    assert rank.guess(attempt(match=0.7, changed=("df",)), asked, small=True) == ""
+
+
+def test_what_leaves_out_a_text_of_the_words_is_asked_about() -> None:
+    assert "krill" in rank.guess(attempt("f('x')", match=0.8, value="1"), Want(quoted=("krill",)), small=True)
+    assert rank.guess(attempt("f('krill')", match=0.8, value="1"), Want(quoted=("krill",)), small=True) == ""
 
 
 def test_candidates_that_agree_strengthen_each_other() -> None:

@@ -21,7 +21,7 @@ from famulus.jupyter_kernel.errors import NotUnderstood
 from famulus.jupyter_kernel.look import look
 from famulus.jupyter_kernel.model import About, Request, Written
 from famulus.jupyter_kernel.rank import Attempt
-from famulus.jupyter_kernel.translate import Translation, translate
+from famulus.jupyter_kernel.translate import GOOD_MATCH, Translation, translate
 
 STRANGE = "what would the fjords have earned had every parrot paid"
 
@@ -131,12 +131,24 @@ def test_what_no_recipe_knows_is_asked_of_the_model_and_shown_as_it_writes() -> 
     assert best.best.candidate.code == "sales['price'].sum() * 2" and best.best.candidate.source == "model"
     assert best.model == "scripted" and best.seed == 7
     assert watcher.written == ["sales['price'].sum() * 2"]
-    assert best.guess == "", "it touches nothing, and the model came to it three times"
 
 
-def test_a_lone_guess_of_a_small_model_is_not_run() -> None:
-    assert found(STRANGE, Scripted(("sales['price'].sum() * 2",))).guess
-    assert found(STRANGE, Scripted(("sales['price'].sum() * 2",), parameters=7_000_000_000)).guess == ""
+def test_what_a_small_model_wrote_is_shown_and_not_run() -> None:
+    answers = ("sales['price'].sum() * 2",) * 4
+    assert found(STRANGE, Scripted(answers)).guess, "however often it came to it"
+    assert found(STRANGE, Scripted(answers, parameters=7_000_000_000)).guess == ""
+
+
+FAIRLY = "mean price per city of the parrots"
+
+
+def test_a_small_model_is_not_asked_where_a_recipe_fits_fairly_well() -> None:
+    small, large = (Scripted(("sales['price'].max()",), parameters=size) for size in (135_000_000, 7_000_000_000))
+    best = found(FAIRLY, small)
+    assert best.best.candidate.source == "recipe" and best.best.candidate.match < GOOD_MATCH
+    assert small.asked == [] and best.model == "" and best.note == ""
+    found(FAIRLY, large)
+    assert large.asked, "a large one is"
 
 
 def test_a_guess_that_leaves_out_what_the_words_name_is_not_run() -> None:
@@ -162,7 +174,7 @@ def test_without_anything_that_fits_the_nearest_is_named() -> None:
 
 
 def test_a_model_in_trouble_is_noted_and_the_recipes_go_on() -> None:
-    best = found("mean price per city in sales, most of all", Scripted(trouble="it is frozen"))
+    best = found(FAIRLY, Scripted(trouble="it is frozen"))
     assert best.best.candidate.source == "recipe"
 
 
