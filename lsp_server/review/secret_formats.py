@@ -63,13 +63,13 @@ _IN_URL = re.compile(
     r"(?<![\w.+-])(?!https?://git@)[a-z][a-z0-9+.-]{1,20}://[\w.%+-]{1,64}:(?P<value>[^\s:/@'\"<>{}$()]{6,128})@(?P<host>[\w.-]+)"
 )
 _SAID = re.compile(r"(?i)pass(?:w|phrase)|secret|pwd|token|user")
-_LOCAL = re.compile(
+_LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.)")
     r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.|db|postgres|mysql|redis|mongo|rabbitmq|host|server)\b"
 )
 
 _ASSIGNED = re.compile(
     r"""(?i)(?<![A-Za-z])(?P<name>[\w.-]{0,40}?(?:secret|token|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key"""
-    r"""|private[_-]?key|auth[_-]?key|signing[_-]?key|encryption[_-]?key|credential)s?)["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?"""
+    r"""|private[_-]?key|auth[_-]?key|signing[_-]?key|encryption[_-]?key|credential)s?(?:[_-]?(?:key|value|secret))?)["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?"""
     r"""(?:=>|:=|=|:)\s*[bru]{0,2}["'](?P<value>[^"'\s]{20,200})["']"""
 )
 _PLACEHOLDER = re.compile(

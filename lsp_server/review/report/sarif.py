@@ -88,7 +88,11 @@ def _location(place: Place, message: str = "") -> dict[str, Any]:
 
 
 def _artifact(path: str) -> dict[str, Any]:
-    return {"uri": quote(path.encode("utf-8", "surrogateescape"), safe="/"), "uriBaseId": _BASE}
+    try:
+        name = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        name = visible(path).encode()
+    return {"uri": quote(name, safe="/"), "uriBaseId": _BASE}
 
 
 def _fix(suggestion: Suggestion) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from famulus.lsp_server.review.finding import Finding, Place
 
 CONTEXT_LINES = 3
 """Unchanged lines around a change that a hosting service shows, and on which it takes comments."""
-_HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 
 
 def visible(text: str) -> str:
@@ -18,9 +17,13 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        character if character in "\n\t" or unicodedata.category(character) not in _HIDING else _escape(character)
+        character if character.isprintable() or character in "\n\t" or _space(character) else _escape(character)
         for character in text
     )
+
+
+def _space(character: str) -> bool:
+    return unicodedata.category(character) == "Zs"
 
 
 def _escape(character: str) -> str:

@@ -51,7 +51,8 @@ def _secrets(file: FileChange, number: int, line: str, following: str, removed: 
         value = line[secret.start : secret.end]
         if secret.kind == "random-value" and (_MACHINE_MADE.search(file.path) or _FOR_TESTS.search(file.path)):
             continue
-        if (following if secret.kind == "private-key" else value) in removed:
+        telling = following if secret.kind == "private-key" and following else value
+        if telling in removed:
             continue  # it only moved
         certainty: Certainty = "likely" if secret.kind in ("random-value", "password-in-address") else "certain"
         name = sha256(value.encode(errors="surrogatepass")).hexdigest()[:12]
