@@ -64,8 +64,6 @@ _IN_URL = re.compile(
 )
 _SAID = re.compile(r"(?i)pass(?:w|phrase)|secret|pwd|token|user")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.)")
-    r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.|db|postgres|mysql|redis|mongo|rabbitmq|host|server)\b"
-)
 
 _ASSIGNED = re.compile(
     r"""(?i)(?<![A-Za-z])(?P<name>[\w.-]{0,40}?(?:secret|token|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key"""
