@@ -3,6 +3,7 @@ top-level await are IPython's own."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
     """Is it one, or what a library made of one?"""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):  # the latter in a cell that awaits
             return True
         seen.add(id(error))
         error = error.__cause__ or error.__context__
