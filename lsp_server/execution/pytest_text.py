@@ -14,17 +14,18 @@ def as_test(module: str, call: Call, outcome: Outcome, path: str = "", form: For
     """A test that holds as long as ``call`` has this ``outcome``; empty if that cannot be written.
 
     ``path`` and ``form``: what to look at in the result, and what stands there; without them the whole of it."""
-    body = _body(call, outcome, path, list(form) or outcome.value)
+    body = assertion(call, outcome, path, list(form) or outcome.value)
     if not body:
         return ""
     name = re.sub(r"\W+", "_", call.target.replace("__", "")).strip("_").lower() or "call"
     fixture = "capsys" if "capsys" in body else ""
     lines = [f"def test_{name}_keeps_its_answer({fixture}):", *("    " + line for line in body.split("\n"))]
-    heads = _imports(module, call, body)
+    heads = imports(module, call, body)
     return "\n".join([*heads, "", "", *lines, ""])
 
 
-def _body(call: Call, outcome: Outcome, path: str, form: Form) -> str:
+def assertion(call: Call, outcome: Outcome, path: str, form: Form) -> str:
+    """The statements of such a test; empty if it cannot be written."""
     prefix = ""
     text = call.text
     if call.before:
@@ -87,7 +88,8 @@ _BUILTIN_ERRORS = frozenset(
 )
 
 
-def _imports(module: str, call: Call, body: str) -> Sequence[str]:
+def imports(module: str, call: Call, body: str) -> Sequence[str]:
+    """The imports that the statements need, in the groups of the convention, with empty lines between these."""
     names = set(call.names()) | {call.target.partition(".")[0]} if not call.receiver else set(call.names())
     used = {name for line in body.split("\n") for name in names_in(re.sub(r"^(assert |with )|:$", "", line.strip()))}
     names |= used & (set(STANDARD) | MODULES | {"pytest"})
