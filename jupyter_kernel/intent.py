@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from famulus.jupyter_kernel.candidate import Want
-from famulus.jupyter_kernel.lexeme import Token
+from famulus.jupyter_kernel.lexeme import NOISE, Token
 from famulus.jupyter_kernel.schema import Schema
 from famulus.jupyter_kernel.words import lexicon, tokens
 
@@ -255,10 +255,27 @@ def read(words: str, schema: Schema) -> Want:
     )
 
 
+def _over_time(its_tokens: tuple[Token, ...]) -> bool:
+    """*Pulse over time*, *revenue over the months*, and nothing else said: that is to be seen."""
+    heavy = [token for token in its_tokens if token.weight > NOISE and token.key != "show"]
+    return (
+        2 < len(heavy) < 7
+        and heavy[-2].key == "over"
+        and heavy[-1].key in _TIMES
+        and not ({token.key for token in heavy} & _COMPUTED)
+    )
+
+
+_TIMES = frozenset(("time", "month", "year", "day", "week", "quarter", "date", "hour"))
+_COMPUTED = frozenset(("mean", "sum", "median", "max", "min", "count", "cumulative", "rolling", "difference", "change"))
+
+
 def _kind(its_tokens: tuple[Token, ...], named: Naming | None) -> Literal["value", "bind", "plot", "file", "any"]:
     keys = {t.key for t in its_tokens if t.kind == "word"}
     if "save" in keys and any(t.kind == "path" for t in its_tokens):
         return "file"
+    if _over_time(its_tokens):
+        return "plot"
     if any(token.key in _PLOTS and token.text.lower() not in _AMBIGUOUS for token in its_tokens):
         return "plot"
     if named is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from famulus.jupyter_kernel.compose import pandas_code
@@ -10,6 +11,8 @@ from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
 from famulus.jupyter_kernel.option import column_code, column_fits
 from famulus.jupyter_kernel.schema import Column
 
+ORDERED = re.compile(r"month|year|date|day|week|quarter|time|hour|月|年|日|周|季", re.IGNORECASE)
+"""Names of columns whose rows are in order, though they may be texts."""
 _AXES = "fig, ax = plt.subplots()\n"
 
 
@@ -39,6 +42,8 @@ def write(query: Query) -> Code | None:
 
 
 def _groups(query: Query) -> Code | None:
+    if _stands_alone(query):
+        return _direct(query)
     found = pandas_code.expression(replace(query, chart=""))
     if found is None:
         return None
@@ -56,10 +61,30 @@ def _groups(query: Query) -> Code | None:
         return Code(_AXES + f'{data}.plot.pie(ax=ax, autopct="%1.1f%%")\nax.set_ylabel("")', "plot")
     axis = "ax.set_xlabel" if kind == "barh" else "ax.set_ylabel"
     other = "ax.set_ylabel" if kind == "barh" else "ax.set_xlabel"
-    return Code(
-        _AXES + f"{data}.plot.{kind}(ax=ax)\n{other}({(unit or query.keys[0].column.name)!r})\n{axis}({label!r})",
-        "plot",
-    )
+    stacked = "stacked=True, " if query.stacked else ""
+    names = f"{other}({(unit or query.keys[0].column.name)!r})\n{axis}({label!r})"
+    return Code(_AXES + f"{data}.plot.{kind}({stacked}ax=ax)\n{names}", "plot")
+
+
+def _stands_alone(query: Query) -> bool:
+    """Whether each row is a group of its own, so that the rows can be drawn as they stand, in their order."""
+    key, length = query.keys[0], query.subject.length
+    numbers = all(a.column is not None and a.function in ("sum", "mean", "max", "min") for a in query.aggregates)
+    shaped = query.order or query.limit or query.share or query.having[0] or query.conditions
+    drawn = query.chart in ("plot", "bar", "barh", "line")
+    alone = len(query.keys) == 1 and not key.unit and length is not None and key.column.distinct == length
+    return drawn and alone and numbers and not shaped and length > 1 and column_fits(key.column, "time") < 0.95
+
+
+def _direct(query: Query) -> Code:
+    key, columns = query.keys[0].column, [a.column for a in query.aggregates if a.column is not None]
+    kind = {"plot": "line" if ORDERED.search(key.name) else "bar"}.get(query.chart, query.chart)
+    chosen = columns[0].key if len(columns) == 1 else f"[{', '.join(column.key for column in columns)}]"
+    extra = ", stacked=True" if query.stacked and kind != "line" else ""
+    extra += ", legend=False" if len(columns) == 1 else ""
+    axis = "ax.set_xlabel" if kind == "barh" else "ax.set_ylabel"
+    label = f"\n{axis}({columns[0].key})" if len(columns) == 1 else ""
+    return Code(f"{_AXES}{query.subject.name}.plot.{kind}(x={key.key}, y={chosen}{extra}, ax=ax){label}", "plot")
 
 
 def _one(query: Query, rows: str, column: Column) -> Code | None:

@@ -33,6 +33,8 @@ def spans(tags: str, found: list[Unit], subject: Variable) -> Iterator[tuple[int
             sign = _NAMED.get(found[match.start("o")].key)
             if sign is not None:
                 first, second = found[match.start("a")], found[match.start("b")]
+                if found[match.start("o")].key == "sum" and re.search("[EGY]", tags[match.end() :]):
+                    continue  # "total price and quantity by city" are two totals
                 if any(unit.column is not None and unit.column.kind in ("text", "time") for unit in (first, second)):
                     continue  # "percentage of revenue by city" groups
                 yield match.start(), match.end(), f"{_operand(first, subject)} {sign} {_operand(second, subject)}"

@@ -70,6 +70,7 @@ class Query:
     as_list: bool = False
     removes: bool = False
     chart: str = ""
+    stacked: bool = False
     computed: tuple[str, str] = ("", "")
     bins: str = ""
     used: set[int] = field(default_factory=set)

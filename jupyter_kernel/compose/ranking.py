@@ -30,6 +30,9 @@ FUNCTION = {
 def extremes(reading: Reading) -> None:
     """*top 5 by price*, *the 3 cheapest*, *which city has the highest average*, 最大的3个."""
     query = reading.query
+    if match := reading.take(r"(?P<f>M)(?P<c>C)1"):
+        # "highest rating first"
+        query.order = [(reading.unit(match, "c").column, reading.unit(match, "f").key not in _DESCENDING)]
     if match := reading.take(r"(?P<p>N)[FRX]W?w?(?P<h>M)|(?P<d>[tz1L])(?P<n>N)[Rk]?|(?P<m>N)(?P<f>M)|(?P<g>M)(?P<o>N)"):
         number = next(group for group in "pnmo" if match[group])
         query.limit = reading.unit(match, number).code
@@ -175,6 +178,9 @@ def _pick(reading: Reading, match: re.Match[str]) -> bool:
 def _ranked(reading: Reading, descending: bool, direction: Unit) -> None:
     """What the best n are ranked by, and whether they are rows or groups."""
     query = reading.query
+    if re.search(r"[A#][F]?C?E[CU](?:&[CU])*[&·OSi]*$", reading.tags):
+        query.order = [(None, not descending)]  # "total sales per city, top 3"
+        return
     match = reading.take(
         r"(?P<label>[CR]?)[wY](?P<a>[AM#])?(?P<f>M)?(?P<by>C?)(?![E])"
         r"|(?P<label2>C)(?P<by2>C)|(?P<by3>C)[RX]?"

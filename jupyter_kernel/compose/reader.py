@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from famulus.jupyter_kernel.compose.charts import ORDERED
 from famulus.jupyter_kernel.compose.conditions import conditions
 from famulus.jupyter_kernel.compose.expressions import spans
 from famulus.jupyter_kernel.compose.query import Aggregate, Key, Query
@@ -63,11 +64,16 @@ class _Reader(Reading):
 
     def chart(self) -> None:
         words = [unit for unit in self.units if unit.tag == "p"]
+        over = re.fullmatch(r"h?(?:[CQ]&)*(?P<c>[CQ])(?P<o>Y)(?P<t>[CU])", self.tags)
+        if over and self.unit(over, "o").key == "over" and self._timed(self.unit(over, "t")):
+            self.query.chart = "line"
         if words:
             kinds = [unit.key for unit in words if unit.key in _CHARTS]
             self.query.chart = kinds[0] if kinds else "plot"
             if any(unit.key == "horizontal" for unit in words):
                 self.query.chart = "barh"
+            if any(unit.key == "stacked" for unit in words):
+                self.query.stacked, self.query.chart = True, kinds[0] if kinds else "bar"
             self.tags = self.tags.replace("p", "·")
             for match in re.finditer(r"[w&]?(?P<n>N)(?P<b>X)", self.tags):
                 if self.unit(match, "b").key == "bin":
@@ -111,6 +117,10 @@ class _Reader(Reading):
         self.query.having = (COMPARE[sign.key], number.code)
         self.blot(match)
 
+    def _timed(self, unit: Unit) -> bool:
+        column = unit.column
+        return column is None or column_fits(column, "time") >= 0.95 or ORDERED.search(column.name) is not None
+
     def share(self) -> None:
         while self.take(r"i?%"):
             self.query.share = True
@@ -129,6 +139,8 @@ class _Reader(Reading):
             match = re.search(pattern, self.tags)
             if not match or (pattern is patterns[1] and self._groups(match)):
                 continue
+            if pattern is patterns[2] and re.search(r"[EG]C(?:&E?C)*$", self.tags[: match.end("cols")]):
+                continue  # "per country and city, largest first"
             groups = match.groupdict()
             word = next((self.unit(match, g) for g in ("dir", "dir2") if groups.get(g)), None)
             ascending = word is None or word.key == "ascending"
@@ -154,9 +166,8 @@ class _Reader(Reading):
     def keys(self) -> None:
         query = self.query
         times = [column for column in self.subject.columns if column_fits(column, "time") >= 0.95]
-        while (
-            match := self.take(r"(?:[EG&]|Y)[EYG]*#?(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)") if self._grouped() else None
-        ):
+        key = r"(?:[EG]|Y|(?<=·)&(?=[CU]))[EYG]*#?(?P<k>[CQ](?:&E?[CQ])*|U)G?(?![^·]*Z)"
+        while match := self.take(key) if self._grouped() else None:
             span = range(*match.span("k"))
             following = self.tags[match.end() : match.end() + 1]
             if match["k"] == "C" and following == "C" and self._one_noun(match.end()):

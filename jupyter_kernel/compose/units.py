@@ -25,7 +25,8 @@ TAGS = {
     "first": "1", "last": "L", "row": "R", "column": "k", "remove": "K", "in": "i", "from": "f", "to": "2", "with": "w",
     "for": "r", "percent": "%", "plot": "p", "bar": "p", "line": "p", "hist": "p", "scatter": "p", "pie": "p",
     "box": "p", "frequency": "q", "all": "*", "list": "l", "index": "X", "element": "R", "change": "X",
-    "horizontal": "p", "over": "Y", "compare_": "&", "times": "x", "multiply": "x", "plus": "x", "subtract": "x",
+    "horizontal": "p", "stacked": "p",
+    "over": "Y", "compare_": "&", "times": "x", "multiply": "x", "plus": "x", "subtract": "x",
     "divide": "x", "difference": "d", "product": "d", "cumulative": "X", "rolling": "X", "even": "v", "odd": "v",
     "prime": "v", "positive": "v", "negative": "v", "divisible": "V", "long": "g", "short": "g", "frame": "R",
 }  # fmt: skip
@@ -193,6 +194,7 @@ def tag_of_rows(name: Mention, best: Mention | None, subject: Variable) -> bool:
     return spelt and (best is None or best.score < name.score)
 
 
+_MOMENTS = frozenset(("month", "year", "dai", "day", "week", "quarter", "dat", "hour", "weekdai", "weekday"))
 _PERSONS = frozenset(("people", "persons", "人", "人员", "人们", "everyone", "everybody"))
 _IDENTIFYING = frozenset(("id", "identifi", "no", "nr", "number", "cod", "key", "uuid", "编号", "号", "号码", "代码"))
 
@@ -210,6 +212,8 @@ def _means_rows(read: Read, subject: Variable, mention: Mention, token: Token) -
     if column.kind != "text" or column.distinct != subject.length:
         return False
     following = read.tokens[mention.end].key if mention.end < len(read.tokens) else ""
+    if name_parts(column.name)[-1:] and name_parts(column.name)[-1] in _MOMENTS:
+        return False  # "over the months" speaks of the column
     plural = token.text.lower() != column.name.lower() and token.text.lower().rstrip("s") == column.name.lower()
     naming = column_groups("name") | column_groups("title") | column_groups("id")
     return plural and following not in ("of", "and", ",") and not column_groups(column.name) & naming
