@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import math
 import random
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from famulus.lsp_server.execution import mutation
+from famulus.lsp_server.execution import mutation, regexes
 from famulus.lsp_server.execution.calls import Call, Source
 from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import Function, Parameter
@@ -29,26 +31,61 @@ class _Slot:
     next_edge: int = 0
 
 
-def vocabulary(*nodes: ast.AST) -> Vocabulary:
-    """The constants in pieces of code."""
+def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Vocabulary:
+    """The constants in pieces of code; ``known``: more of them, as :meth:`.Version.samples` gives them."""
     words = Vocabulary()
     for top in nodes:
-        documentation = (
-            ast.get_docstring(top, clean=False) if isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef) else None
-        )
+        own = ast.get_docstring(top, clean=False) if isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef) else None
         for node in ast.walk(top):
-            if isinstance(node, ast.Constant):
-                if isinstance(node.value, bool) or node.value == documentation:
-                    continue
-                if isinstance(node.value, int):
-                    words.integers.append(node.value)
-                elif isinstance(node.value, float):
-                    words.floats.append(node.value)
-                elif isinstance(node.value, str) and node.value:
-                    words.texts.append(node.value)
-                elif isinstance(node.value, bytes) and node.value:
-                    words.texts.append(node.value.decode("latin-1"))
+            if isinstance(node, ast.Constant) and not isinstance(node.value, bool) and node.value != own:
+                _learn(words, node.value)
+            elif isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict) and _is_literal(node):
+                words.containers.append(ast.unparse(node))
+    for kind, value in known:
+        if kind == "pattern" and isinstance(value, list):
+            _learn_pattern(words, str(value[0]), int(value[1]))
+        elif kind == "constant":
+            _learn(words, value)
     return words
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _learn(words: Vocabulary, value: object) -> None:
+    if isinstance(value, int) and value not in words.integers:
+        words.integers.append(value)
+    elif isinstance(value, float) and math.isfinite(value):
+        words.floats.append(value)
+    elif isinstance(value, bytes) and value:
+        words.texts.append(value.decode("latin-1"))
+    elif isinstance(value, str) and value:
+        if regexes.written_in(value):
+            _learn_pattern(words, value, 0)
+        elif value not in words.texts:
+            words.texts.append(value)
+
+
+def _learn_pattern(words: Vocabulary, pattern: str, flags: int) -> None:
+    with contextlib.suppress(ValueError):
+        words.patterns.append(regexes.Pattern(pattern, flags))
+
+
+def names_used(function: Function) -> list[str]:
+    """Dotted names of globals, and of attributes of its class, that a function reads."""
+    found: dict[str, None] = {}
+    holder = function.name.rpartition(".")[0]
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found[node.id] = None
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            found[f"{holder}.{node.attr}"] = None
+    return list(found)
 
 
 class Inputs:
@@ -68,6 +105,7 @@ class Inputs:
         seed: int = 0,
     ) -> None:
         self.function, self.constructors = function, constructors
+        self._containers = list(dict.fromkeys(words.containers))[:40]
         self.found = list(found)
         self._dice = random.Random(zlib.crc32(function.name.encode()) + seed)
         shapes = Shapes(function, words, constructors)
@@ -117,7 +155,7 @@ class Inputs:
         if outcome.exception in ("TypeError", "AttributeError") or outcome.kind in ("ended", "invalid"):
             useful = False
         for slot, choice in zip(self._slots, self._choices.get(call, ()), strict=False):
-            if choice >= 0:
+            if 0 <= choice < len(slot.good):
                 slot.good[choice] = max(0.02, slot.good[choice] * (1.15 if useful else 0.75))
         if outcome.kind in ("value", "raised") and outcome.lines - self._lines:
             self._lines |= outcome.lines
@@ -164,6 +202,8 @@ class Inputs:
         """An argument, and which of its types it has; only the likeliest one if ``likely``."""
         if slot.found and self._dice.random() < 0.5:
             return self._dice.choice(slot.found), -1
+        if self._containers and not likely and self._dice.random() < 0.15:
+            return self._dice.choice(self._containers), 1
         choice = 0 if likely else self._dice.choices(range(len(slot.options)), slot.good)[0]
         option = slot.options[choice]
         if slot.next_edge < len(option.edges) and self._dice.random() < 0.5:

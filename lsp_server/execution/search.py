@@ -19,6 +19,8 @@ from famulus.lsp_server.execution.version import Version
 FIRST, NEXT, ROUNDS = 40, 80, 8
 _CPU = 0.1
 """CPU seconds that a call of the old version may take. Slower ones are not compared."""
+_WALL = 0.7
+"""Seconds that it may take: code that sleeps or waits is not compared."""
 _TRIED = 4
 _OTHER_SEED = 2
 
@@ -63,13 +65,20 @@ class Search:
     def __init__(self, old: Version, new: Version, source: Callable[[str], str | None]) -> None:
         self.old, self.new, self.source = old, new, source
 
+    def open(self, old_module: str, new_module: str, *, seed: int = 1) -> None:
+        """Import the modules of both versions, at the same time. Raises :class:`ImportFailed`."""
+        with ThreadPoolExecutor(1) as pool:
+            old = pool.submit(self.old.open, old_module, seed=seed)
+            self.new.open(new_module, seed=seed)
+            old.result()
+
     def witness(self, subject: Subject, inputs: Inputs, *, seconds: float) -> Found:
         """Look for ``seconds`` of time, or until enough calls are made.
 
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
         found = Found()
         deadline = time.monotonic() + seconds
-        self._open(subject, seed=1)
+        self.open(subject.old_module, subject.new_module)
         for number in range(ROUNDS):
             calls = inputs.calls(FIRST if number == 0 else NEXT)
             if not calls:
@@ -84,18 +93,11 @@ class Search:
                 break
         return found
 
-    def _open(self, subject: Subject, *, seed: int) -> None:
-        """Import the module in both versions, at the same time."""
-        with ThreadPoolExecutor(1) as pool:
-            old = pool.submit(self.old.open, subject.old_module, seed=seed)
-            self.new.open(subject.new_module, seed=seed)
-            old.result()
-
     def _differing(
         self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found
     ) -> list[tuple[Call, Difference]]:
         """Calls that both versions answered, and differently; the most telling first."""
-        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=1.0, trace=True, imports=subject.imports)
+        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=True, imports=subject.imports)
         found.tried += len(calls)
         for call, outcome in zip(calls, was, strict=True):
             inputs.learn(call, outcome)
@@ -155,10 +157,10 @@ class Search:
                 call,
                 lambda smaller: self._show(subject, smaller, what),
                 required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
-                go_on=lambda: time.monotonic() < deadline + 0.3,
+                go_on=lambda: time.monotonic() < deadline + 0.5,
             )
             for candidate in dict.fromkeys((small, call)):
-                self._open(subject, seed=_OTHER_SEED)
+                self.open(subject.old_module, subject.new_module, seed=_OTHER_SEED)
                 witness = self._seen(subject, candidate, what, thoroughly=True)
                 if witness is not None:
                     return witness
@@ -166,7 +168,7 @@ class Search:
         return None
 
     def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
-        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=1.0, imports=subject.imports)
+        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, imports=subject.imports)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]
         now = self._new(subject, [calls[n] for n in some], [was[n] for n in some])

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from famulus.lsp_server.execution.regexes import Pattern
+
 Draw = Callable[[random.Random], str]
 
 
@@ -29,6 +31,9 @@ class Vocabulary:
     integers: list[int] = field(default_factory=list)
     floats: list[float] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    patterns: list[Pattern] = field(default_factory=list)
+    containers: list[str] = field(default_factory=list)
+    """Tuples, lists and the like that are written out."""
 
 
 _WORDS = (
@@ -128,13 +133,17 @@ def texts(words: Vocabulary) -> Values:
     own = list(dict.fromkeys(t for t in words.texts if len(t) < 60))
 
     def draw(dice: random.Random) -> str:
+        matched = [dice.choice(words.patterns).example(dice)] if words.patterns and dice.random() < 0.5 else []
+        if matched and dice.random() < 0.6:
+            return repr(matched[0])
         pool = own if own and dice.random() < 0.6 else _WORDS
         parts = [dice.choice(pool if dice.random() < 0.6 else _WORDS)]
         for _ in range(dice.choice((0, 0, 1, 1, 2, 3, 5))):
-            parts += [dice.choice(own if own and dice.random() < 0.3 else _GLUE), dice.choice(pool)]
+            parts += [dice.choice(own if own and dice.random() < 0.3 else _GLUE), dice.choice(matched or pool)]
         return repr("".join(parts))
 
-    first = [repr(text) for text in own[:16]]
+    sure = random.Random(0)
+    first = [repr(pattern.example(sure)) for pattern in words.patterns[:8]] + [repr(text) for text in own[:16]]
     return Values("str", tuple(dict.fromkeys([repr("abc"), repr(""), *first, *map(repr, _TEXTS)])), draw)
 
 

@@ -121,6 +121,17 @@ class Version:
         for key in gone:
             del self._opened[key]
 
+    def samples(self, module: str, names: Sequence[str]) -> list[tuple[str, Any]]:
+        """Constants that stand in a module under dotted names, alone or in plain containers.
+
+        Pairs: ``constant`` and the number or text, ``pattern`` and the text and flags of a regular expression. Raises
+        :class:`ImportFailed`."""
+        opened = self.open(module)
+        answer = self._ask({"do": "samples", "module": module, "names": list(names)}, opened.number, 10.0)
+        if "samples" not in answer:
+            self._lost(1)
+        return [(kind, value) for kind, value in answer.get("samples", [])]
+
     def calls(
         self,
         module: str,

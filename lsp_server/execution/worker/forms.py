@@ -2,7 +2,7 @@
 
 It has no identity, no address, no order of sets and no place of the project. The first item of a form says what it is:
 ``const bool int float complex str bytes bytearray list tuple deque set frozenset dict ... enum object exception repr
-array frame iterator function method class module``; ``again`` stands for an object that was met before, ``cut`` for
+array frame iterator function method class module``; ``again`` stands for an object that contains itself, ``cut`` for
 what is too deep or too much.
 """
 
@@ -56,14 +56,13 @@ class Writer:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._seen: dict[int, int] = {}
-        self._kept: list[Any] = []
+        self._inside: list[int] = []
         self._nodes = 0
         self._drain = True
 
     def form(self, value: Any, *, drain: bool = True) -> Form:
         """The form of ``value``; an iterator is read, up to a bound, if ``drain``."""
-        self._seen, self._kept, self._nodes, self._drain = {}, [], 0, drain
+        self._inside, self._nodes, self._drain = [], 0, drain
         return self._form(value, 0)
 
     def text(self, text: str) -> str:
@@ -89,12 +88,17 @@ class Writer:
             return [kind.__name__, *_short(value.decode("latin-1"))]
         if isinstance(value, _NAMED):
             return self._named(value, depth)
-        if id(value) in self._seen:
-            return ["again", self._seen[id(value)]]
+        if id(value) in self._inside:
+            return ["again", len(self._inside) - self._inside.index(id(value))]
         if depth > DEPTH or self._nodes > NODES:
             return ["cut", kind.__qualname__]
-        self._seen[id(value)] = len(self._seen)
-        self._kept.append(value)  # an object that is gone gives its id to another
+        self._inside.append(id(value))
+        try:
+            return self._whole(value, kind, depth)
+        finally:
+            self._inside.pop()
+
+    def _whole(self, value: Any, kind: type, depth: int) -> Form:
         for way in (self._container, self._standard, self._foreign):
             form = way(value, kind, depth + 1)
             if form is not None:
@@ -190,7 +194,8 @@ class Writer:
                     state[slot] = object.__getattribute__(value, slot)
         with contextlib.suppress(AttributeError):
             state.update(object.__getattribute__(value, "__dict__"))
-        attributes = [[str(name), self._form(state[name], depth)] for name in sorted(state, key=str)[:ITEMS]]
+        names = sorted((name for name in state if name != "__doc__"), key=str)[:ITEMS]
+        attributes = [[str(name), self._form(state[name], depth)] for name in names]
         for base in _BASES:
             if isinstance(value, base):  # of a subclass also the content, by the base's own methods
                 return ["object", kind.__qualname__, [["", self._form(_content(value, base), depth)], *attributes]]

@@ -19,7 +19,7 @@ import traceback
 from typing import Any
 
 from . import bytecode
-from .child import Child
+from .child import Child, samples
 from .frames import Message, receive, send
 
 _PDEATHSIG, _SUBREAPER = 1, 36
@@ -134,6 +134,8 @@ def host_main(fd: int, root: str, folders: list[str]) -> None:
         if message["do"] == "open":
             modules[name], answer = _imported(name, root)
             send(fd, answer)
+        elif message["do"] == "samples":
+            send(fd, {"samples": samples(modules[name], message["names"])})
         else:
             send(fd, {"results": _batch(Child(modules[name], root), message)})
 

@@ -104,14 +104,16 @@ def _compared(context: Context, versions: Pair, changed: Sequence[_Changed]) -> 
 
 def _witness(search: Search, versions: Pair, item: _Changed, found: Sequence[Call], seconds: float) -> Found:
     from famulus.lsp_server.execution.constructors import Constructors
-    from famulus.lsp_server.execution.inputs import Inputs, vocabulary
+    from famulus.lsp_server.execution.inputs import Inputs, names_used, vocabulary
     from famulus.lsp_server.execution.search import Found, Subject
 
     old_path, new_path = item.file.old_path or "", item.file.new_path or ""
     old_module, new_module = versions.old_layout.module(old_path), versions.new_layout.module(new_path)
     if old_module is None or new_module is None:
         return Found(usable=1)
-    words = vocabulary(item.old.node, item.new.node)
+    search.open(old_module[0], new_module[0])
+    known = versions.old.samples(old_module[0], names_used(item.old))
+    words = vocabulary(item.old.node, item.new.node, known=known)
 
     def find(name: str, importer: str) -> tuple[str, str, str] | None:
         known = versions.old_layout.found(name, importer)
