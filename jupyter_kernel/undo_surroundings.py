@@ -32,7 +32,7 @@ class Surroundings:
         self._random = {name: state for name, state in self._random.items() if self._after.get(name) != state}
         self._new_figures = _new(self._figures)
         now = [(setting, before, setting.read()) for setting, before in self._settings]
-        self._set = [(setting, before, after) for setting, before, after in now if before != after]
+        self._set = [(setting, before, after) for setting, before, after in now if not _equal(before, after)]
         self._settings = []
         self._figures = {}
         if (folder := _folder()) != self._folder:
@@ -57,7 +57,7 @@ class Surroundings:
         if back:
             said.append("The random numbers go on from where they were.")
         for setting, before, after in self._set:
-            if setting.read() == after:
+            if _equal(setting.read(), after):
                 setting.write(before)
                 said.append(f"Put back {setting.called}.")
             else:
@@ -66,6 +66,13 @@ class Surroundings:
         if mine:
             said.append("Closed the figure that it drew." if len(mine) == 1 else f"Closed {len(mine)} figures.")
         return tuple(said)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # an array among the settings
+        return False
 
 
 def _random() -> dict[str, Any]:
