@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,13 +62,9 @@ class _Settled:
         return here and any(matches(finding.rule, rule) for rule in self.rules)
 
 
-def sift(findings: Sequence[Finding], change: Change, root: Path | None, baseline: Path | None = None) -> Sifted:
-    """The findings without those that are settled. ``baseline``: another file than the project's own.
-
-    Raises :class:`InvalidRequest` if a baseline that was named cannot be read.
-    """
+def sift(findings: Sequence[Finding], change: Change, root: Path | None, known: Collection[str] = ()) -> Sifted:
+    """The findings without those that are settled. ``known``: fingerprints of a baseline."""
     sifted = Sifted([])
-    known = _baseline(root, baseline)
     settled = list(_ignore_file(root, sifted.complaints))
     lines: dict[str, list[str]] = {}
     for finding in findings:
@@ -145,7 +141,11 @@ def _reason(text: str) -> bool:
 # -- the baseline
 
 
-def _baseline(root: Path | None, named: Path | None) -> frozenset[str]:
+def read_baseline(root: Path | None, named: Path | None = None) -> frozenset[str]:
+    """The fingerprints of the project's baseline, or of another one.
+
+    Raises :class:`InvalidRequest` if it is none, or if the one that was named is not there.
+    """
     file = named if named is not None else root / BASELINE if root is not None else None
     content = plain_bytes(file) if file is not None else None
     if content is None:
@@ -159,7 +159,7 @@ def _baseline(root: Path | None, named: Path | None) -> frozenset[str]:
 
 
 def write_baseline(findings: Sequence[Finding], file: Path) -> None:
-    """Writes a file from which :func:`sift` knows these findings again. Raises :class:`StorageFailed`."""
+    """Writes a file from which :func:`read_baseline` knows these findings again. Raises :class:`StorageFailed`."""
     known = [
         {"fingerprint": f.fingerprint, "rule": f.rule, "path": f.place.path, "message": f.message} for f in findings
     ]

@@ -13,7 +13,7 @@ from famulus.engine.errors import FamulusError
 from famulus.lsp_server.review import registry
 from famulus.lsp_server.review.change import Change
 from famulus.lsp_server.review.finding import Finding, Grade, by_weight, numbered
-from famulus.lsp_server.review.ignoring import sift
+from famulus.lsp_server.review.ignoring import read_baseline, sift
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 
 MOST_SHOWN = 10
@@ -124,6 +124,7 @@ class Review:
             progress=self.progress,
             left_out=[*self.notes, *troubles],
         )
+        self._settled = read_baseline(self.root, self.options.baseline)
         self._ended = False
 
     def run(self) -> Iterator[Finding]:
@@ -165,7 +166,7 @@ class Review:
 
     def report(self) -> Report:
         """What was found so far, numbered, without what is settled, ranked."""
-        sifted = sift(self.numbered(), self.change, self.root, self.options.baseline)
+        sifted = sift(self.numbered(), self.change, self.root, self._settled)
         return Report(
             title=self.change.title,
             findings=tuple(sorted(sifted.kept, key=by_weight)),

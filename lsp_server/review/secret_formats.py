@@ -60,15 +60,16 @@ _KEY_BODY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _KEY_FIELD = re.compile(r"(?:Version|Comment|Proc-Type|DEK-Info):")
 
 _IN_URL = re.compile(
-    r"(?<![\w.+-])(?!https?://git@)[a-z][a-z0-9+.-]{1,20}://[\w.%+-]{1,64}:(?P<value>[^\s:/@'\"<>{}$()]{6,128})@(?P<host>[\w.-]+)"
+    r"(?<![\w.+-])[a-z][a-z0-9+.-]{1,20}://[\w.%+-]{1,64}:"
+    r"(?P<value>[^\s:/@'\"<>{}$()]{6,128})@(?P<host>[\w.-]+)"
 )
 _SAID = re.compile(r"(?i)pass(?:w|phrase)|secret|pwd|token|user")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.)")
 
 _ASSIGNED = re.compile(
     r"""(?i)(?<![A-Za-z])(?P<name>[\w.-]{0,40}?(?:secret|token|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key"""
-    r"""|private[_-]?key|auth[_-]?key|signing[_-]?key|encryption[_-]?key|credential)s?(?:[_-]?(?:key|value|secret))?)["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?"""
-    r"""(?:=>|:=|=|:)\s*[bru]{0,2}["'](?P<value>[^"'\s]{20,200})["']"""
+    r"""|private[_-]?key|auth[_-]?key|signing[_-]?key|encryption[_-]?key|credential)s?(?:[_-]?(?:key|value|secret))?)"""
+    r"""["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?(?:=>|:=|=|:)\s*[bru]{0,2}["'](?P<value>[^"'\s]{20,200})["']"""
 )
 _PLACEHOLDER = re.compile(
     r"(?i)example|sample|change[_-]?me|placeholder|dummy|fake|your|redact|replace|insert|x{4,}|\*{3,}|\.{3}|test"
