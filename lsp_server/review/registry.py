@@ -29,7 +29,9 @@ RULES = (
     "leaks",
     "weakened",
     "callsites",
+    "contracts",
     "witness",
+    "linters",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 

@@ -23,15 +23,6 @@ _KEEPING_RESULT = {
     "staticmethod", "classmethod", "abc.abstractmethod", "abstractmethod", "functools.lru_cache", "lru_cache", "cache",
     "functools.cache", "override", "typing.override", "final", "typing.final", "functools.wraps", "wraps", "deprecated",
 }  # fmt: skip
-_OF_OBJECT = frozenset(dir(object)) | {
-    "__dict__",
-    "__module__",
-    "__name__",
-    "__qualname__",
-    "__annotations__",
-    "__mro__",
-    "__bases__",
-}
 
 
 class Classes:
@@ -121,7 +112,8 @@ class Classes:
                 return tuple(v for b in scope.bindings[name] for v in self._member(value, name, b.index, instance, of))
             if instance and name in scope.attributes:
                 return self._stored(value, name)
-        if name in _OF_OBJECT or not self.known(cls) or self._dynamic(cls, name):
+        dunder = name.startswith("__") and name.endswith("__")
+        if dunder or not self.known(cls) or self._dynamic(cls, name):
             return (UNKNOWN,)
         if not instance and any(isinstance(v, Symbol) and name in self._attributes(v) for v in line):
             return (UNKNOWN,)
@@ -174,9 +166,14 @@ class Classes:
         if self.is_enum(cls) and not symbol.name.startswith("_"):
             return (Instance(cls),)
         found = self.resolver.of_assignment(symbol)
-        if any(isinstance(v, Symbol) and v.definition.kind == "function" for v in found):
+        if any((isinstance(v, Symbol) and v.definition.kind == "function") or self._descriptor(v) for v in found):
             return (UNKNOWN,)
         return found
+
+    def _descriptor(self, value: Value) -> bool:
+        return isinstance(value, Instance) and any(
+            next(self.members(value.of, n), None) for n in ("__get__", "__set__")
+        )
 
     def _dynamic(self, cls: Symbol, name: str) -> bool:
         """Whether an attribute can appear that no definition shows."""

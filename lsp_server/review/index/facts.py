@@ -45,9 +45,9 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One place where a name is used, with as many attributes as follow it.
 
     ``call``: the arguments, if it is called. ``use``: what happens to it, or to its call's result: ``discard``,
-    ``=name``, ``unpack:2`` (``unpack:2+`` with a starred target), ``iter``, ``len``, ``index``, ``attr:name``,
-    ``compare``, ``test``, ``op``, ``return``, ``with``, ``arg`` …; behind ``await``, as in ``await unpack:2``, if it
-    is awaited first. ``guard``: the ``try`` around it, an index, or -1.
+    ``=name``, ``unpack:2`` (``unpack:2+`` with a starred target), ``iter``, ``iter unpack:2``, ``len``, ``index``,
+    ``attr:name``, ``compare:==``, ``test``, ``op``, ``return``, ``with``, ``arg`` …; behind ``await``, as in
+    ``await unpack:2``, if it is awaited first. ``guard``: the ``try`` around it, an index, or -1.
     """
 
     scope: int

@@ -145,7 +145,7 @@ class Reader(Uses):
             starred = any(isinstance(e, ast.Starred) for e in target.elts)
             for index, element in enumerate(target.elts):
                 inner = element.value if isinstance(element, ast.Starred) else element
-                known = [f"{v}[{index}]" for v in values if not v.startswith("#")] if not starred else []
+                known = [f"{v}[{index}]" for v in values if v and not v.startswith("#")] if not starred else []
                 self.assign(inner, known or [""])
         elif isinstance(target, ast.Attribute):
             self._assign_attribute(target, values, annotation)
@@ -422,7 +422,8 @@ class Reader(Uses):
 
     def on_For(self, node: ast.For | ast.AsyncFor) -> None:
         """``for`` and ``async for``."""
-        self.expression(node.iter, "iter" if isinstance(node, ast.For) else "async iter")
+        use = self.use_of_element(node.target)
+        self.expression(node.iter, use if isinstance(node, ast.For) else f"async {use}")
         self.conditional += 1
         self.assign(node.target, [path + "<>" if path != UNKNOWN else "" for path in alternatives(node.iter)])
         self.conditional -= 1

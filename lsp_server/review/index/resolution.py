@@ -34,6 +34,8 @@ _MODULE_NAMES = frozenset({"__name__", "__file__", "__doc__", "__path__", "__spe
     "__all__",
                            "__loader__", "__builtins__", "__annotations__", "__class__", "__module__", "__qualname__",
                            "__version__"})  # fmt: skip
+_DEEP = 60
+"""Steps that hang on each other; whoever writes more of them is not followed."""
 _MANY = 12
 """More meanings than this are no knowledge."""
 Values = tuple[Value, ...]
@@ -56,7 +58,7 @@ class Resolver:
         key = (module, scope, path)
         if key in self._known:
             return self._known[key]
-        if key in self._running or len(self._running) > 400:
+        if key in self._running or len(self._running) > _DEEP:
             return (UNKNOWN,)
         self._running.add(key)
         try:
@@ -253,6 +255,21 @@ class Resolver:
         return (UNKNOWN,)
 
     def _of_module(self, module: Module, name: str) -> Values:
+        key = (module, -1, name)
+        if key in self._known:
+            return self._known[key]
+        if key in self._running:
+            inner = self.project.submodule(module, name)
+            return (inner,) if inner is not None else (UNKNOWN,)
+        self._running.add(key)
+        try:
+            found = self._member(module, name)
+        finally:
+            self._running.discard(key)
+        self._known[key] = found
+        return found
+
+    def _member(self, module: Module, name: str) -> Values:
         facts = module.facts
         if facts is None:
             inner = self.project.submodule(module, name)

@@ -19,14 +19,15 @@ from famulus.lsp_server.review.index.values import (
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.resolution import Resolver
 
-_ITERATED = {"list", "set", "frozenset", "deque", "Sequence", "Iterable", "Iterator", "Generator", "Collection",
-    "List", "Set",
-             "FrozenSet", "AbstractSet", "MutableSequence", "dict", "Dict", "Mapping", "MutableMapping", "defaultdict",
-             "Counter", "OrderedDict", "KeysView", "ValuesView", "Deque", "AsyncIterator", "AsyncIterable",
-             "AsyncGenerator"}  # fmt: skip
+_ITERATED = {
+    "AbstractSet", "AsyncGenerator", "AsyncIterable", "AsyncIterator", "Collection", "Counter", "Deque", "Dict",
+    "FrozenSet", "Generator", "Iterable", "Iterator", "KeysView", "List", "Mapping", "MutableMapping",
+    "MutableSequence", "OrderedDict", "Sequence", "Set", "ValuesView", "defaultdict", "deque", "dict", "frozenset",
+    "generator", "list", "set",
+}  # fmt: skip
 _INDEXED = {"list", "deque", "Sequence", "List", "MutableSequence"}
 _MAPPED = {"dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict"}
-_PASSING = {"builtins.iter", "builtins.sorted", "builtins.list", "builtins.reversed", "copy.copy", "copy.deepcopy"}
+_MANAGER = "contextlib.AbstractContextManager"
 
 
 class Results:
@@ -56,9 +57,11 @@ class Results:
         return (UNKNOWN,)
 
     def _of_function(self, function: Symbol, method: Method | None) -> tuple[Value, ...]:
+        definition = function.definition
+        if [d.path.rpartition(".")[2] for d in definition.decorators] == ["contextmanager"]:
+            return (Made(_MANAGER, (self._yielded(function),)),)
         if not self.resolver.classes.keeps_result(function):
             return (UNKNOWN,)
-        definition = function.definition
         if function in self._running:
             return (UNKNOWN,)
         self._running.add(function)
@@ -83,7 +86,7 @@ class Results:
     def _seen(self, function: Symbol, method: Method | None) -> tuple[Value, ...]:
         definition = function.definition
         if definition.generator:
-            return (Made("builtins.generator"),)
+            return (Made("builtins.generator", (self._yielded(function),)),)
         first = definition.parameters[0].name if definition.parameters else ""
         values: list[Value] = []
         for path in definition.returns:
@@ -93,6 +96,15 @@ class Results:
                 values.append(Instance(method.of))
             else:
                 values.extend(self.resolver.resolve(function.module, definition.body, path))
+        return tuple(dict.fromkeys(values)) or (UNKNOWN,)
+
+    def _yielded(self, function: Symbol) -> tuple[Value, ...]:
+        """What a generator function yields."""
+        for declared in self._declared(function, None):
+            if isinstance(declared, Made) and declared.arguments:
+                return declared.arguments[0]
+        definition = function.definition
+        values = [v for p in definition.yields for v in self.resolver.resolve(function.module, definition.body, p)]
         return tuple(dict.fromkeys(values)) or (UNKNOWN,)
 
     def of_item(self, value: Value, step: str) -> tuple[Value, ...]:
@@ -114,17 +126,25 @@ class Results:
             if step[0] == "[" and name in _MAPPED and len(inner) == 2:
                 return inner[1]
         if isinstance(value, Instance):
-            dunder = "__iter__" if step == "<>" else "__getitem__"
-            for found in self.resolver.classes.attribute(value.of, dunder, instance=True):
-                if isinstance(found, Method):
-                    results = self.of_call(found)
-                    return results if step != "<>" else tuple(v for r in results for v in self.of_item(r, "<>"))
+            return self._element(value) if step == "<>" else self._of_method(value, "__getitem__")
         return (UNKNOWN,)
 
+    def _element(self, value: Instance) -> tuple[Value, ...]:
+        """What iterating over an object of the project gives."""
+        found: list[Value] = []
+        for iterator in self._of_method(value, "__iter__"):
+            if isinstance(iterator, Instance):
+                found.extend(self._of_method(iterator, "__next__"))
+            else:
+                found.extend(self.of_item(iterator, "<>"))
+        return tuple(dict.fromkeys(found)) or (UNKNOWN,)
+
+    def _of_method(self, value: Instance, name: str) -> tuple[Value, ...]:
+        found = self.resolver.classes.attribute(value.of, name, instance=True)
+        results = [v for f in found for v in (self.of_call(f) if isinstance(f, Method) else (UNKNOWN,))]
+        return tuple(dict.fromkeys(results)) or (UNKNOWN,)
+
     def _entered(self, value: Value) -> tuple[Value, ...]:
-        if not isinstance(value, Instance):
-            return (UNKNOWN,)
-        for found in self.resolver.classes.attribute(value.of, "__enter__", instance=True):
-            if isinstance(found, Method):
-                return self.of_call(found)
-        return (UNKNOWN,)
+        if isinstance(value, Made) and value.name == _MANAGER and value.arguments:
+            return value.arguments[0]
+        return self._of_method(value, "__enter__") if isinstance(value, Instance) else (UNKNOWN,)

@@ -69,6 +69,12 @@ class Uses:
             return f"unpack:{len(target.elts) - starred}{'+' if starred else ''}"
         return "assign"
 
+    @classmethod
+    def use_of_element(cls, target: ast.expr) -> str:
+        """What iterating does with each element: ``iter``, or ``iter unpack:2``."""
+        use = cls.use_of_target(target)
+        return f"iter {use}" if use.startswith("unpack") else "iter"
+
     def expression(self, node: ast.expr, use: str) -> None:
         """Reads an expression whose value goes to ``use``."""
         handler = getattr(self, "in_" + type(node).__name__, None)
@@ -86,6 +92,8 @@ class Uses:
                 self.refer(node, node.value, "annotation")
         elif isinstance(node, (ast.Name, ast.Attribute)):
             self.refer(node, path_of(node), "annotation")
+        elif isinstance(node, ast.Subscript) and path_of(node.value).rpartition(".")[2] == "Literal":
+            self.annotation(node.value)
         else:
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):
@@ -216,7 +224,7 @@ class Uses:
             at = self.scopes[at].parent
         inside, self.scope = self.scope, at
         for path in alternatives(node.value):
-            self.assign(node.target, [path])
+            self.assign(node.target, [path if at == inside else ""])
         self.scope = inside
         self.refer(node.target, node.target.id, use)
 
@@ -262,7 +270,7 @@ class Uses:
         for clause in node.generators:
             if not first:
                 self.scope = inside
-            self.expression(clause.iter, "async iter" if clause.is_async else "iter")
+            self.expression(clause.iter, ("async " if clause.is_async else "") + self.use_of_element(clause.target))
             if first:
                 inside = self._open("comprehension", outer, self.scopes[outer].name, -1)
                 first = False

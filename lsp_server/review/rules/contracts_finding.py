@@ -1,0 +1,49 @@
+"""How rule 2 writes its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Proof, Related, Severity
+from famulus.lsp_server.review.index.changes import Changes, Pair
+from famulus.lsp_server.review.index.facts import Definition, Reference
+from famulus.lsp_server.review.index.values import Module, Symbol
+from famulus.lsp_server.review.rules.callsites_words import old_place
+
+
+def made(
+    changes: Changes,
+    module: Module,
+    where: Reference | Definition,
+    rule: str,
+    text: str,
+    pair: Pair,
+    difference: str,
+    certainty: Certainty = "certain",
+    severity: Severity = "error",
+    reach: int = 1,
+    related: Sequence[Related] = (),
+) -> Finding:
+    """A finding at a user of a changed definition. ``text`` stands behind the place; ``difference``: what changed."""
+    place = changes.new.place(module, where)
+    new = pair.new
+    head = Related(place=changes.new.place(new.module, new.definition), message=f"{shown(new)} {difference}.")
+    return Finding(
+        rule=f"contract/{rule}",
+        message=f"{place} {text}.",
+        grade=Grade.PROVED if certainty == "certain" else Grade.MEASURED,
+        certainty=certainty,
+        severity=severity,
+        place=place,
+        old_place=old_place(changes, module, place),
+        key=f"{module.name}:{place.symbol} {rule} {new.dotted}",
+        proof=Proof(kind="comparison", text=f"{shown(new)} {difference}", data={"definition": new.dotted}),
+        related=(head, *related),
+        reach=reach,
+    )
+
+
+def shown(symbol: Symbol) -> str:
+    """``Cart.total()``."""
+    name = symbol.qualname.replace(".<locals>", "")
+    return f"{name}()" if symbol.definition.kind == "function" else name

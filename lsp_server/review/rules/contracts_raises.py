@@ -1,0 +1,157 @@
+"""Rule 2, exceptions: callers whose handlers no longer match what is raised."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+
+from famulus.lsp_server.review.finding import Finding
+from famulus.lsp_server.review.index.changes import Changes, Pair
+from famulus.lsp_server.review.index.facts import Raise
+from famulus.lsp_server.review.index.project import Project
+from famulus.lsp_server.review.index.values import Instance, Module, Outside, Symbol, Use, Value
+from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.contracts_callers import Callers
+from famulus.lsp_server.review.rules.contracts_finding import made
+
+
+def rebased(changes: Changes) -> set[Symbol]:
+    """Classes of the new side that inherit from others than before."""
+    found = set()
+    for pair in changes.pairs:
+        both = pair.new.definition.kind == pair.old.definition.kind == "class"
+        if both and _ancestors(changes.old, pair.old) != _ancestors(changes.new, pair.new):
+            found.add(pair.new)
+    return found
+
+
+def _ancestors(project: Project, cls: Symbol) -> set[str]:
+    return {_name(value) for value in project.resolver.classes.line(cls)}
+
+
+def _name(value: Value) -> str:
+    return value.dotted if isinstance(value, Symbol) else value.name if isinstance(value, Outside) else "?"
+
+
+def pairs(changes: Changes, rebased_classes: set[Symbol]) -> list[Pair]:
+    """Functions that raise other exceptions than before, or the same with other bases."""
+    found = []
+    for pair in changes.pairs:
+        old, new = pair.old.definition, pair.new.definition
+        if old.kind == new.kind == "function" and {r.path for r in old.raises} != {r.path for r in new.raises}:
+            found.append(pair)
+    names = {cls.name for cls in rebased_classes}
+    for module in changes.new.modules if names else ():
+        before = changes.old_module(module)
+        if before is None or module.facts is None or names.isdisjoint(module.facts.names):
+            continue
+        for name, symbol in module.by_qualname.items():
+            if any(r.path.rpartition(".")[2] in names for r in symbol.definition.raises) and name in before.by_qualname:
+                found.append(Pair(before.by_qualname[name], symbol))
+    return list(dict.fromkeys(found))
+
+
+def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
+    """Handlers around calls that caught what was raised and do not catch what is raised instead."""
+    was, now = raised(changes.old, pair.old), raised(changes.new, pair.new)
+    if was is None or now is None:
+        return
+    names_before = {_name(v): _ancestors_of(changes.old, v) for v in was}
+    names_now = {_name(v): _ancestors_of(changes.new, v) for v in now}
+    fresh = {n: up for n, up in names_now.items() if names_before.get(n) != up}
+    lost = {n: up for n, up in names_before.items() if names_now.get(n) != up}
+    if not fresh:
+        return
+    for use in callers.calls(pair.new):
+        yield from _handlers(changes, pair, use, lost, fresh)
+
+
+def _handlers(
+    changes: Changes, pair: Pair, use: Use, lost: dict[str, set[str]], fresh: dict[str, set[str]]
+) -> Iterator[Finding]:
+    facts = use.module.facts
+    at = use.reference.guard
+    if facts is None or at < 0:
+        return
+    guard = facts.guards[at]
+    caught: set[str] = set()
+    while at >= 0:
+        caught |= _caught(changes, use.module, at)
+        at = facts.guards[at].outer
+    if "?" in caught:
+        return
+    own = _caught(changes, use.module, use.reference.guard)
+    escaped = [name for name, up in fresh.items() if not up & caught]
+    matched = [name for name, up in lost.items() if up & own]
+    if not escaped or not matched:
+        return
+    name, before = escaped[0].rpartition(".")[2], matched[0].rpartition(".")[2]
+    inside = "raised as before but" if escaped[0] == matched[0] else "raised instead of"
+    if guard.expected:
+        text = f"expects {before} from {called(use.reference)}(), which now raises {name}"
+    elif escaped[0] == matched[0]:
+        text = f"no longer catches {name} from {called(use.reference)}(), which has other bases now"
+    else:
+        text = f"does not catch {name}, which {called(use.reference)}() now raises instead of {before}"
+    difference = (
+        f"can raise {name} now, {inside} {before}" if escaped[0] != matched[0] else f"raises {name} with other bases"
+    )
+    yield made(changes, use.module, use.reference, "exception", text, pair, difference, "likely")
+
+
+def _caught(changes: Changes, module: Module, guard: int) -> set[str]:
+    """Names of what one ``try`` catches; ``?`` for what is not known, and for everything."""
+    assert module.facts is not None
+    found: set[str] = set()
+    for path in module.facts.guards[guard].catches:
+        values = changes.new.resolver.resolve(module, module.facts.guards[guard].scope, path) if path else ()
+        found |= {_name(v) for v in values} or {"builtins.BaseException"}
+    return found
+
+
+def raised(project: Project, function: Symbol) -> list[Value] | None:
+    """What a function raises by name and does not catch itself; None if one of these is not known."""
+    found: list[Value] = []
+    for item in function.definition.raises:
+        values = project.resolver.resolve(function.module, function.definition.body, item.path)
+        for value in values:
+            kind: Value = value.of if isinstance(value, Instance) else value
+            if not isinstance(kind, (Symbol, Outside)) or not _exception(project, kind):
+                return None
+            if not _kept_in(project, function, item, kind):
+                found.append(kind)
+    return found
+
+
+def _exception(project: Project, value: Symbol | Outside) -> bool:
+    if isinstance(value, Symbol):
+        return value.definition.kind == "class"
+    found = getattr(builtins, value.name.removeprefix("builtins."), None)
+    return not value.name.startswith("builtins.") or (isinstance(found, type) and issubclass(found, BaseException))
+
+
+def _kept_in(project: Project, function: Symbol, item: Raise, value: Value) -> bool:
+    facts = function.module.facts
+    at = item.guard
+    while facts is not None and at >= 0:
+        for path in facts.guards[at].catches:
+            if not path:
+                return True
+            names = {_name(v) for v in project.resolver.resolve(function.module, facts.guards[at].scope, path)}
+            if names & _ancestors_of(project, value):
+                return True
+        at = facts.guards[at].outer
+    return False
+
+
+def _ancestors_of(project: Project, value: Value) -> set[str]:
+    """The names of an exception and of all classes above it."""
+    found: set[str] = set()
+    line = project.resolver.classes.line(value) if isinstance(value, Symbol) else (value,)
+    for above in line:
+        found.add(_name(above))
+        if isinstance(above, Outside):
+            cls = getattr(builtins, above.name.removeprefix("builtins."), None)
+            if above.name.startswith("builtins.") and isinstance(cls, type):
+                found.update(f"builtins.{c.__name__}" for c in cls.__mro__)
+    return found

@@ -1,0 +1,202 @@
+"""Rule 2, values: defaults on which calls rely, arguments that land elsewhere, constants that others compare with."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from famulus.lsp_server.review.finding import Finding, Related
+from famulus.lsp_server.review.index.annotations import parsed, same_source
+from famulus.lsp_server.review.index.binding import bind
+from famulus.lsp_server.review.index.changes import Changes, Pair, same_parameters
+from famulus.lsp_server.review.index.facts import POSITIONAL, POSITIONAL_ONLY, Parameter, Shape
+from famulus.lsp_server.review.index.naming import uses
+from famulus.lsp_server.review.index.signatures import Signature
+from famulus.lsp_server.review.index.values import Symbol, Use
+from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.contracts_callers import Callers
+from famulus.lsp_server.review.rules.contracts_finding import made, shown
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_SHOWN = 10
+"""Call sites that are named with a changed default."""
+_COMPARING = ("compare:==", "compare:order", "compare:is")
+_NO_CONSTANTS = {"__version__", "version", "__all__", "__author__", "__date__", "VERSION"}
+
+
+def changed(changes: Changes, pair: Pair) -> bool:
+    """Whether defaults, order or a constant's value differ."""
+    old, new = pair.old.definition, pair.new.definition
+    if old.kind != new.kind:
+        return False
+    if old.kind == "function":
+        return not same_parameters(old.parameters, new.parameters)
+    if old.kind == "class":
+        was, now = changes.old.signatures.constructor(pair.old), changes.new.signatures.constructor(pair.new)
+        made_here = was is not None and now is not None and was.function is pair.old and now.function is pair.new
+        return made_here and was is not None and now is not None and not same_parameters(was.parameters, now.parameters)
+    return _constant(old.source) and _constant(new.source) and not same_source(old.source, new.source)
+
+
+def _constant(source: str) -> bool:
+    tree = parsed(source) if source else None
+    if isinstance(tree, ast.UnaryOp):
+        tree = tree.operand
+    return isinstance(tree, ast.Constant) and tree.value is not None and tree.value is not ...
+
+
+def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
+    """What callers do not expect."""
+    if pair.new.definition.kind == "value":
+        yield from _compared(changes, pair)
+        return
+    relying: dict[str, list[Use]] = {}
+    for use in callers.calls(pair.new):
+        sides = _signatures(changes, pair, use)
+        shape = use.reference.call
+        if sides is None or shape is None or any(bind(s.parameters, shape) is not None for s in sides):
+            continue
+        yield from _landing(changes, pair, use, shape, sides)
+        for name in _omitted(shape, sides):
+            relying.setdefault(name, []).append(use)
+    for name, calls in relying.items():
+        yield _default(changes, pair, name, calls)
+
+
+def _signatures(changes: Changes, pair: Pair, use: Use) -> tuple[Signature, Signature] | None:
+    """The signatures on both sides as this caller sees them."""
+    values = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
+    found = [s for s in map(changes.new.signatures.of, values) if s is not None]
+    if len(found) != 1 or not found[0].sure:
+        return None
+    now = found[0]
+    if pair.new.definition.kind == "class":
+        was = changes.old.signatures.constructor(pair.old)
+        return (was, now) if was is not None else None
+    dropped = len(pair.new.definition.parameters) - len(now.parameters)
+    if dropped not in (0, 1):
+        return None
+    return Signature(pair.old.definition.parameters[dropped:], pair.old), now
+
+
+def _by_position(parameters: tuple[Parameter, ...]) -> list[Parameter]:
+    return [p for p in parameters if p.kind in (POSITIONAL_ONLY, POSITIONAL)]
+
+
+def _landing(
+    changes: Changes, pair: Pair, use: Use, shape: Shape, sides: tuple[Signature, Signature]
+) -> Iterator[Finding]:
+    """Arguments by position that go to another parameter than before, in calls that nobody touched."""
+    file = changes.change.file(use.module.path)
+    if file is not None and any(
+        n in file.changed_new_lines for n in range(use.reference.line, use.reference.end_line + 1)
+    ):
+        return
+    was, now = (_by_position(s.parameters) for s in sides)
+    names_before, names_now = ({p.name for p in s.parameters} for s in sides)
+    for index, (before, after) in enumerate(zip(was[: shape.positional], now, strict=False)):
+        moved = before.name in names_now or after.name in names_before
+        if before.name != after.name and moved and index < len(_ORDINALS):
+            text = (
+                f"gives its {_ORDINALS[index]} argument to `{after.name}` of {called(use.reference)}(); "
+                f"it used to go to `{before.name}`"
+            )
+            yield made(
+                changes, use.module, use.reference, "argument-order", text, pair, "takes its arguments in another order"
+            )
+            return
+
+
+def _omitted(shape: Shape, sides: tuple[Signature, Signature]) -> Iterator[str]:
+    """Parameters with another default that a call leaves out."""
+    if shape.star or shape.double_star:
+        return
+    was = {p.name: p for p in sides[0].parameters}
+    given = {p.name for p in _by_position(sides[1].parameters)[: shape.positional]} | set(shape.keywords)
+    for parameter in sides[1].parameters:
+        before = was.get(parameter.name)
+        if before is None or before.default is None or parameter.default is None or parameter.name in given:
+            continue
+        if not same_source(before.default, parameter.default) and not _same_meaning(before.default, parameter.default):
+            yield parameter.name
+
+
+def _same_meaning(old: str, new: str) -> bool:
+    """A mutable default made None, or a name put for a literal: not told apart without running it."""
+    empty = {"[]", "{}", "set()", "list()", "dict()", "()"}
+    if {old, new} & empty and {old, new} & {"None", *empty}:
+        return True
+    return not (_literal(old) and _literal(new))
+
+
+def _literal(source: str) -> bool:
+    tree = parsed(source)
+    try:
+        ast.literal_eval(tree) if tree is not None else None
+    except ValueError:
+        return False
+    return tree is not None
+
+
+def _default(changes: Changes, pair: Pair, name: str, calls: list[Use]) -> Finding:
+    new = pair.new
+    before, after = _default_of(changes, pair.old, name, 0), _default_of(changes, new, name, 1)
+    first = changes.new.place(calls[0].module, calls[0].reference)
+    count = "one call relies" if len(calls) == 1 else f"{len(calls)} calls rely"
+    text = f"makes `{name}` of {shown(new)} {after} where it was {before}; {count} on it, as {first}"
+    places = [changes.new.place(use.module, use.reference) for use in calls[:_SHOWN]]
+    related = [Related(place=place, message=f"leaves `{name}` out.") for place in places]
+    difference = f"has {name}={after}; it had {name}={before}"
+    finding = made(changes, new.module, new.definition, "default", text, pair, difference, "certain", "warning",
+                   len(calls), related)  # fmt: skip
+    from dataclasses import replace
+
+    return replace(finding, key=f"{finding.key} {name}", related=tuple(related))
+
+
+def _default_of(changes: Changes, symbol: Symbol, name: str, side: int) -> str:
+    parameters = symbol.definition.parameters
+    if symbol.definition.kind == "class":
+        found = (changes.new if side else changes.old).signatures.constructor(symbol)
+        parameters = found.parameters if found is not None else ()
+    return next((p.default or "" for p in parameters if p.name == name), "")
+
+
+def _compared(changes: Changes, pair: Pair) -> Iterator[Finding]:
+    """A constant with another value that other files compare with."""
+    new = pair.new
+    if new.name in _NO_CONSTANTS or new.name.startswith("_") or not new.name.isupper():
+        return
+    found = []
+    for use in uses(changes.new, {new.name}):
+        if use.module is new.module or use.reference.use not in _COMPARING or use.reference.call is not None:
+            continue
+        if _names_it(changes, use, new):
+            found.append(use)
+    if found:
+        before, after = pair.old.definition.source, new.definition.source
+        first = changes.new.place(found[0].module, found[0].reference)
+        count = "one comparison relies" if len(found) == 1 else f"{len(found)} comparisons rely"
+        text = f"makes {new.name} {after} where it was {before}; {count} on it, as {first}"
+        related = [
+            Related(place=changes.new.place(u.module, u.reference), message="compares with it.") for u in found[:_SHOWN]
+        ]
+        difference = f"is {after}; it was {before}"
+        yield made(changes, new.module, new.definition, "constant", text, pair, difference, "certain", "note",
+                   len(found), related)  # fmt: skip
+
+
+def _names_it(changes: Changes, use: Use, symbol: Symbol) -> bool:
+    """Whether a reference names a constant: its value is resolved, so the name is looked up one step before."""
+    base, _, name = use.reference.path.rpartition(".")
+    resolver = changes.new.resolver
+    if base:
+        owners = resolver.resolve(use.module, use.reference.scope, base)
+        return name == symbol.name and any(owner is (symbol.owner or symbol.module) for owner in owners)
+    facts = use.module.facts
+    assert facts is not None
+    for binding in facts.scopes[0].bindings.get(use.reference.path, []):
+        if binding.kind == "import":
+            found = facts.imports[binding.index]
+            return found.attribute == symbol.name and changes.new.imported(use.module, found) is symbol.module
+    return False

@@ -1,0 +1,228 @@
+"""Rule 2: changes that every call still fits, held against what callers, handlers and subclasses do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from famulus.lsp_server.review.change import Memory, between
+from famulus.lsp_server.review.finding import Finding, Grade
+from famulus.lsp_server.review.rule import Context
+from famulus.lsp_server.review.rules.contracts import RULE
+
+
+def review(old: Mapping[str, str], new: Mapping[str, str]) -> list[Finding]:
+    """The findings for the change from ``old`` to ``new``; files that ``new`` does not name stay as they were."""
+    sides = [Memory({p: text.encode() for p, text in files.items()}) for files in (old, {**old, **new})]
+    return list(RULE.check(Context(between(*sides))))
+
+
+def found(findings: list[Finding]) -> set[str]:
+    """Where what was found: ``u.py:4 none``."""
+    return {f"{f.place} {f.rule.partition('/')[2]}" for f in findings}
+
+
+PAIR, TRIPLE = "def f(a):\n    return a, 1\n", "def f(a):\n    return a, 1, 2\n"
+SURE, MAYBE = "def f(a):\n    return str(a)\n", "def f(a):\n    if a:\n        return str(a)\n    return None\n"
+LIST, GENERATOR = "def f(a):\n    return [a]\n", "def f(a):\n    yield a\n"
+SYNC, ASYNC = "def f(a):\n    return str(a)\n", "async def f(a):\n    return str(a)\n"
+PROPERTY = "class C:\n    @property\n    def f(self):\n        return 1.5\n"
+METHOD = "class C:\n    def f(self):\n        return 1.5\n"
+KEY, LOOKUP = "def f(a):\n    raise KeyError(a)\n", "def f(a):\n    raise OSError(a)\n"
+CASES = {
+    "arity": (PAIR, TRIPLE, "from m import f\n\nx, y = f(1)\n", "u.py:3 arity"),
+    "arity in a loop": (
+        "def f():\n    yield 1, 2\n",
+        "def f():\n    yield 1, 2, 3\n",
+        "from m import f\nfor a, b in f(): pass\n",
+        "u.py:2 arity",
+    ),
+    "arity of annotation": (
+        "def f() -> tuple[int, int]: return g()\n",
+        "def f() -> tuple[int, int, int]: return g()\n",
+        "from m import f\na, b = f()\n",
+        "u.py:2 arity",
+    ),
+    "awaited arity": (
+        "async " + PAIR,
+        "async " + TRIPLE,
+        "from m import f\nasync def g():\n    x, y = await f(1)\n",
+        "u.py:3 arity",
+    ),
+    "arity with a star": (TRIPLE, "def f(a):\n    return (a,)\n", "from m import f\nx, y, *z = f(1)\n", "u.py:2 arity"),
+    "none": (SURE, MAYBE, "from m import f\nprint(f(1).upper())\n", "u.py:2 none"),
+    "none later": (SURE, MAYBE, "from m import f\ndef g():\n    x = f(1)\n    return x.upper()\n", "u.py:4 none"),
+    "none at the end": (
+        SURE,
+        "def f(a):\n    if a:\n        return str(a)\n",
+        "from m import f\nprint(f(1)[0])\n",
+        "u.py:2 none",
+    ),
+    "none declared": (
+        "def f() -> str: return g()\n",
+        "def f() -> str | None: return g()\n",
+        "from m import f\nlen(f())\n",
+        "u.py:2 none",
+    ),
+    "none in a handler": (
+        SURE,
+        "def f(a):\n    try:\n        return str(a)\n    except ValueError:\n        pass\n",
+        "from m import f\nf(1).upper()\n",
+        "u.py:2 none",
+    ),
+    "generator measured": (LIST, GENERATOR, "from m import f\nlen(f(1))\n", "u.py:2 generator"),
+    "generator indexed": (LIST, GENERATOR, "from m import f\nprint(f(1)[0])\n", "u.py:2 generator"),
+    "generator twice": (
+        LIST,
+        GENERATOR,
+        "from m import f\ndef g():\n    x = f(1)\n    for a in x: pass\n    return sum(x)\n",
+        "u.py:5 generator",
+    ),
+    "generator for its effect": (
+        "def f(a):\n    print(a)\n",
+        "def f(a):\n    print(a)\n    yield a\n",
+        "from m import f\nf(1)\n",
+        "u.py:2 generator",
+    ),
+    "generator no more": (GENERATOR, LIST, "from m import f\nprint(next(f(1)))\n", "u.py:2 generator"),
+    "not awaited": (SYNC, ASYNC, "from m import f\nf(1)\n", "u.py:2 not-awaited"),
+    "not awaited later": (
+        SYNC,
+        ASYNC,
+        "from m import f\ndef g():\n    x = f(1)\n    print(x.upper())\n",
+        "u.py:4 not-awaited",
+    ),
+    "awaited": (ASYNC, SYNC, "from m import f\nasync def g():\n    return await f(1)\n", "u.py:3 awaited"),
+    "property": (METHOD, PROPERTY, "from m import C\nprint(C().f())\n", "u.py:2 property"),
+    "method": (PROPERTY, METHOD, "from m import C\nprint(C().f + 1)\n", "u.py:2 method"),
+    "exception": (KEY, LOOKUP, "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n", "u.py:3 exception"),
+    "exception expected": (
+        KEY,
+        LOOKUP,
+        "import pytest\nfrom m import f\ndef test():\n    with pytest.raises(LookupError):\n        f(1)\n",
+        "u.py:5 exception",
+    ),
+    "exception rebased": (
+        "class E(KeyError): ...\ndef f(): raise E()\n",
+        "class E(OSError): ...\ndef f(): raise E()\n",
+        "from m import f\ntry:\n    f()\nexcept KeyError:\n    pass\n",
+        "u.py:3 exception",
+    ),
+    "default": ("def f(a, b=1): return a\n", "def f(a, b=2): return a\n", "from m import f\nf(1)\n", "m.py:1 default"),
+    "data class default": (
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    a: int = 1\n",
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    a: int = 2\n",
+        "from m import C\nC()\n",
+        "m.py:3 default",
+    ),
+    "order": ("def f(lo, hi): ...\n", "def f(hi, lo): ...\n", "from m import f\nf(1, 2)\n", "u.py:2 argument-order"),
+    "inserted": (
+        "def f(a, b=1): ...\n",
+        "def f(a, c=0, b=1): ...\n",
+        "from m import f\nf(1, 2)\n",
+        "u.py:2 argument-order",
+    ),
+    "data class order": (
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    a: int\n    b: int\n",
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    b: int\n    a: int\n",
+        "from m import C\nC(1, 2)\n",
+        "u.py:2 argument-order",
+    ),
+    "abstract": (
+        "import abc\nclass B(abc.ABC): ...\n",
+        "import abc\nclass B(abc.ABC):\n    @abc.abstractmethod\n    def go(self): ...\n",
+        "from m import B\n\nclass C(B): ...\n",
+        "u.py:3 abstract",
+    ),
+    "context manager": (
+        "class C:\n    def __enter__(self): ...\n    def __exit__(self, *a): ...\n",
+        "class C: ...\n",
+        "from m import C\nwith C() as c: pass\n",
+        "u.py:2 protocol",
+    ),
+    "length": (
+        "class C:\n    def __len__(self): return 1\n",
+        "class C: ...\n",
+        "from m import C\nc = C()\nlen(c)\n",
+        "u.py:3 protocol",
+    ),
+    "constant": ("OPEN = 'open'\n", "OPEN = 'opened'\n", "import m\ndef g(x): return x == m.OPEN\n", "m.py:1 constant"),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_each_kind_of_contract_is_held_against_its_users(kind: str) -> None:
+    old, new, user, expected = CASES[kind]
+    assert found(review({"m.py": old, "u.py": user}, {"m.py": new})) == {expected}
+
+
+QUIET = {
+    "unpacked by nobody": (PAIR, TRIPLE, "from m import f\nx = f(1)\nprint(x)\n"),
+    "starred": (PAIR, TRIPLE, "from m import f\nx, *y = f(1)\n"),
+    "adapted": (PAIR, TRIPLE, "from m import f\nx, y, z = f(1)\n"),
+    "none looked for": (
+        SURE,
+        MAYBE,
+        "from m import f\ndef g():\n    x = f(1)\n    if x is not None:\n        return x.upper()\n",
+    ),
+    "none truth": (SURE, MAYBE, "from m import f\ndef g():\n    x = f(1)\n    return x and x.upper()\n"),
+    "none walrus": (SURE, MAYBE, "from m import f\ndef g():\n    if x := f(1):\n        return x.upper()\n"),
+    "none ready": (SURE, MAYBE, "from m import f\ntry:\n    f(1).upper()\nexcept AttributeError:\n    pass\n"),
+    "none before": (MAYBE, MAYBE.replace("str", "repr"), "from m import f\nf(1).upper()\n"),
+    "generator in a loop": (LIST, GENERATOR, "from m import f\nfor x in f(1): pass\n"),
+    "coroutine handed on": (SYNC, ASYNC, "import asyncio\nfrom m import f\nasyncio.run(f(1))\n"),
+    "coroutine awaited": (SYNC, ASYNC, "from m import f\nasync def g():\n    await f(1)\n"),
+    "coroutine returned": (SYNC, ASYNC, "from m import f\ndef g():\n    return f(1)\n"),
+    "coroutine kept": (SYNC, ASYNC, "from m import f\nasync def g():\n    x = f(1)\n    return await x\n"),
+    "exception caught above": (KEY, LOOKUP, "from m import f\ntry:\n    f(1)\nexcept Exception:\n    pass\n"),
+    "exception of the same kind": (
+        KEY,
+        "def f(a):\n    raise IndexError(a)\n",
+        "from m import f\ntry:\n    f(1)\nexcept LookupError:\n    pass\n",
+    ),
+    "default given": (
+        "def f(a, b=1): return a\n",
+        "def f(a, b=2): return a\n",
+        "from m import f\nf(1, 3)\nf(1, b=3)\n",
+    ),
+    "default spelt otherwise": (
+        "def f(a, b='x'): return a\n",
+        'def f(a, b="x"): return a\n',
+        "from m import f\nf(1)\n",
+    ),
+    "mutable default": ("def f(a, b=[]): return a\n", "def f(a, b=None): return a\n", "from m import f\nf(1)\n"),
+    "renamed by position": ("def f(a, b): ...\n", "def f(a, c): ...\n", "from m import f\nf(1, 2)\n"),
+    "appended": ("def f(a, b=1): ...\n", "def f(a, b=1, c=2): ...\n", "from m import f\nf(1, 2)\n"),
+    "abstract and there": (
+        "import abc\nclass B(abc.ABC): ...\n",
+        "import abc\nclass B(abc.ABC):\n    @abc.abstractmethod\n    def go(self): ...\n",
+        "from m import B\n\nclass C(B):\n    def go(self): ...\n",
+    ),
+    "constant used only": ("OPEN = 'open'\n", "OPEN = 'opened'\n", "import m\nprint(m.OPEN)\n"),
+    "protocol kept by base": (
+        "class A:\n    def __len__(self): ...\nclass C(A):\n    def __len__(self): return 1\n",
+        "class A:\n    def __len__(self): ...\nclass C(A): ...\n",
+        "from m import C\nc = C()\nlen(c)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", QUIET)
+def test_nothing_is_said_where_nobody_is_concerned(kind: str) -> None:
+    old, new, user = QUIET[kind]
+    assert review({"m.py": old, "u.py": user}, {"m.py": new}) == []
+
+
+def test_messages_say_the_consequence_first() -> None:
+    old = {"m.py": PAIR, "u.py": "from m import f\nx, y = f(1)\n"}
+    (arity,) = review(old, {"m.py": TRIPLE})
+    assert arity.message == "u.py:2 unpacks two values from f(), which now returns three values."
+    assert arity.grade is Grade.PROVED and str(arity.related[0].place) == "m.py:1"
+    (none,) = review({"m.py": SURE, "u.py": "import m\nm.f(1).upper()\n"}, {"m.py": MAYBE})
+    assert none.message == "u.py:2 uses `.upper` of the result of m.f(), which can now be None."
+    assert none.certainty == "likely" and none.grade is Grade.MEASURED
+    calls = "from m import f\nf(1)\nf(2)\n"
+    (default,) = review({"m.py": "def f(a, b=1): return a\n", "u.py": calls}, {"m.py": "def f(a, b=2): return a\n"})
+    assert default.message == "m.py:1 makes `b` of f() 2 where it was 1; 2 calls rely on it, as u.py:2."
+    assert default.reach == 2 and [str(r.place) for r in default.related] == ["u.py:2", "u.py:3"]
