@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,10 @@ RELEVANT = 0.6
 MOST_VOTES = 4
 SURE, LOW, LEAST = 0.65, 0.55, 0.45
 """Matches of recipes: from ``SURE`` on one may change what exists, if the words ask for a change; from ``LOW`` on it
-may do what takes nothing away; from ``LEAST`` on it may show something or bind the name that was asked for. Below
-``SURE`` it must use all that the words name."""
+may do what takes nothing away; from ``LEAST`` on it may show something or bind the name that was asked for, if it
+uses all that the words name."""
+HALF = 0.5
+"""Below ``SURE`` what leaves out so much of what the words name does not run."""
 PLAIN = 0.9
 """From this match on the words are those of the recipe, and ask for what it does."""
 
@@ -122,8 +125,8 @@ def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
         return ""
     if seen is None:
         return "This is a guess that could not be tried on a copy"
-    if candidate.recipe and candidate.coverage < 1.0:
-        return "This is a guess that does not use all that the words name"
+    if candidate.recipe and candidate.coverage <= HALF:
+        return "This is a guess that leaves out half of what the words name"
     touched = dict.fromkeys((*seen.rebound, *seen.changed, *seen.deleted))
     relevant = (candidate.relevance or 0.0) >= RELEVANT
     if touched and not (relevant and candidate.coverage == 1.0 and candidate.match >= LOW):
@@ -145,10 +148,16 @@ def _only_answers(attempt: Attempt, want: Want) -> bool:
     seen = attempt.rehearsal
     if seen is None or seen.status != "ok" or attempt.candidate.coverage < 1.0:
         return False
-    bound = [name for name in seen.bound if name != want.name]
+    imported = _imported(attempt.candidate.code)
+    bound = [name for name in seen.bound if name != want.name and not name.startswith("_") and name not in imported]
     left = (*bound, *seen.rebound, *seen.changed, *seen.deleted, *seen.effects, *seen.unchecked)
     named = (*want.names, *want.numbers, *want.quoted, *want.paths)
     return bool(named) and not left and (seen.value is not None or seen.figures > 0 or bool(seen.bound))
+
+
+def _imported(code: str) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for node in nodes for alias in node.names}
 
 
 def _unasked(candidate: Candidate, seen: Rehearsal, want: Want) -> str:

@@ -31,7 +31,7 @@ ROUNDS = 3
 """Of repairs, in all."""
 SECONDS = 10.0
 PATIENT, HURRIED = 20.0, 6.0
-"""Seconds for the model: where nothing else fits, and where something does."""
+"""Seconds for the model: where nothing else fits, and where something does or the model is small."""
 
 
 class Stage(Protocol):
@@ -155,8 +155,13 @@ class Search:
         if self.clear and not (model.ready and model.about.large):
             return
         model.begin(HURRIED if fitting else PATIENT)
-        if not await model.connect() or (fitting and not model.about.large):
+        self.watcher.stage("asking the model")
+        if not await model.connect():
             return
+        if not model.about.large:
+            if fitting:
+                return
+            model.begin(HURRIED)
         if not self.clear:
             await self._written()
         if model.about.large:
@@ -165,7 +170,6 @@ class Search:
     async def _written(self) -> None:
         """Adds what the model writes."""
         assert self.author is not None
-        self.watcher.stage("asking the model")
         candidates = await self.author.candidates(self.proposed, self.avoided, self._show)
         self.wrote = bool(candidates)
         for candidate in candidates:

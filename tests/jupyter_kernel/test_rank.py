@@ -64,6 +64,8 @@ def test_a_recipe_that_fits_badly_may_only_show_something_and_is_doubted() -> No
     assert not rank.hopeless(shows, asked, wrote=False) and not rank.guess(shows, asked, small=True)
     assert rank.doubt(shows) and not rank.doubt(attempt(match=0.7, value="3"))
     assert rank.hopeless(binds, asked, wrote=False), "it leaves something behind"
+    reads = attempt("import pandas as pd\nx = 1", match=0.5, bound=("pd", "x", "_item"))
+    assert not rank.hopeless(reads, Want("bind", "x", names=("df",)), wrote=False), "what it imports is no matter"
     assert not rank.hopeless(binds, Want("bind", "x", names=("df",)), wrote=False), "as the words ask"
     assert rank.guess(attempt(match=0.6, value="3", coverage=0.5), asked, small=True)
     assert rank.hopeless(attempt(match=0.5, value="3", coverage=0.5), asked, wrote=False)
