@@ -12,6 +12,9 @@ from typing import Any
 from famulus.jupyter_kernel.undo_libraries import Kept
 
 _ITS_OWN = ("__dict__", "__weakref__")
+_MADE = ("_abc_impl", "__dataclass_params__", "__dataclass_fields__", "__annotations__", "__parameters__")
+"""Members that a class is given by what it is made with."""
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _EMPTY = object()
 
 
@@ -36,7 +39,16 @@ def _class(value: type) -> Kept:
     def look() -> object:
         return {name: id(member) for name, member in vars(value).items() if name in before or name[:2] != "__"}
 
-    return Kept(put_back, look, [*before.values()])
+    return Kept(put_back, look, [_unwrapped(member) for name, member in before.items() if name not in _MADE])
+
+
+def _unwrapped(member: object) -> object:
+    """What of a member of a class can change: of a method its function, of a slot nothing."""
+    if isinstance(member, classmethod | staticmethod):
+        return member.__func__
+    if isinstance(member, property):
+        return (member.fget, member.fset, member.fdel)
+    return None if isinstance(member, _SLOTS) else member
 
 
 def _function(value: types.FunctionType) -> Kept:

@@ -90,6 +90,28 @@ def test_sets_deques_bytes_and_objects_of_the_user_come_back() -> None:
     assert namespace["q"] == deque([1], 2) and namespace["b"] == bytearray(b"x")
 
 
+def test_classes_and_functions_come_back_whole() -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(
+        "import abc, dataclasses, enum\n"
+        "class E(enum.Enum):\n    A = 1\n"
+        "class P(abc.ABC):\n    n, known = 1, {}\n    low = property(lambda self: 1)\n"
+        "    @classmethod\n    def up(cls): cls.n += 1\n"
+        "@dataclasses.dataclass\nclass D:\n    x: int = 1\n"
+        "def kw(*, a=[1]): a.append(1)",
+        namespace,
+    )
+    made = dict(namespace)
+    code = "P.up(); P.known['k'] = 1; P.new = 2; del P.low; E.A.label = 'a'; D.x = 7; kw(); kw.calls = 1"
+    result = run(namespace, code, ["E", "P", "D", "kw"])
+    assert result.left == {} and all(namespace[name] is made[name] for name in ("E", "P", "D", "kw"))
+    assert eval(
+        "(P.n, P.known, hasattr(P, 'new'), isinstance(P.low, property), hasattr(E.A, 'label'), D.x, kw.__kwdefaults__,"
+        " hasattr(kw, 'calls'))",
+        namespace,
+    ) == (1, {}, False, True, False, 1, {"a": [1]}, False)
+
+
 def test_what_was_bound_anew_since_stays() -> None:
     namespace: dict[str, Any] = {"x": 1}
     snapshot = undo.take(namespace, [])
