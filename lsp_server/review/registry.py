@@ -32,6 +32,7 @@ RULES = (
     "contracts",
     "witness",
     "linters",
+    "foreign_calls",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 

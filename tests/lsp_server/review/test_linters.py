@@ -117,7 +117,7 @@ def test_reports_of_other_tools_are_differenced(tmp_path: Path) -> None:
     [found] = _by_sarif(tmp_path, _sarif([_result(1)]), _sarif([_result(2), _result(4)]))
     assert (str(found.place), found.severity, found.grade) == ("a.py:4", "error", Grade.MEASURED)
     assert found.message == "Bad call (checker X1)."
-    own = {"partialFingerprints": {"primaryLocationLineHash": "77"}}
+    own: dict[str, Any] = {"partialFingerprints": {"primaryLocationLineHash": "77"}}
     assert not _by_sarif(tmp_path, _sarif([_result(1, **own)]), _sarif([_result(4, **own)]))
 
 
