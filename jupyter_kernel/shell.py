@@ -13,7 +13,6 @@ from typing import Any
 from ipykernel.zmqshell import ZMQInteractiveShell
 
 from famulus.engine.errors import FamulusError
-from famulus.jupyter_kernel import undo_surroundings
 
 
 class FamulusShell(ZMQInteractiveShell):
@@ -45,9 +44,11 @@ class FamulusShell(ZMQInteractiveShell):
         self._translated = (raw, outcome)
         words = raw != outcome
         if words:
+            from famulus.jupyter_kernel import undo_surroundings
+
+            self._figures = undo_surroundings.figures()
             # Only now: a traceback of IPython's own may show its frames.
             self.showtraceback = self._show_in_words  # type: ignore[method-assign]
-            self._figures = undo_surroundings.figures()
         try:
             yield
         finally:
@@ -71,6 +72,8 @@ class FamulusShell(ZMQInteractiveShell):
         drawn goes. The source of libraries and the picture take seconds, and the stop button was pressed."""
         error: Any = sys.exc_info()[1]
         if _is_interrupt(error):
+            from famulus.jupyter_kernel import undo_surroundings
+
             undo_surroundings.close_new(self._figures)
             # IPython formats the error twice: to show it and, at the end of the cell, for its history.
             error._render_traceback_ = lambda: self._in_cells(error)
