@@ -148,11 +148,13 @@ class TestServer:
         wall: float = 60.0,
         trace: Iterable[str] = (),
         shuffle: int | None = None,
+        ordered: bool = False,
     ) -> TestRun:
         """Run tests (ids of pytest; none: all) with the files as they are now.
 
-        ``trace``: paths whose lines are told. ``shuffle``: a number for an order of its own."""
-        asked = {"tests": list(tests), "trace": list(trace), "shuffle": shuffle}
+        ``trace``: paths whose lines are told. ``shuffle``: a number for an order of its own; ``ordered``: in
+        the order of ``tests``."""
+        asked = {"tests": list(tests), "trace": list(trace), "shuffle": shuffle, "ordered": ordered}
         return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
 
     def hold(self, tests: Sequence[str] = (), *, wall: float = 60.0, trace: Iterable[str] = ()) -> TestRun:

@@ -33,6 +33,8 @@ RULES = (
     "witness",
     "linters",
     "foreign_calls",
+    "unnoticed",
+    "flaky",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 

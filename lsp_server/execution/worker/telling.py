@@ -98,6 +98,9 @@ class Telling:
         """Another order, if one is asked for."""
         if self.asked.get("shuffle") is not None:
             random.Random(self.asked["shuffle"]).shuffle(items)
+        elif self.asked.get("ordered"):
+            place = {name: number for number, name in enumerate(self.asked["tests"])}
+            items.sort(key=lambda item: place.get(item.nodeid, len(place)))
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """A file that cannot be collected."""
