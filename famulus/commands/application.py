@@ -26,6 +26,7 @@ from famulus.commands import (
     review,
     serving,
     stats,
+    testgen,
     tour,
     version,
 )
@@ -73,7 +74,7 @@ def options(
         raise typer.Exit(2)
 
 
-for _group in (tour, serving, completing, review, lsp, stats):
+for _group in (tour, serving, completing, review, testgen, lsp, stats):
     _group.register(app)
 app.add_typer(models.app)
 app.add_typer(kernel.app)

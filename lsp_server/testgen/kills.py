@@ -1,0 +1,58 @@
+"""Which examples notice a mutant: they are called directly with the mutant's code, never through pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from famulus.lsp_server.execution.mutants import Mutant, equivalent, mutants
+from famulus.lsp_server.execution.version import Version
+from famulus.lsp_server.testgen.case import Aim, Example
+
+MOST = 80
+"""Mutants of one function that are tried."""
+
+
+@dataclass(frozen=True)
+class Kills:
+    """``of[n]``: the mutants, by position, that example ``n`` notices."""
+
+    mutants: tuple[Mutant, ...]
+    of: tuple[frozenset[int], ...]
+
+    @property
+    def killed(self) -> frozenset[int]:
+        """All that some example notices."""
+        return frozenset().union(*self.of)
+
+
+def of_function(aim: Aim) -> list[Mutant]:
+    """Mutants of a function's code, evenly chosen where there are many."""
+    found = [m for m in mutants(aim.source, aim.function.lines) if m.function == aim.function.name]
+    different = [m for m in found if not equivalent(aim.source, m.source)]
+    step = max(1.0, len(different) / MOST)
+    return [different[int(n * step)] for n in range(min(MOST, len(different)))]
+
+
+def kills(
+    version: Version, aim: Aim, examples: Sequence[Example], *, go_on: Callable[[], bool] = lambda: True
+) -> Kills:
+    """Run the examples on each mutant, until ``go_on`` says no: mutants not tried are not in the result."""
+    calls = [example.call for example in examples]
+    limits = [max(0.02, 20 * example.outcome.cpu) for example in examples]
+    noticed: list[set[int]] = [set() for _ in examples]
+    tried: list[Mutant] = []
+    for mutant in of_function(aim):
+        if not go_on():
+            break
+        answers = version.calls(
+            aim.module, calls, cpu=limits, wall=1.0, losses=2, imports=aim.imports,
+            patch=(aim.function.name, mutant.source),
+        )  # fmt: skip
+        if all(answer.kind == "invalid" for answer in answers):
+            continue  # the code could not be put in place
+        for position, answer in enumerate(answers):
+            if answer.ended != "skipped" and not examples[position].outcome.same(answer):
+                noticed[position].add(len(tried))
+        tried.append(mutant)
+    return Kills(tuple(tried), tuple(frozenset(found) for found in noticed))
