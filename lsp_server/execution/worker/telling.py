@@ -104,7 +104,7 @@ class Telling:
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """A file that cannot be collected."""
-        if hasattr(report, "when"):
+        if getattr(report, "when", "") != "collect":
             return
         text = str(getattr(report, "longrepr", "") or call.excinfo.value)
         lines = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")] or [text.strip()]

@@ -1,0 +1,193 @@
+"""Tests run again and again in one warm process, each time with the code as it is then."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from famulus.lsp_server.execution.mutants import mutants
+from famulus.lsp_server.execution.testserver import NoPytest, TestServer
+from famulus.lsp_server.execution.workbench import Workbench
+from famulus.lsp_server.review.change import Memory
+
+SHOP = """
+def price(n):
+    if n < 10:
+        return n * 3
+    return n * 2
+
+
+def unused(n):
+    return n
+"""
+TESTS = """
+import os
+
+import pytest
+
+from shop import price
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_small(n):
+    assert price(n) == 3 * n
+
+
+def test_red():
+    assert price(20) == 41
+
+
+@pytest.fixture
+def broken():
+    raise LookupError("no fixture")
+
+
+def test_broken(broken):
+    pass
+
+
+@pytest.mark.skip
+def test_skipped():
+    pass
+
+
+def test_dies():
+    os._exit(3)
+
+
+def test_hangs():
+    while True:
+        pass
+"""
+FINE = ["test_shop.py::test_small[1]", "test_shop.py::test_small[2]"]
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Workbench]:
+    """The little shop."""
+    tree = Memory({"shop.py": SHOP.encode(), "test_shop.py": TESTS.encode(), "test_bad.py": b"import not_there\n"})
+    with Workbench(tree, root=None) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(bench: Workbench) -> Iterator[None]:
+    yield
+    bench.exchange({})
+
+
+def test_every_outcome_is_told(bench: Workbench) -> None:
+    names = [f"test_shop.py::test_{name}" for name in ("small", "red", "broken", "skipped")]
+
+    run = bench.server.run(names, trace=["shop.py"])
+
+    outcomes = {result.node.partition("::")[2]: result.outcome for result in run.tests}
+    assert outcomes == {
+        "test_small[1]": "passed",
+        "test_small[2]": "passed",
+        "test_red": "failed",
+        "test_broken": "error",
+        "test_skipped": "skipped",
+    }
+    red = run.of("test_shop.py::test_red")
+    assert red is not None
+    assert red.type == "AssertionError"
+    assert red.message.startswith("assert 40 == 41")
+    assert red.at[-1][0] == "test_shop.py"
+    assert red.lines["shop.py"] == {3, 5}
+    assert run.tests[0].lines["shop.py"] == {3, 4}
+    assert run.imported["shop.py"] == {2, 8}
+    assert not run.ended
+
+
+def test_a_run_that_dies_or_hangs_takes_nothing_with_it(bench: Workbench) -> None:
+    assert bench.server.run(["test_shop.py::test_dies"]).ended == "died"
+    assert bench.server.run([*FINE, "test_shop.py::test_hangs"], wall=3.0).ended == "wall"
+    assert not bench.server.run(FINE).red
+
+
+def test_a_file_that_cannot_be_collected_and_a_test_that_is_not_there(bench: Workbench) -> None:
+    run = bench.server.run(["test_bad.py"])
+    assert [(error.type, error.message) for error in run.errors] == [
+        ("ModuleNotFoundError", "ModuleNotFoundError: No module named 'not_there'")
+    ]
+    assert bench.server.run(["test_shop.py::test_nothing"]).tests == ()
+
+
+def test_files_can_be_exchanged_between_runs(bench: Workbench) -> None:
+    bench.exchange({"shop.py": SHOP.replace("n * 2", "n * 2 + 1").encode(), "extra/deep.py": b"x = 1\n"})
+    run = bench.server.run(["test_shop.py::test_red"])
+    assert [test.outcome for test in run.tests] == ["passed"]
+    assert (bench.folder / "extra/deep.py").is_file()
+
+    bench.exchange({"shop.py": None})
+    assert bench.server.run(["test_shop.py::test_red"]).errors
+
+    bench.exchange({})
+    assert not (bench.folder / "extra").exists()
+    assert bench.server.run(["test_shop.py::test_red"]).red
+
+
+def test_mutants_are_put_into_tests_that_are_held(bench: Workbench) -> None:
+    held = bench.server.hold(["test_shop.py"], trace=["shop.py"])
+    assert set(FINE) < set(held.collected)
+    again = bench.server.again(FINE, trace=True)
+    assert {test.lines["shop.py"] for test in again.tests} == {frozenset({3, 4})}
+
+    told = {str(m): bench.server.survives("shop.py", m, FINE, wall=5.0) for m in mutants(SHOP, {3, 4, 5})}
+
+    assert told["replacing `<` by `<=`"] is True
+    assert told["replacing `10` by `11`"] is True
+    assert told["replacing `<` by `>=`"] is False
+    assert told["replacing `return n * 3` by `return None`"] is False
+    assert told["replacing `return n * 2` by `return None`"] is True
+    assert not bench.server.again(FINE).red  # the copies changed nothing
+
+
+def test_an_order_of_its_own(bench: Workbench) -> None:
+    backwards = [*reversed(FINE)]
+    assert [test.node for test in bench.server.run(backwards, ordered=True).tests] == backwards
+    orders = {bench.server.run([*FINE, "test_shop.py::test_skipped"], shuffle=n).collected for n in range(6)}
+    assert len(orders) > 1
+
+
+def test_the_project_cannot_be_written_and_the_user_s_files_are_not_seen(bench: Workbench, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    content = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+
+        def test_it(tmp_path):
+            (tmp_path / "fine").write_text("x")
+            assert not os.path.exists({str(secret)!r})
+            try:
+                Path("shop.py").write_text("")
+            except OSError:
+                return
+            raise AssertionError
+        """)
+    bench.exchange({"test_evil.py": content.encode()})
+
+    assert [test.outcome for test in bench.server.run(["test_evil.py"]).tests] == ["passed"]
+
+
+def test_a_python_without_pytest_is_named(tmp_path: Path) -> None:
+    import venv
+
+    venv.create(tmp_path / "bare", with_pip=False)
+    with pytest.raises(NoPytest, match="has no pytest"):
+        TestServer(tmp_path / "bare/bin/python", tmp_path).start()
+
+
+def test_the_seed_of_the_hashes_is_what_was_asked_for(bench: Workbench) -> None:
+    asks = b"import os\n\ndef test_it():\n    assert os.environ['PYTHONHASHSEED'] == '7'\n"
+    bench.exchange({"test_seed.py": asks})
+    assert bench.server.run(["test_seed.py"]).red
+    with bench.another(7) as server:
+        assert server.python == Path(sys.executable)
+        assert not server.run(["test_seed.py"]).red
