@@ -200,10 +200,8 @@ class Repository:
         """What git is in the middle of: ``merge``, ``rebase``, ``bisect`` …, or ""."""
         signs = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase", "BISECT_LOG": "bisection",
                  "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}  # fmt: skip
-        for sign, name in signs.items():
-            if self.path("rev-parse", "--git-path", sign).exists():
-                return name
-        return ""
+        folder = self.path("rev-parse", "--absolute-git-dir")
+        return next((name for sign, name in signs.items() if (folder / sign).exists()), "")
 
     def _resolved(self, name: str) -> str | None:
         if name.startswith("-") or "\0" in name:

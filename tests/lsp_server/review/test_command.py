@@ -158,16 +158,18 @@ def test_two_folders_are_reviewed_without_git(review: Review, tmp_path: Path) ->
 
 
 def test_a_hook_of_pre_commit_sees_what_is_staged(review: Review, repo: Any) -> None:
-    """The entry that .pre-commit-hooks.yaml names, run as pre-commit runs it."""
+    """What .pre-commit-hooks.yaml names, run as pre-commit runs it."""
     root = Path(application.__file__).resolve().parents[2]
     hooks = (root / ".pre-commit-hooks.yaml").read_text()
-    [entry] = [line.partition("entry:")[2].split() for line in hooks.splitlines() if "entry:" in line]
-    assert entry[:2] == ["famulus", "review"]
-    assert "pass_filenames: false" in hooks
+    said = dict(line.strip(" -").split(": ", 1) for line in hooks.splitlines() if not line.startswith("#"))
+    assert said["entry"] == "famulus review"
+    arguments = said["args"].strip("[]").split(", ")
+    assert "--no-run" in arguments
+    assert said["pass_filenames"] == "false"
     repo.write({"b.py": "# \u202e\n"})
-    assert review(*entry[2:], "--rules", "secrets").status == 0
+    assert review(*arguments, "--rules", "secrets").status == 0
     repo.git("add", "b.py")
-    done = review(*entry[2:], "--rules", "secrets")
+    done = review(*arguments, "--rules", "secrets")
     assert (done.status, "b.py:1 has characters that reorder" in done.out) == (1, True)
 
 
