@@ -36,7 +36,8 @@ def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Voc
     words = Vocabulary()
     for top in nodes:
         own = ast.get_docstring(top, clean=False) if isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef) else None
-        for node in ast.walk(top):
+        types = {inner for node in ast.walk(top) for hint in _hints(node) for inner in ast.walk(hint)}
+        for node in (node for node in ast.walk(top) if node not in types):
             if isinstance(node, ast.Constant) and not isinstance(node.value, bool) and node.value != own:
                 _learn(words, node.value)
             elif isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict) and _is_literal(node):
@@ -47,6 +48,11 @@ def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Voc
         elif kind == "constant":
             _learn(words, value)
     return words
+
+
+def _hints(node: ast.AST) -> list[ast.expr]:
+    found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+    return [hint for hint in found if isinstance(hint, ast.expr)]
 
 
 def _is_literal(node: ast.expr) -> bool:
@@ -202,8 +208,10 @@ class Inputs:
         """An argument, and which of its types it has; only the likeliest one if ``likely``."""
         if slot.found and self._dice.random() < 0.5:
             return self._dice.choice(slot.found), -1
-        if self._containers and not likely and self._dice.random() < 0.15:
-            return self._dice.choice(self._containers), 1
+        if self._containers and self._dice.random() < 0.1:
+            fitting = [text for text in self._containers if _fits(slot.options[0].kind, text)]
+            if fitting:
+                return self._dice.choice(fitting), -1
         choice = 0 if likely else self._dice.choices(range(len(slot.options)), slot.good)[0]
         option = slot.options[choice]
         if slot.next_edge < len(option.edges) and self._dice.random() < 0.5:
@@ -247,3 +255,8 @@ class Inputs:
                 named[name].found.append(text)
         if call.receiver and call.receiver not in self._receivers:
             self._receivers.append(call.receiver)
+
+
+def _fits(kind: str, container: str) -> bool:
+    """Whether a container that is written out may have the type ``kind``."""
+    return kind.startswith(("dict", "set") if container.startswith("{") else ("list", "tuple"))

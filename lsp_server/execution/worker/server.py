@@ -41,9 +41,11 @@ class Server:
     def __init__(self, root: str, folders: list[str]) -> None:
         self.root, self.folders = root, folders
         self.hosts: dict[int, tuple[int, int]] = {}  # id: (process, socket)
+        self.own: tuple[int, ...] = ()
 
     def serve(self, source: int, sink: int) -> None:
         """Answer one message after the other."""
+        self.own = (source, sink)
         send(sink, {"python": list(sys.version_info[:3])})
         while True:
             message = receive(source)
@@ -81,8 +83,8 @@ class Server:
         process = os.fork()
         if process == 0:
             ours.close()
-            for _, fd in self.hosts.values():
-                os.close(fd)
+            for fd in (*self.own, *(fd for _, fd in self.hosts.values())):
+                os.close(fd)  # code of the project must not find a way to speak for us
             if str(message.get("seed", 0)) != os.environ.get("PYTHONHASHSEED"):
                 theirs.set_inheritable(True)
                 environment = {**os.environ, "PYTHONHASHSEED": str(message["seed"])}
@@ -137,7 +139,7 @@ def host_main(fd: int, root: str, folders: list[str]) -> None:
         elif message["do"] == "samples":
             send(fd, {"samples": samples(modules[name], message["names"])})
         else:
-            send(fd, {"results": _batch(Child(modules[name], root), message)})
+            send(fd, {"results": _batch(Child(modules[name], root), message, fd)})
 
 
 def _imported(name: str, root: str) -> tuple[Any, Message]:
@@ -159,7 +161,7 @@ def _imported(name: str, root: str) -> tuple[Any, Message]:
     return module, {"seconds": time.perf_counter() - started}
 
 
-def _batch(child: Child, message: Message) -> list[Message]:
+def _batch(child: Child, message: Message, own: int) -> list[Message]:
     """Answers to all calls of the batch; a call that ends its child is answered by how it ended."""
     calls: list[Message] = message["calls"]
     results: list[Message] = []
@@ -169,7 +171,7 @@ def _batch(child: Child, message: Message) -> list[Message]:
             results += [{"ended": "skipped"}] * (len(calls) - len(results))
             break
         rest = calls[len(results) : len(results) + 1 if message.get("fresh") else None]
-        found, ended = _forked(child, {**message, "calls": rest}, message.get("each", 5.0))
+        found, ended = _forked(child, {**message, "calls": rest}, message.get("each", 5.0), own)
         results += found
         if ended and len(found) < len(rest):
             results.append(ended)
@@ -177,14 +179,17 @@ def _batch(child: Child, message: Message) -> list[Message]:
     return results
 
 
-def _forked(child: Child, batch: Message, each: float) -> tuple[list[Message], Message]:
-    """What one child answers, and how it ended before its time if it did. ``each``: wall seconds for a call."""
+def _forked(child: Child, batch: Message, each: float, own: int) -> tuple[list[Message], Message]:
+    """What one child answers, and how it ended before its time if it did.
+
+    ``each``: wall seconds for a call; ``own``: our socket, which is not the child's."""
     out, into = os.pipe()
     process = os.fork()
     if process == 0:
         try:
             _prctl(_PDEATHSIG, signal.SIGKILL)
             os.close(out)
+            os.close(own)
             child.work(into, batch)
         finally:
             os._exit(70)
