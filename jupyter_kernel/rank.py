@@ -32,13 +32,11 @@ WRITTEN = 0.3
 """The match of what a model wrote: as good as that of a recipe that fits badly."""
 UNKNOWN, UNRELATED = -2.5, 0.3
 """Likelihood and relevance of a candidate that no model scored, where others were."""
-RELEVANT = 0.6
-"""From this relevance on a model means what the words say."""
 MOST_VOTES = 4
 SURE, LOW, LEAST = 0.65, 0.55, 0.45
-"""Matches of recipes: from ``SURE`` on one may change what exists, if the words ask for a change; from ``LOW`` on it
-may do what takes nothing away; from ``LEAST`` on it may show something or bind the name that was asked for, if it
-uses all that the words name."""
+"""Matches of recipes: from ``SURE`` on one may change what exists, if the words ask for a change; from ``LOW`` on one
+thing that exists; from ``LEAST`` on it may show something or bind the name that was asked for, if it uses all that the
+words name."""
 HALF = 0.5
 """Below ``SURE`` what leaves out so much of what the words name does not run."""
 PLAIN = 0.9
@@ -112,9 +110,9 @@ def hopeless(attempt: Attempt, want: Want, *, wrote: bool) -> bool:
 def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
     """Why the answer must not run unasked, "" if it may.
 
-    From the match ``SURE`` on a recipe is believed; from ``LOW`` on it may run what takes nothing away, and if a model
-    finds that the words speak of it, what they ask to change; from ``LEAST`` on what only shows something. What a
-    ``small`` model wrote alone is right too seldom to run.
+    From the match ``SURE`` on a recipe is believed; from ``LOW`` on it may change one thing, if the words order a
+    change, as ``%undo`` takes it back; from ``LEAST`` on it may run what only answers. What a ``small`` model wrote
+    alone is right too seldom to run.
     """
     candidate, seen = attempt.candidate, attempt.rehearsal
     if candidate.source == "recording" or candidate.match >= PLAIN:
@@ -128,8 +126,8 @@ def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
     if candidate.recipe and candidate.coverage <= HALF:
         return "This is a guess that leaves out half of what the words name"
     touched = dict.fromkeys((*seen.rebound, *seen.changed, *seen.deleted))
-    relevant = (candidate.relevance or 0.0) >= RELEVANT
-    if touched and not (relevant and candidate.coverage == 1.0 and candidate.match >= LOW):
+    ordered = want.changes and len(touched) == 1 and candidate.match >= LOW
+    if touched and not ordered:
         return f"This is a guess, and it changes {', '.join(touched)}"
     if candidate.match >= LOW or (candidate.match >= LEAST and _only_answers(attempt, want)):
         return ""
@@ -138,8 +136,10 @@ def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
 
 def doubt(attempt: Attempt) -> str:
     """What a reader should know of an answer that runs unasked, "" if there is no doubt."""
-    candidate = attempt.candidate
-    return "a guess, please check" if candidate.source != "recording" and candidate.match < LOW else ""
+    candidate, seen = attempt.candidate, attempt.rehearsal
+    touches = seen is not None and bool(seen.rebound or seen.changed or seen.deleted)
+    bar = SURE if touches else LOW
+    return "a guess, please check" if candidate.source != "recording" and candidate.match < bar else ""
 
 
 def _only_answers(attempt: Attempt, want: Want) -> bool:

@@ -73,10 +73,14 @@ def test_a_recipe_that_fits_badly_may_only_show_something_and_is_doubted() -> No
     assert rank.hopeless(attempt(match=0.4, value="3"), asked, wrote=False)
 
 
-def test_a_change_is_asked_about_unless_the_recipe_is_sure() -> None:
+def test_a_weak_reading_of_an_order_changes_one_thing_at_most_and_is_doubted() -> None:
     asked = Want(names=("df",), changes=True)
-    assert "changes df" in rank.guess(attempt(match=0.6, changed=("df",)), asked, small=True)
-    assert rank.guess(attempt(match=0.7, changed=("df",)), asked, small=True) == ""
+    one, two = attempt(match=0.6, changed=("df",)), attempt(match=0.6, changed=("df", "other"))
+    assert rank.guess(one, asked, small=True) == "" and rank.doubt(one)
+    assert "changes df, other" in rank.guess(two, asked, small=True)
+    assert "changes df" in rank.guess(attempt(match=0.5, changed=("df",)), asked, small=True)
+    sure = attempt(match=0.7, changed=("df",))
+    assert rank.guess(sure, asked, small=True) == "" and not rank.doubt(sure)
 
 
 def test_what_leaves_out_a_text_of_the_words_is_asked_about() -> None:
