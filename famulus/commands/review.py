@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from famulus.commands.terminal import ReaderLeft
 from famulus.engine.errors import FamulusError
 
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ def review(
         raise typer.BadParameter(str(error), param_hint="--format") from error
     except FamulusError as error:
         raise CannotReview(str(error)) from error
+    except (typer.TyperException, ReaderLeft, BrokenPipeError):
+        raise
+    except Exception as error:
+        sentence = (
+            f"The review itself failed ({type(error).__name__}: {error}). Run famulus --debug review for the place."
+        )
+        raise CannotReview(sentence) from error
     if status:
         sys.stdout.flush()
         raise typer.Exit(status)

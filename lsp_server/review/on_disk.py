@@ -10,24 +10,18 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from famulus.lsp_server.review.git import MOST_BYTES, Repository, fields
+from famulus.lsp_server.review.listing import Listed, listed
 from famulus.lsp_server.review.versions import Entry
 
 MOST_UNTRACKED = 2000
 """Untracked files that are read; more are no work of a person."""
 
-_KNOWN = re.compile(
-    rb"(?P<tag>[A-Za-z?]) (?P<mode>\d+) (?P<name>[0-9a-f]+) (?P<stage>\d)\t(?P<path>[^\0]+)\0"
-    rb"  ctime: (?P<cs>\d+):(?P<cn>\d+)\n  mtime: (?P<ms>\d+):(?P<mn>\d+)\n  dev: \d+\tino: \d+\n"
-    rb"  uid: \d+\tgid: \d+\n  size: (?P<size>\d+)\tflags: [0-9a-f]+\n"
-)
-"""An entry as ``ls-files -v --stage --debug -z`` prints it: with the times that git remembers."""
-_PLAIN = re.compile(rb"(?P<tag>[A-Za-z?]) (?P<mode>\d+) (?P<name>[0-9a-f]+) (?P<stage>\d)\t(?P<path>[^\0]+)\0")
 _CONFLICT = re.compile(rb"^<{7}( |\r?$)", re.MULTILINE)
 _LINK, _SUBMODULE = "120000", "160000"
 
@@ -46,10 +40,11 @@ class OnDisk:
         found: dict[str, Entry] = {}
         changed: dict[str, Entry] = {}
         conflicts = set()
-        for entry, path, stage, same in self._tracked():
+        for file in listed(self.repository):
+            path, entry, same = file.path, Entry(file.mode, file.name), self._same(file)
             if path in found or path in changed:
                 continue
-            if stage != "0":
+            if file.stage != "0":
                 conflicts.add(path)
             if reason := self.why_not(path, entry):
                 self.refused[path] = reason
@@ -71,42 +66,21 @@ class OnDisk:
                 found[path] = Entry(entry.mode, "")
         return found | self._untracked(found)
 
-    def _tracked(self) -> Iterator[tuple[Entry, str, str, bool]]:
-        """Entry, path, stage and whether the file on disk is as git last saw it."""
-        output = self.repository.run("ls-files", "-v", "--stage", "--debug", "-z", "--full-name")
-        at = 0
-        while at < len(output):
-            known = _KNOWN.match(output, at)
-            if known is None:
-                break
-            path = os.fsdecode(known["path"])
-            yield self._entry(known), path, known["stage"].decode(), self._same(path, known)
-            at = known.end()
-        if at < len(output):  # a version of git that prints this in another form
-            for plain in _PLAIN.finditer(self.repository.run("ls-files", "-v", "--stage", "-z", "--full-name")):
-                path = os.fsdecode(plain["path"])
-                yield self._entry(plain), path, plain["stage"].decode(), plain["tag"] in (b"S", b"s")
-
-    @staticmethod
-    def _entry(known: re.Match[bytes]) -> Entry:
-        return Entry(known["mode"].decode(), known["name"].decode())
-
-    def _same(self, path: str, known: re.Match[bytes]) -> bool:
-        if known["tag"] in (b"S", b"s", b"h"):  # not checked out (sparse), or not to be looked at
+    def _same(self, file: Listed) -> bool:
+        """Whether a file on disk is as git last saw it."""
+        if file.skipped or file.mode == _SUBMODULE:
             return True
-        if known["mode"] == _SUBMODULE.encode():
-            return True
+        if file.stat is None or file.stage != "0" or file.intended:
+            return False
         try:
-            now = os.lstat(os.path.join(self._top, path))
+            now = os.lstat(os.path.join(self._top, file.path))
         except (OSError, ValueError):
             return False
-        written = int(known["ms"]) * 10**9 + int(known["mn"])
-        changed = int(known["cs"]) * 10**9 + int(known["cn"])
+        written, _, _ = file.stat
         return (
             stat.S_ISREG(now.st_mode)
-            and (now.st_mtime_ns, now.st_ctime_ns, now.st_size % 2**32) == (written, changed, int(known["size"]))
+            and (now.st_mtime_ns, now.st_ctime_ns, now.st_size % 2**32) == file.stat
             and written < self._listed  # what was written while git looked may have changed once more
-            and known["stage"] == b"0"
         )
 
     def _read(self, path: str) -> bytes | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from famulus.engine import denied
 from famulus.engine.policy import Policy
 from famulus.lsp_server.review.git import Blobs, Repository, fields
+from famulus.lsp_server.review.listing import listed
 
 _LINK, _SUBMODULE = "120000", "160000"
 
@@ -82,12 +83,11 @@ class Versions:
         """What is staged."""
         version = Version(self.blobs, {})
         entries: dict[str, Entry] = {}
-        for part in fields(self.repository.run("ls-files", "-z", "--stage", "--full-name")):
-            described, _, path = part.partition("\t")
-            mode, blob, stage = described.split(" ")
-            if stage != "0":
-                version.refused[path] = "has a conflict that is not resolved"
-            entries.setdefault(path, Entry(mode, blob))
+        for file in listed(self.repository):
+            if file.stage != "0":
+                version.refused[file.path] = "has a conflict that is not resolved"
+            if not file.intended:
+                entries.setdefault(file.path, Entry(file.mode, file.name))
         version.entries = entries
         return self._judged(version)
 

@@ -112,6 +112,13 @@ def test_outside_a_repository_it_ends_with_2(review: Review, tmp_path: Path) -> 
     assert "is in no git repository. Go into one, or give two folders or two files" in done.err
 
 
+def test_a_failure_of_famulus_itself_is_not_taken_for_a_finding(review: Review, plugin: Install) -> None:
+    plugin("yield finding(['no key'], reach='far')")
+    done = review("--rules", "plugged", "--fail-on", "proved")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "The review itself failed" in done.err
+
+
 def test_one_run_writes_several_forms(review: Review, plugin: Install, repo: Any) -> None:
     plugin(FAULTS)
     forms = [

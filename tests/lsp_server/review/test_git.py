@@ -63,6 +63,14 @@ def test_what_is_staged_is_compared_not_what_is_on_disk(repo: Any) -> None:
     assert files(change(repo, staged=True)) == {"a.py": ("modified", b"1\n", b"2\n"), "b.py": ("added", None, b"b\n")}
 
 
+def test_a_file_that_is_only_meant_to_be_added_is_not_staged(repo: Any) -> None:
+    repo.commit({"a.py": "1\n"})
+    repo.write({"b.py": "b\n"})
+    repo.git("add", "--intent-to-add", "b.py")
+    assert files(change(repo, staged=True)) == {}
+    assert files(change(repo)) == {"b.py": ("added", None, b"b\n")}
+
+
 def test_revisions_are_named_as_in_git(repo: Any) -> None:
     first = repo.commit({"a.py": "1\n"})
     repo.commit({"a.py": "2\n"})
@@ -355,6 +363,21 @@ def test_a_repository_with_the_newer_object_names(new_repo: Any, tmp_path: Path)
     os.utime(newer.path / "b.py", (1, 1))
     newer.write({"a.py": "2\n"})
     assert files(change(newer)) == {"a.py": ("modified", b"1\n", b"2\n")}
+
+
+def test_a_git_that_lists_its_index_in_another_form_is_understood(
+    repo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git promises nothing about the times that it lists; without them, files are read."""
+    repo.commit({"same.py": "1\n", "changed.py": "1\n"})
+    repo.write({"changed.py": "2\n"})
+    other = tmp_path / "bin/git"
+    other.parent.mkdir()
+    other.write_text(f'#!/bin/bash\nexec {shutil.which("git")} "${{@/--debug/--cached}}"\n')
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+    assert files(change(repo)) == {"changed.py": ("modified", b"1\n", b"2\n")}
+    assert files(change(repo, staged=True)) == {}
 
 
 def test_a_hook_sees_the_index_that_its_commit_will_have(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
