@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from famulus.lsp_server.review.change import Change
+from famulus.lsp_server.review.change import Change, FileChange
 from famulus.lsp_server.review.index.annotations import same_source
 from famulus.lsp_server.review.index.facts import Parameter
 from famulus.lsp_server.review.index.project import Project
@@ -18,7 +17,9 @@ from famulus.lsp_server.review.index.values import Module, Symbol
 _ALIKE = 0.75
 """Bodies with so much in common (of 1) are one function under two names."""
 _ALIKE_NAMED = 0.5
-"""The same, for two definitions with one name in two files."""
+"""The same, for two definitions of one name."""
+_COMPARED = 40
+"""New definitions that an old one is compared with."""
 
 
 @dataclass(frozen=True)
@@ -75,55 +76,83 @@ class Changes:
                 known = there.by_qualname if there is not None else {}
                 yield from (symbol for name, symbol in here.by_qualname.items() if name not in known)
 
-    @cached_property
-    def successors(self) -> dict[Symbol, Symbol]:
-        """What became of removed definitions: the same, renamed or moved."""
-        found: dict[Symbol, Symbol] = {}
-        taken: set[Symbol] = set()
-        for file in self.change.python():
-            if file.status == "renamed":
-                before, after = self.old.module(file.old_path or ""), self.new.module(file.new_path or "")
-                for name, symbol in before.by_qualname.items() if before else ():
-                    if after is not None and name in after.by_qualname:
-                        found[symbol] = after.by_qualname[name]
-        for threshold in (1.0, _ALIKE):
-            for symbol in self.removed:
-                if symbol not in found and symbol.definition.kind != "value":
-                    others = [o for o in self.added if o not in taken and self._comparable(symbol, o)]
-                    other = max(others, key=lambda o: self._alike(symbol, o), default=None)
-                    if other is not None and self._alike(symbol, other) >= self._needed(symbol, other, threshold):
-                        found[symbol] = other
-                        taken.add(other)
-        return found
+    def successor(self, symbol: Symbol) -> Symbol | None:
+        """What became of a definition that is gone under its name: renamed or moved; None if nothing did."""
+        if symbol not in self._successors:
+            self._successors[symbol] = self._successor(symbol)
+        return self._successors[symbol]
+
+    def _successor(self, symbol: Symbol) -> Symbol | None:
+        file = self._by_old_path.get(symbol.module.path)
+        after = self.new.module(file.new_path) if file is not None and file.new_path else None
+        if after is not None and file is not None and file.status == "renamed" and symbol.qualname in after.by_qualname:
+            return after.by_qualname[symbol.qualname]
+        if symbol.definition.kind == "value" or symbol not in self._gone:
+            return None
+        best, most = None, 0.0
+        for other in self._candidates(symbol):
+            alike = self._alike(symbol, other)
+            if alike > most and alike >= (_ALIKE_NAMED if other.name == symbol.name else _ALIKE):
+                best, most = other, alike
+        return best
+
+    def _candidates(self, symbol: Symbol) -> list[Symbol]:
+        """New definitions of its name, wherever they stand, and those of other names beside its old place."""
+        beside = [o for o in self._added_by_path.get(symbol.module.path, ()) if self._comparable(symbol, o)]
+        named = [o for o in self._added_by_name.get(symbol.name, ()) if o.definition.kind == symbol.definition.kind]
+        return list(dict.fromkeys([*named, *beside]))[:_COMPARED]
 
     @staticmethod
     def _comparable(old: Symbol, new: Symbol) -> bool:
-        if old.definition.kind != new.definition.kind:
-            return False
         small = old.definition.end_line - old.definition.line < 1
-        return old.name == new.name or ((old.owner is None) == (new.owner is None) and not small)
+        same_owner = (old.owner.qualname if old.owner else "") == (new.owner.qualname if new.owner else "")
+        return old.definition.kind == new.definition.kind and same_owner and not small
 
-    @staticmethod
-    def _needed(old: Symbol, new: Symbol, threshold: float) -> float:
-        return min(threshold, _ALIKE_NAMED) if old.name == new.name and threshold < 1 else threshold
+    @cached_property
+    def _successors(self) -> dict[Symbol, Symbol | None]:
+        return {}
+
+    @cached_property
+    def _gone(self) -> frozenset[Symbol]:
+        return frozenset(self.removed)
+
+    @cached_property
+    def _by_old_path(self) -> dict[str, FileChange]:
+        return {file.old_path: file for file in self.change.python() if file.old_path}
+
+    @cached_property
+    def _added_by_path(self) -> dict[str, list[Symbol]]:
+        """By the path that their file had on the old side."""
+        found: dict[str, list[Symbol]] = {}
+        for symbol in self.added:
+            file = self.change.file(symbol.module.path)
+            found.setdefault(file.old_path if file is not None and file.old_path else symbol.module.path, []).append(
+                symbol
+            )
+        return found
+
+    @cached_property
+    def _added_by_name(self) -> dict[str, list[Symbol]]:
+        found: dict[str, list[Symbol]] = {}
+        for symbol in self.added:
+            found.setdefault(symbol.name, []).append(symbol)
+        return found
 
     def _alike(self, old: Symbol, new: Symbol) -> float:
+        """How much of two bodies is common, from 0 to 1."""
         left, right = self._body(self.old, old), self._body(self.new, new)
         if not left or not right:
             return 0.0
-        if left == right:
-            return 1.0
-        matcher = difflib.SequenceMatcher(None, left.split(), right.split(), autojunk=False)
-        return min(0.99, matcher.ratio()) if matcher.real_quick_ratio() > _ALIKE_NAMED else 0.0
+        return 2 * (left & right).total() / (left.total() + right.total())
 
     @cached_property
-    def _bodies(self) -> dict[Symbol, str]:
+    def _bodies(self) -> dict[Symbol, Counter[str]]:
         return {}
 
-    def _body(self, project: Project, symbol: Symbol) -> str:
-        """The body, without its docstring, as the compiler sees it."""
+    def _body(self, project: Project, symbol: Symbol) -> Counter[str]:
+        """The words of the body, without its docstring, as the compiler sees it."""
         if symbol not in self._bodies:
-            self._bodies[symbol] = _dumped(project, symbol)
+            self._bodies[symbol] = Counter(_dumped(project, symbol).split())
         return self._bodies[symbol]
 
     def old_module(self, module: Module) -> Module | None:
@@ -148,15 +177,27 @@ class Changes:
 
     def old_symbol(self, symbol: Symbol) -> Symbol | None:
         """The old version of a definition of the new side."""
-        for before, after in self._ancestors.items():
-            if after is symbol:
-                return before
         module = self.old_module(symbol.module)
-        return module.by_qualname.get(symbol.qualname) if module is not None else None
+        if module is not None and symbol.qualname in module.by_qualname:
+            return module.by_qualname[symbol.qualname]
+        for before in self._removed_by_name.get(symbol.name, []) + self._removed_by_path.get(symbol.module.path, []):
+            if self.successor(before) is symbol:
+                return before
+        return None
 
     @cached_property
-    def _ancestors(self) -> dict[Symbol, Symbol]:
-        return dict(self.successors)
+    def _removed_by_name(self) -> dict[str, list[Symbol]]:
+        found: dict[str, list[Symbol]] = {}
+        for symbol in self.removed:
+            found.setdefault(symbol.name, []).append(symbol)
+        return found
+
+    @cached_property
+    def _removed_by_path(self) -> dict[str, list[Symbol]]:
+        found: dict[str, list[Symbol]] = {}
+        for symbol in self.removed:
+            found.setdefault(symbol.module.path, []).append(symbol)
+        return found
 
 
 def _dumped(project: Project, symbol: Symbol) -> str:
@@ -179,8 +220,3 @@ def same_parameters(old: tuple[Parameter, ...], new: tuple[Parameter, ...]) -> b
         a.name == b.name and a.kind == b.kind and same_source(a.default, b.default)
         for a, b in zip(old, new, strict=True)
     )
-
-
-def mark(text: str) -> str:
-    """A short name for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -56,7 +56,7 @@ def _import(changes: Changes, module: Module, found: Import) -> Iterator[Finding
     name = found.attribute if found.attribute not in (None, "*") and lost.name == found.attribute else lost.name
     source = "." * found.level + found.module
     old = next((v for v in was if isinstance(v, Symbol)), None)
-    now = changes.successors.get(old) if old is not None else None
+    now = changes.successor(old) if old is not None else None
     what = f"imports `{name}` from {source}" if found.attribute is not None else f"imports {source}"
     yield _finding(
         changes, module, place, found.line, f"{place} {what}, {_fate(lost, now, old)}.", lost, old, now,
@@ -90,7 +90,7 @@ def of_reference(changes: Changes, use: Use, values: tuple[Value, ...]) -> Itera
         return
     old = _last(changes, use, lost)
     place = changes.new.place(use.module, use.reference)
-    now = changes.successors.get(old) if old is not None else None
+    now = changes.successor(old) if old is not None else None
     verb = "calls" if use.reference.call is not None and use.reference.path.endswith(lost.name) else "uses"
     text = words.called(use.reference) + ("()" if verb == "calls" else "")
     shown = text if verb == "calls" else f"`{text}`"

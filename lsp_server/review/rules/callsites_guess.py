@@ -87,7 +87,7 @@ def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> It
     signature = _outside(changes.old, old)
     if signature is None or bind(signature.parameters, shape) is not None:
         return
-    now = changes.successors.get(old)
+    now = changes.successor(old)
     place = changes.new.place(use.module, use.reference)
     owner = old.owner
     assert owner is not None

@@ -97,7 +97,7 @@ def _finding(
     changes: Changes, module: Module, place: Place, name: str, was: tuple[Value, ...], sure: bool, shown: str
 ) -> Finding:
     old = next((v if isinstance(v, Symbol) else getattr(v, "function", None) for v in was), None)
-    now = changes.successors.get(old) if old is not None else None
+    now = changes.successor(old) if old is not None else None
     fate = f"which is now {now.dotted}" if now is not None else "which is not there any more"
     related: tuple[Related, ...] = ()
     if old is not None:
