@@ -167,7 +167,7 @@ def _python(file: FileChange, comparison: Comparison) -> Certificate:
         rewritten=tuple(comparison.rewritten),
     )
     if file.status in ("added", "deleted"):
-        return replace(made, reason=f"the file is {'new' if file.status == 'added' else 'gone'}")
+        return replace(made, changed=(), reason=f"the file is {'new' if file.status == 'added' else 'gone'}")
     open_new = _open(new, comparison.open_new, file.changed_new_lines)
     open_old = _open(old, comparison.open_old, file.changed_old_lines)
     return _counted(
@@ -179,7 +179,7 @@ def _python(file: FileChange, comparison: Comparison) -> Certificate:
 
 
 def _open(side: Source, lines: Set[int], changed: Set[int]) -> Set[int]:
-    return _stood_in(side.lines, lines & side.code_lines, changed & side.code_lines)
+    return _stood_in(side.lines, lines & side.code_lines, changed & side.code_lines) if lines else frozenset()
 
 
 def _stood_in(lines: Sequence[str], found: Set[int], changed: Set[int]) -> Set[int]:

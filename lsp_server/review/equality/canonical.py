@@ -52,20 +52,34 @@ class Source:
     def code_lines(self) -> frozenset[int]:
         """Lines on which some code stands; the others are empty or hold a comment, and have no effect."""
         found: set[int] = set()
-        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
-            if token.type not in _UNSEEN:
-                found.update(range(token.start[0], token.end[0] + 1))
+        try:
+            for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+                if token.type not in _UNSEEN:
+                    found.update(range(token.start[0], token.end[0] + 1))
+        except (SyntaxError, tokenize.TokenError):
+            return frozenset(range(1, len(self.lines) + 1))
         return frozenset(found)
 
+    def around(self, node: Definition) -> list[Definition]:
+        """The definitions around a definition, outermost first."""
+        found: list[Definition] = []
+        above = self._above.get(node)
+        while above is not None:
+            found.append(above)
+            above = self._above.get(above)
+        return found[::-1]
+
     @cached_property
-    def ordinals(self) -> dict[ast.AST, int]:
-        """A number for each definition, by which its compiled code is found."""
-        return {node: i for i, node in enumerate(definitions(self.tree), 1)}
+    def _above(self) -> dict[Definition, Definition]:
+        return {node: above for node, above in _definitions(self.tree.body, None) if above is not None}
 
 
-def definitions(tree: ast.Module) -> Iterator[Definition]:
-    """All definitions of a tree, in a fixed order."""
-    return (node for node in ast.walk(tree) if isinstance(node, Definition))
+def _definitions(body: list[ast.stmt], above: Definition | None) -> Iterator[tuple[Definition, Definition | None]]:
+    for statement in body:
+        if isinstance(statement, Definition):
+            yield statement, above
+        for _, block in blocks(statement):
+            yield from _definitions(block, statement if isinstance(statement, Definition) else above)
 
 
 def source(text: str) -> Source | None:
@@ -77,10 +91,7 @@ def source(text: str) -> Source | None:
         made = Source(text, tree)
         if tree.body:
             _scope(made, tree.body, "", 0)
-        for node in ast.walk(tree):
-            _simplify(node)
-        made.code_lines  # noqa: B018  # a text that the tokenizer refuses is found out here
-    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return made
 
@@ -122,20 +133,17 @@ def _scope(made: Source, body: list[ast.stmt], scope: str, depth: int) -> None:
         kept.append(statement)
     body[:] = kept or [ast.copy_location(ast.Pass(), body[0])]
     for statement in body:
+        if isinstance(statement, ast.If):
+            unnegated(statement)
         inner = f"{scope}.{statement.name}".lstrip(".") if isinstance(statement, Definition) else scope
         for _, block in blocks(statement):
             _scope(made, block, inner, depth + 1)
 
 
-def _simplify(node: ast.AST) -> None:
-    if isinstance(node, ast.Constant):
-        node.kind = None
-    elif isinstance(node, ast.If):
-        while isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not) and node.orelse:
-            node.test, node.body, node.orelse = node.test.operand, node.orelse, node.body
-    elif isinstance(node, ast.IfExp):
-        while isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
-            node.test, node.body, node.orelse = node.test.operand, node.orelse, node.body
+def unnegated(node: ast.If | ast.IfExp) -> None:
+    """Takes ``not`` from a condition with two branches by swapping them."""
+    while isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not) and node.orelse:
+        node.test, node.body, node.orelse = node.test.operand, node.orelse, node.body
 
 
 class Keys:
@@ -160,6 +168,10 @@ class Keys:
         return self._number((self._form(node, (*BLOCKS, "handlers", "cases")), inner, shape))
 
     def _form(self, node: ast.AST, without: tuple[str, ...]) -> object:
+        if isinstance(node, ast.Constant):
+            return constant(node.value)
+        if isinstance(node, ast.IfExp):
+            unnegated(node)
         values: list[object] = [type(node)]
         values += [self._value(getattr(node, name, None)) for name in node._fields if name not in without]
         return tuple(values)

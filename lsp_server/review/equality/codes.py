@@ -9,18 +9,20 @@ function that reads frames or evaluates text.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
+import copy
 import dis
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from famulus.lsp_server.review.equality.canonical import Definition, Function, Source, constant, definitions, source
+from famulus.lsp_server.review.equality.canonical import Definition, Function, Source, constant, unnegated
 
 _SEES_LOCALS = frozenset({
     "locals", "eval", "exec", "vars", "dir", "globals", "inspect", "_getframe", "currentframe", "stack", "trace",
@@ -33,39 +35,58 @@ _PADDING = frozenset({"NOP", "EXTENDED_ARG", "CACHE"})
 _WRITES_CELL = frozenset({"STORE_DEREF", "DELETE_DEREF"})
 
 
-def compiled(side: Source) -> dict[int, CodeType]:
-    """The code of each function of a file, by its number in ``side.ordinals``; empty if it cannot be compiled.
+def code_of(side: Source, function: Function) -> CodeType | None:
+    """The code of a function of a file; None if it cannot be compiled.
 
-    It is compiled from the canonical form with each function on one line of its own, since the compiler lays out code
-    by its line ends.
+    It is compiled alone, inside of the classes and functions around it, and with each definition on one line of its
+    own, since the compiler lays out code by its line ends.
     """
-    again = source(side.text)
-    if again is None:
-        return {}
-    numbers = {node: i for i, node in enumerate(definitions(again.tree), 1)}
-    _renumber(again.tree, numbers)
+    alone: ast.stmt = function
+    for above in reversed(side.around(function)):
+        if isinstance(above, ast.ClassDef):
+            alone = ast.ClassDef(above.name, [], [], [alone], [])
+            ast.copy_location(alone, above)
+        else:
+            alone = above
+    copied = copy.deepcopy(alone)
+    target = next(
+        new for old, new in zip(ast.walk(alone), ast.walk(copied), strict=True) if old is function
+    )  # fmt: skip
+    for node in ast.walk(copied):
+        if isinstance(node, ast.IfExp):
+            unnegated(node)
+    numbers = {node: n for n, node in enumerate((n for n in ast.walk(copied) if isinstance(n, Definition)), 1)}
+    module = ast.Module([copied], [])
+    _renumber(module, numbers)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            whole = compile(again.tree, "<file>", "exec", dont_inherit=True, optimize=0)
+            flags = _future(side.tree)
+            whole = compile(module, "<file>", "exec", flags=flags, dont_inherit=True, optimize=0)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
-    names = {i: node.name for node, i in numbers.items() if isinstance(node, Function)}
-    found: dict[int, CodeType] = {}
-    for code in _all(whole):
-        if names.get(code.co_firstlineno) == code.co_name:
-            found[code.co_firstlineno] = code
-    return found
+        return None
+    wanted = (numbers[target], function.name)  # type: ignore[index]
+    return next((code for code in _all(whole) if (code.co_firstlineno, code.co_name) == wanted), None)
 
 
-def _renumber(tree: ast.Module, numbers: dict[Definition, int]) -> None:
+def _future(tree: ast.Module) -> int:
+    """The compiler's flags that a file turns on."""
+    flags = 0
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            for name in statement.names:
+                flags |= getattr(getattr(__future__, name.name, None), "compiler_flag", 0)
+    return flags
+
+
+def _renumber(tree: ast.Module, numbers: Mapping[Definition, int]) -> None:
     """Puts all of a definition onto the line of its number."""
-    stack: list[tuple[Any, int]] = [(tree, 0)]
+    stack: list[tuple[Any, int]] = [(tree, 1)]
     while stack:
         node, line = stack.pop()
         line = numbers.get(node, line) if isinstance(node, Definition) else line
         if hasattr(node, "lineno"):
-            node.lineno = node.end_lineno = max(line, 1)
+            node.lineno = node.end_lineno = line
             node.col_offset = node.end_col_offset = 0
         stack += [(child, line) for child in ast.iter_child_nodes(node)]
 

@@ -10,11 +10,9 @@ import ast
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from types import CodeType
 
 from famulus.lsp_server.review.equality.canonical import Definition, Function, Keys, Source, blocks, end_of, start_of
-from famulus.lsp_server.review.equality.codes import compiled, same_function
+from famulus.lsp_server.review.equality.codes import code_of, same_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +51,23 @@ class Comparison:
         self._blocks(self.old.tree.body, self.new.tree.body, "")
         return self
 
-    @cached_property
-    def _old_codes(self) -> dict[int, CodeType]:
-        return compiled(self.old)
-
-    @cached_property
-    def _new_codes(self) -> dict[int, CodeType]:
-        return compiled(self.new)
-
     def _blocks(self, old: list[ast.stmt], new: list[ast.stmt], scope: str) -> None:
         self.twins[id(new)] = old
-        left, right = [self.keys.of(s) for s in old], [self.keys.of(s) for s in new]
-        if left == right:
-            return
         anchors = self._anchors(old, new)
-        same = set(_matches(left, right))
-        if not same.issuperset(anchors):
+        within = bool(old or new) and self._may_repeat(old)
+        if within:
+            same = set(_matches([self.keys.of(s) for s in old], [self.keys.of(s) for s in new]))
+        if not within or not same.issuperset(anchors):
             same = set(anchors)
-            for i, k in _between(anchors, len(left), len(right)):
-                found = _matches(left[i.start : i.stop], right[k.start : k.stop])
+            for i, k in _between(anchors, len(old), len(new)):
+                found = _matches([self.keys.of(old[n]) for n in i], [self.keys.of(new[n]) for n in k])
                 same.update((i.start + a, k.start + b) for a, b in found)
-        for i, k in _between(sorted(same), len(left), len(right)):
+        for i, k in _between(sorted(same), len(old), len(new)):
             self._unequal(old, i, new, k, scope)
+
+    def _may_repeat(self, block: list[ast.stmt]) -> bool:
+        """Whether a block is one of a function, where the same short statement may stand twice."""
+        return not any(isinstance(s, Definition) for s in block)
 
     def _anchors(self, old: list[ast.stmt], new: list[ast.stmt]) -> list[tuple[int, int]]:
         """Statements whose lines the line difference takes for unchanged: they are each other's versions."""
@@ -139,8 +132,7 @@ class Comparison:
             self._blocks(left.get(name, []), right.get(name, []), _inner(scope, new))
 
     def _same_code(self, old: Function, new: Function) -> bool:
-        left = self._old_codes.get(self.old.ordinals[old])
-        right = self._new_codes.get(self.new.ordinals[new])
+        left, right = code_of(self.old, old), code_of(self.new, new)
         return left is not None and right is not None and same_function(old, new, left, right)
 
     def _touch(self, scope: str, statement: ast.stmt) -> None:

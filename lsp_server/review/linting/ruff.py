@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,8 @@ from famulus.lsp_server.review.linting.newly import Remark
 
 _CONFIGURATIONS = ("ruff.toml", ".ruff.toml", "pyproject.toml")
 _AT_ONCE = 400
-_NEIGHBOURS = 3000
-"""Files that are named, empty, beside the changed ones, so that imports are sorted as in the project."""
+_ROOTS = ("", "src/")
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _PROVED = ("F", "E9")
 _ERRORS = ("E9", "F5", "F63", "F7", "F82", SYNTAX)
 
@@ -32,8 +33,11 @@ def proved(code: str) -> bool:
     return code == SYNTAX or (code.startswith(_PROVED) and (code[1:].isdigit() or code.startswith("E9")))
 
 
-def remarks(side: Tree, paths: Iterable[str], configuration: Tree | None, seconds: float) -> list[Remark]:
-    """What ruff says about files of ``side``. ``configuration``: the version whose configuration counts, None for none.
+def remarks(
+    side: Tree, paths: Iterable[str], configuration: Tree | None, seconds: float, root: Path | None = None
+) -> list[Remark]:
+    """What ruff says about files of ``side``. ``configuration``: the version whose configuration counts, None for none;
+    ``root``: where the project lies, to see which modules are its own.
 
     Raises :class:`.RuffFailed` if ruff is missing, fails, or takes longer than ``seconds``.
     """
@@ -47,7 +51,7 @@ def remarks(side: Tree, paths: Iterable[str], configuration: Tree | None, second
         folder = Path(name)
         own = configuration is not None and _configure(configuration, folder)
         if own:
-            _neighbours(side, folder)
+            _neighbours(side, folder, wanted, root)
         for path in wanted:
             _write(folder, path, side.read(path) or b"")
         found: list[Remark] = []
@@ -82,10 +86,23 @@ def _configure(tree: Tree, folder: Path) -> bool:
     return speaks
 
 
-def _neighbours(tree: Tree, folder: Path) -> None:
-    near = [path for path in tree.paths() if path.endswith(".py") and path.count("/") <= 2 and _inside(path)]
-    for path in near[:_NEIGHBOURS]:
-        _write(folder, path, b"")
+def _neighbours(side: Tree, folder: Path, wanted: Sequence[str], root: Path | None) -> None:
+    """Names, empty, what the changed files import from the project, since imports are sorted by what is there."""
+    paths = set(side.paths())
+    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    for path in wanted:
+        text = decoded(side.read(path) or b"")
+        for module in {name for found in _IMPORT.findall(text) for name in re.split(r"[\s,]+", "".join(found)) if name}:
+            for base in _ROOTS:
+                place = base + module.replace(".", "/")
+                on_disk = None if root is None else root.joinpath(place)
+                if place in folders or (on_disk is not None and on_disk.is_dir()):
+                    folder.joinpath(place).mkdir(parents=True, exist_ok=True)
+                elif f"{place}.py" in paths or (on_disk is not None and on_disk.with_suffix(".py").is_file()):
+                    _write(folder, f"{place}.py", b"")
+        for parent in PurePosixPath(path).parents:
+            if str(parent / "__init__.py") in paths:
+                _write(folder, str(parent / "__init__.py"), b"")
 
 
 def _run(ruff: Path, folder: Path, paths: Sequence[str], own: bool, seconds: float) -> list[dict[str, Any]]:

@@ -76,8 +76,8 @@ def _by_ruff(context: Context) -> tuple[list[Remark], list[Remark]]:
     seconds = min(_SECONDS, context.clock.left)
     old = [file.old_path for file in change.python() if file.old_path]
     new = [file.new_path for file in change.python() if file.new_path]
-    after = remarks(change.new, new, configuration, seconds)
-    return (remarks(change.old, old, configuration, seconds) if after else []), after
+    after = remarks(change.new, new, configuration, seconds, context.root)
+    return (remarks(change.old, old, configuration, seconds, context.root) if after else []), after
 
 
 def _by_sarif(context: Context) -> tuple[list[Remark] | None, list[Remark]]:
