@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -77,6 +78,7 @@ class Outputs:
     def interrupted(self) -> None:
         """The user does not want to wait any longer; a second Ctrl-C ends at once what is left to do."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        gc.freeze()  # the trees of a large project would be walked through once more at the end
 
     def end(self, report: Report, change: Change) -> None:
         """Writes the report in all forms. Raises :class:`StorageFailed`."""

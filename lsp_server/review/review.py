@@ -125,10 +125,12 @@ class Review:
             left_out=[*self.notes, *troubles],
         )
         self._settled = read_baseline(self.root, self.options.baseline)
+        self._changed_lines = 0
         self._ended = False
 
     def run(self) -> Iterator[Finding]:
         """Runs the rules, the static ones first. Closing the generator, or Ctrl-C, ends the rule that runs."""
+        self._changed_lines = sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks)
         waiting = [rule for rule in self._rules if rule.stage is not Stage.STATIC]
         for rule in self._rules:
             if rule.stage is Stage.STATIC:
@@ -176,7 +178,7 @@ class Review:
             runs=tuple(self.runs),
             seconds=time.monotonic() - self._clock.started,
             files=len(self.change.files),
-            changed_lines=sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks),
+            changed_lines=self._changed_lines,
             complete=self._ended,
             suppressed=dict(sifted.suppressed),
         )
