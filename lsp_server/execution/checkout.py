@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -49,6 +50,12 @@ class Checkouts:
                 made.add(folder)
             self._write(tree, path, top / path)
         return top
+
+    def again(self, top: Path) -> Path:
+        """The same files in another place: only their names are new."""
+        other = self.folder / "again" / top.name / "files"
+        shutil.copytree(top, other, copy_function=os.link)
+        return other
 
     def _write(self, tree: Tree, path: str, target: Path) -> None:
         digest = tree.digest(path)

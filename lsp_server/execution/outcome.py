@@ -105,6 +105,11 @@ class Outcome:
         names = ("value", "raised", "message", "ended", "args", "receiver", "out")
         return all(self.answer.get(name) == other.answer.get(name) for name in names)
 
+    @property
+    def key(self) -> str:
+        """Text that is the same for outcomes of one kind, value, effect and output."""
+        return json.dumps([self.kind, self.value, self.ended, self.arguments, self.receiver, self.output])
+
     def shown(self, limit: int = 100) -> str:
         """In a few words: a value, ``raises KeyError('a')``, ``does not end``."""
         if self.kind == "value":
@@ -216,8 +221,3 @@ def _unlike_objects(old: Form, new: Form) -> tuple[str, Form, Form] | None:
         if found is not None:
             return (f".{name}" if name else "") + found[0], found[1], found[2]
     return None
-
-
-def key(outcome: Outcome) -> str:
-    """Text that is the same for outcomes of the same kind and value; for sets of outcomes."""
-    return json.dumps([outcome.kind, outcome.value, outcome.ended, outcome.arguments, outcome.receiver, outcome.output])

@@ -42,7 +42,8 @@ def both(
         for tree, name, layout, side in ((change.old, "old", old_layout, 0), (change.new, "new", new_layout, 1)):
             root = checkouts.write(tree, name, check)
             folders = layout.folders(path[side] for path in paths)
-            versions.append(stack.enter_context(Version(python, root, folders, run, check)))
+            second = checkouts.again(root)
+            versions.append(stack.enter_context(Version(python, root, folders, run, check, second)))
         with ThreadPoolExecutor(2) as pool:
             for started in [pool.submit(version.start) for version in versions]:
                 started.result()

@@ -32,6 +32,7 @@ BOOT = (
 OPTIONS = ("-s", "-B")
 _TICK = 0.05  # seconds between two looks at the clock
 _IMPORT = 30.0
+_SEED = 1
 
 Run = Literal["sandboxed", "unsafe"]
 
@@ -49,6 +50,8 @@ class Version:
     """Makes calls in one version.
 
     ``root``: its folder, shown read-only. ``folders``: where it imports from, relative to the root, first one first.
+    ``second``: the same files in another place, for calls with another seed of the hashes: what depends on the place
+    differs there as well.
     ``check`` is called some twenty times a second while an answer is waited for; what it raises ends the wait and the
     version. Use it in a ``with`` block: nothing is left when it ends.
     """
@@ -58,6 +61,7 @@ class Version:
     folders: Sequence[str] = ("",)
     run: Run = "sandboxed"
     check: Callable[[], None] = lambda: None
+    second: Path | None = None
     _process: sandbox.Process | subprocess.Popen[bytes] | None = None
     _into: BinaryIO | None = None
     _out: BinaryIO | None = None
@@ -72,13 +76,14 @@ class Version:
         if self._process is not None:
             return
         root = os.path.realpath(self.root)
-        paths = [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
+        paths = self._paths(root)
         argv = [str(self.python), *OPTIONS, "-c", BOOT, str(WORKER), "serve", root, *paths]
-        variables = {"PYTHONHASHSEED": "1"}
+        variables = {"PYTHONHASHSEED": str(_SEED)}
         process: sandbox.Process | subprocess.Popen[bytes]
         if self.run == "sandboxed":
+            shown = [WORKER, self.second] if self.second else [WORKER]
             limits = sandbox.Limits(wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=48)
-            process = sandbox.spawn(argv, project=Path(root), readable=[WORKER], env=variables, limits=limits)
+            process = sandbox.spawn(argv, project=Path(root), readable=shown, env=variables, limits=limits)
         else:
             process = subprocess.Popen(
                 argv,
@@ -93,14 +98,16 @@ class Version:
         self._process, self._into, self._out = process, process.stdin, process.stdout  # type: ignore[assignment]
         self._receive(_IMPORT)
 
-    def open(self, module: str, *, seed: int = 1) -> Opened:
+    def open(self, module: str, *, seed: int = _SEED) -> Opened:
         """Import a module, once. ``seed``: of the hashes. Raises :class:`ImportFailed`."""
         known = self._opened.get((module, seed))
         if known is None:
             if seed not in self._hosts:
                 self._started += 1
                 self._hosts[seed] = self._started
-            request = {"do": "open", "module": module, "seed": seed, "boot": [BOOT, str(WORKER)], "options": OPTIONS}
+            root = os.path.realpath(self.second if self.second and seed != _SEED else self.root)
+            request = {"do": "open", "module": module, "seed": seed, "root": root, "folders": self._paths(root)}
+            request |= {"boot": [BOOT, str(WORKER)], "options": OPTIONS}
             answer = self._ask(request, self._hosts[seed], _IMPORT)
             if "lost" in answer:
                 self._lost(seed)
@@ -113,6 +120,9 @@ class Version:
         if isinstance(known, ImportFailed):
             raise known
         return known
+
+    def _paths(self, root: str) -> list[str]:
+        return [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
 
     def _lost(self, seed: int) -> None:
         """The host with these hashes is gone, and the modules that it had imported with it."""
@@ -129,7 +139,7 @@ class Version:
         opened = self.open(module)
         answer = self._ask({"do": "samples", "module": module, "names": list(names)}, opened.number, 10.0)
         if "samples" not in answer:
-            self._lost(1)
+            self._lost(_SEED)
         return [(kind, value) for kind, value in answer.get("samples", [])]
 
     def calls(
@@ -142,7 +152,7 @@ class Version:
         fresh: bool = False,
         losses: int = 3,
         trace: bool = False,
-        seed: int = 1,
+        seed: int = _SEED,
         imports: Iterable[str] = (),
         patch: tuple[str, str] | None = None,
     ) -> list[Outcome]:

@@ -22,14 +22,14 @@ class _Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> types.CodeType | None:
         """See :class:`importlib.abc.InspectLoader`."""
         path = self.get_filename(fullname)
-        name = hashlib.sha1(os.fsencode(path)).hexdigest()
-        kept = os.path.join(tempfile.gettempdir(), _FOLDER, name)
+        source = self.get_data(path)
+        kept = os.path.join(tempfile.gettempdir(), _FOLDER, hashlib.sha1(source).hexdigest())
         with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
             with open(kept, "rb") as file:
                 code = marshal.load(file)
-            if isinstance(code, types.CodeType) and code.co_filename == path:
-                return code
-        made: types.CodeType = self.source_to_code(self.get_data(path), path)
+            if isinstance(code, types.CodeType):
+                return _moved(code, path)
+        made: types.CodeType = self.source_to_code(source, path)
         with contextlib.suppress(OSError, ValueError):
             os.makedirs(os.path.dirname(kept), exist_ok=True)
             temporary = f"{kept}.{os.getpid()}"
@@ -37,6 +37,14 @@ class _Loader(importlib.machinery.SourceFileLoader):
                 marshal.dump(made, file)
             os.replace(temporary, kept)
         return made
+
+
+def _moved(code: types.CodeType, path: str) -> types.CodeType:
+    """The same code as of the file ``path``."""
+    if code.co_filename == path:
+        return code
+    constants = tuple(_moved(item, path) if isinstance(item, types.CodeType) else item for item in code.co_consts)
+    return code.replace(co_filename=path, co_consts=constants)
 
 
 def keep(root: str) -> None:

@@ -85,7 +85,7 @@ class Writer:
         if kind is str:
             return ["str", *_short(self.text(value))]
         if kind in (bytes, bytearray):
-            return [kind.__name__, *_short(value.decode("latin-1"))]
+            return [kind.__name__, *_short(self.text(value.decode("latin-1")))]
         if isinstance(value, _NAMED):
             return self._named(value, depth)
         if id(value) in self._inside:
