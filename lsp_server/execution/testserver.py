@@ -148,13 +148,15 @@ class TestServer:
         wall: float = 60.0,
         trace: Iterable[str] = (),
         shuffle: int | None = None,
+        reverse: bool = False,
         ordered: bool = False,
     ) -> TestRun:
         """Run tests (ids of pytest; none: all) with the files as they are now.
 
         ``trace``: paths whose lines are told. ``shuffle``: a number for an order of its own; ``ordered``: in
-        the order of ``tests``."""
-        asked = {"tests": list(tests), "trace": list(trace), "shuffle": shuffle, "ordered": ordered}
+        the order of ``tests``; ``reverse``: that order from behind."""
+        order = {"shuffle": shuffle, "reverse": reverse, "ordered": ordered}
+        asked = {"tests": list(tests), "trace": list(trace), **order}
         return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
 
     def hold(self, tests: Sequence[str] = (), *, wall: float = 60.0, trace: Iterable[str] = ()) -> TestRun:

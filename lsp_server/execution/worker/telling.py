@@ -101,6 +101,8 @@ class Telling:
         elif self.asked.get("ordered"):
             place = {name: number for number, name in enumerate(self.asked["tests"])}
             items.sort(key=lambda item: place.get(item.nodeid, len(place)))
+        if self.asked.get("reverse"):
+            items.reverse()
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """A file that cannot be collected."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.layout import is_test
@@ -27,16 +27,13 @@ _NAMED = 3  # tests and functions that a message names
 
 @dataclass(frozen=True)
 class Changed:
-    """The changed statements of one function."""
+    """The changed statements of one function, or those of them that no test runs. ``unknown``: no test runs any
+    statement of the function."""
 
     file: FileChange
     function: FunctionBody
     statements: tuple[Statement, ...]
-
-    @property
-    def whole(self) -> bool:
-        """Whether every statement of the function is changed."""
-        return len(self.statements) == len(self.function.statements)
+    unknown: bool = False
 
 
 @dataclass
@@ -58,6 +55,10 @@ class Seen:
         return any(self._on(test.lines.get(path, frozenset()), statement) for test in self.tests) or self._on(
             self.imported.get(path, frozenset()), statement
         )
+
+    def knows(self, path: str, function: FunctionBody) -> bool:
+        """Whether any test ran any statement of the function."""
+        return any(self.ran(path, statement) for statement in function.statements)
 
     def touching(self, path: str, line: int, function: FunctionBody) -> list[TestResult]:
         """Passing tests that ran the statement of a line, the quickest first."""
@@ -93,7 +94,7 @@ class Unnoticed:
             if not any(is_test(path) for path in context.change.new.paths()):
                 context.left_out.append("Which changed lines no test notices was not looked at: there are no tests.")
                 return
-            yield from _never_run(changed, "no test imports the file")
+            yield from _never_run([replace(part, unknown=True) for part in changed], "no test imports the file")
             return
         try:
             with Workbench(
@@ -119,7 +120,7 @@ class Unnoticed:
         if seen is None:
             return
         not_run = [
-            Changed(part.file, part.function, missing)
+            replace(part, statements=missing, unknown=not seen.knows(part.file.path, part.function))
             for part in changed
             if part.file.path not in seen.blind
             and (missing := tuple(s for s in part.statements if not seen.ran(part.file.path, s)))
@@ -181,15 +182,19 @@ def _never_run(parts: Sequence[Changed], proof: str) -> Iterator[Finding]:
     for part in parts:
         by_file.setdefault(part.file.path, []).append(part)
     for path, own in by_file.items():
-        whole = [part for part in own if part.whole]
-        if len(whole) > 1:
-            names = ", ".join(part.function.name for part in whole[:_NAMED]) + (", …" if len(whole) > _NAMED else "")
-            yield _not_run(path, whole[0], f"No test runs {len(whole)} changed functions of {path}: {names}.", proof)
-            own = [part for part in own if not part.whole]
+        unknown = [part for part in own if part.unknown]
+        if len(unknown) > 1:
+            names = ", ".join(part.function.name for part in unknown[:_NAMED]) + (
+                ", …" if len(unknown) > _NAMED else ""
+            )
+            yield _not_run(
+                path, unknown[0], f"No test runs {len(unknown)} changed functions of {path}: {names}.", proof
+            )
+            own = [part for part in own if not part.unknown]
         for part in own:
             first, last = part.statements[0].first, part.statements[-1].last
             where = f"line {first}" if first == last else f"{len(part.statements)} changed lines"
-            what = f"`{part.function.name}`" if part.whole else f"{where} of `{part.function.name}`"
+            what = f"`{part.function.name}`" if part.unknown else f"{where} of `{part.function.name}`"
             yield _not_run(path, part, f"No test runs {what}.", proof)
 
 
