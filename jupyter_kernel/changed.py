@@ -87,6 +87,8 @@ def _changed(text: str, piece: str, schema: Schema, also: bool) -> str:
             direction = "ascending" if _descends(text, schema) else "descending"
         if direction and not columns(said):
             rest = direction
+            if by := re.search(r"\b(?:sort|order)(?:ed)? (?:it |them )?(by [^\W\d]\w*)", text, re.IGNORECASE):
+                rest = f"{by[1]} {direction}"
         return f"{_SORTED.sub('', text).strip()} sorted {re.sub(r' +', ' ', rest)}".rstrip()
     if "round" in keys:
         digits = next((token.value for token in said.tokens if token.kind == "number"), "0")

@@ -19,6 +19,7 @@ LEFT, RIGHT, ORDER, VAGUE = 0.3, 0.2, 0.12, 1.8
 # What is left of a match that does not account for what the instruction tells to do, or for what it is to be done to.
 NOT_DONE, NOT_MEANT, UNNAMED = 0.5, 0.7, 0.9
 NO_FUNCTION = 0.3
+NO_SHARE = 0.9
 # What is left of the worth of an unsaid variable where the words name only one of two.
 ONE_OF_TWO = 0.5
 _VAGUE = ("word", "value", "new", "folder")
@@ -148,6 +149,7 @@ class Filler:
                 covered += weight * (0.4 + 0.6 * min(strengths[position], 1.0))
             elif token.weight > NOISE:
                 unmatched.setdefault(token_key(token), []).append((position, weight))
+        percent = any(token.value.endswith("%") for token in read.tokens if token.kind == "number")
         wanted = met = 0.0
         for item in said.literals:
             weight = item.weight * rarity.get(item.key, 0.9)
@@ -158,6 +160,8 @@ class Filler:
                 met += weight
                 if item.weight >= FULL:
                     order.append(position)
+            elif percent and item.key == "percent":
+                met += weight  # "10%" says it
         # A phrasing of which only little words are met says nothing of what is asked.
         heard = met / wanted if wanted else 1.0
         for name, slot in said.recipe.slots.items():
@@ -177,6 +181,11 @@ class Filler:
             # Of functions there is one for each purpose: what is not understood is the purpose.
             whole *= covered / total if "def " in said.recipe.code else NO_FUNCTION
         whole *= self._does(said, partial, {position for left in unmatched.values() for position, _ in left})
+        if percent and not any(a == "fraction" for _, a in said.recipe.holes()):
+            whole *= NO_SHARE
+        # Of two recipes, one for n things and one for one of them, the latter is meant where no number is said.
+        slots = said.recipe.slots
+        whole -= 0.01 * sum(slots[n].type in ("int", "number") and not o.said for n, o in partial.chosen.items())
         # Words tell little by their order, but of two recipes with the same words the one in order is meant.
         whole -= 0.0 if order == sorted(order) else 0.02
         return whole * min(1.0, 0.4 + 0.6 * heard / least)

@@ -22,6 +22,9 @@ def _numbers(slot: Slot, context: Context) -> list[Option]:
         if token.kind != "number":
             continue
         score = 1.0 if token.weight >= 1 else 0.6
+        share = _is_share(context.read.tokens, index)
+        if slot.kind == "percent" and not share:
+            continue
         code = fraction(token.value) if token.value.endswith("%") else token.value
         if slot.type == "int" and not re.fullmatch(r"-?\d+", code):
             continue
@@ -29,9 +32,15 @@ def _numbers(slot: Slot, context: Context) -> list[Option]:
             Option(code, index, index + 1, score, attributes={"fraction": fraction(token.value), "name": token.value})
         )
     for mention in context.read.variables():
-        if mention.variable.kind == "number":
+        if mention.variable.kind == "number" and slot.kind != "percent":
             found.append(of_variable(mention.variable, mention.start, mention.end, 0.85 * mention.score))
     return found
+
+
+def _is_share(tokens: Sequence[Token], index: int) -> bool:
+    value = tokens[index].value
+    following = tokens[index + 1].key if index + 1 < len(tokens) else ""
+    return value.endswith("%") or following == "percent" or value.startswith("0.")
 
 
 def _word(token: Token, index: int, score: float) -> Option:
@@ -144,7 +153,11 @@ def _as_folder(read: Read, index: int) -> float:
     token = read.tokens[index]
     plain = (token.weight >= 1 and token.key not in lexicon().single.values()) or token.text == "data"
     # *create the folder plots*: at the end any word is its name.
-    plain = plain or (index == len(read.tokens) - 1 and index > 0 and read.tokens[index - 1].key == "folder")
+    named = index > 1 and read.tokens[index - 1].text.lower() in ("named", "called", "名为", "叫")
+    announced = index - 2 if named else index - 1
+    plain = plain or (index == len(read.tokens) - 1 and announced >= 0 and read.tokens[announced].key == "folder")
+    if named and read.tokens[announced].key == "folder":
+        return 0.9
     if token.kind != "word" or not plain or not token.text.isascii() or token.text in _NO_FOLDERS:
         return 0.0
     before = [t for t in read.tokens[:index] if t.weight > NOISE][-1:]

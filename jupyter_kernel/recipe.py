@@ -45,7 +45,8 @@ column[:KIND] [of SLOT]                            a column of the frame, or key
                                                    (default: the only such slot); a string literal.
                                                    KIND: number text time bool category
 columns[:KIND] [of SLOT]                           one or more columns; a list literal
-number, int                                        a number said in any way (5, three, 10%, 一百, third) or a variable
+number, int                                        a number said in any way (5, three, 10%, 一百, third) or a variable;
+                                                   ``number:percent`` only a share: *10%*, *10 percent*, *0.1*
 value                                              a literal said in the words: number, quoted text, bare word
 word                                               literal text, quoted or one bare word; a string literal
 path, folder                                       a file or folder name; a string literal
@@ -101,7 +102,7 @@ VARIABLES = frozenset(
     ("frame", "series", "array", "list", "tuple", "set", "dict", "callable", "class", "database", "file", "figure",
      "object", "sequence", "text", "time")
 )  # fmt: skip
-KINDS = frozenset(("", "number", "text", "time", "bool", "category", "dict", "list"))
+KINDS = frozenset(("", "percent", "number", "text", "time", "bool", "category", "dict", "list"))
 # What each type of slot looks like in code: the validator parses templates with these.
 SAMPLES = {
     "column": "'c'", "columns": "['c']", "number": "1", "int": "1", "value": "1", "word": "'w'", "path": "'p.csv'",

@@ -15,6 +15,7 @@ from famulus.jupyter_kernel.recipe import FOLDER, Recipe, load
 from famulus.jupyter_kernel.words import tokens
 
 SLOT_WEIGHT = 0.6
+PATH = "@path"
 _STATISTICS = frozenset(("mean", "sum", "median", "max", "min", "count", "std", "var", "unique"))
 
 
@@ -93,7 +94,9 @@ class Index:
         """The phrasings nearest to an instruction, best first."""
         scores: dict[int, float] = {}
         keys = {token_key(token) for token in its_tokens if token.weight > NOISE}
-        for key in keys | set(_numbered(token.key for token in its_tokens if token.key in _STATISTICS)):
+        keys |= set(_numbered(token.key for token in its_tokens if token.key in _STATISTICS))
+        keys |= {PATH} if any(token.kind == "path" for token in its_tokens) else set()
+        for key in keys:
             for number, weight in self._postings.get(key, ()):
                 scores[number] = scores.get(number, 0.0) + weight
         mean = sum(self._lengths) / max(len(self._lengths), 1)
@@ -112,7 +115,8 @@ class Index:
 
 def _said_by_slots(said: Phrasing) -> list[str]:
     """What stands for the statistics that a phrasing leaves to its slots: they are found without other words."""
-    return _numbered("agg" for item in said.items if item.slot and said.recipe.slots[item.slot].type == "agg")
+    types = [said.recipe.slots[item.slot].type for item in said.items if item.slot]
+    return _numbered("agg" for kind in types if kind == "agg") + [PATH] * ("path" in types)
 
 
 def _numbered(keys: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from famulus.jupyter_kernel.compose.propose import composed
 from famulus.jupyter_kernel.continued import continued
 from famulus.jupyter_kernel.fill import Filler, Filling
 from famulus.jupyter_kernel.follow import Previous
+from famulus.jupyter_kernel.lookup import lookup
 from famulus.jupyter_kernel.mentions import Read
 from famulus.jupyter_kernel.modifiers import Modifiers, modifiers
 from famulus.jupyter_kernel.option import Context
@@ -144,6 +145,8 @@ def _drafts(read: Read, extra: Modifiers, want: Want, known: Index) -> Iterator[
         yield _Draft(partial(str, query.code), "query", query.gives, match, extra, (query.subject,), (), query.rows)
     if (found := arithmetic(read)) is not None:
         yield _Draft(partial(str, found.code), "arithmetic", "value", share(read, found), extra, found.names)
+    if (looked := lookup(read)) is not None:
+        yield _Draft(partial(str, looked.code), "query", "value", COMPOSED, extra, (looked.name,))
     contexts: dict[str, Context] = {}
 
     def context(library: str) -> Context:

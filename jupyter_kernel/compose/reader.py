@@ -94,7 +94,8 @@ class _Reader(Reading):
         """*Countries with more than 2 orders*, *departments whose average salary is above 5000*."""
         counted = r"h?(?P<k>C)[hWw=]*[XS]?=?(?P<o>>)=?(?P<n>N)(?P<what>[FRX]?)(?P<f>#?)$"
         valued = r"h?(?P<k>C)[hWw]*(?P<a>[A#])(?P<c>C?)[F]?=?(?P<o>>)=?(?P<n>N)(?![%TC])"
-        match = re.search(counted, self.tags) or re.search(valued, self.tags)
+        found = [match for pattern in (counted, valued) if (match := re.search(pattern, self.tags))]
+        match = next((m for m in found if (c := self.unit(m, "k").column) and c.kind != "number"), None)
         if match is None:
             return
         groups = match.groupdict()

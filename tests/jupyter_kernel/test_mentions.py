@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from famulus.jupyter_kernel import slots
+from famulus.jupyter_kernel.rank import LOW
 from famulus.jupyter_kernel.schema import Column, Kind, Schema, Variable
-from famulus.jupyter_kernel.translate import LOW_MATCH
 
 REGION, SALES = Column("region", "text", "str", ("'North'",)), Column("sales", "number", "int64", ("2",))
 DF = Variable("df", "frame", "pandas.DataFrame", 6, (REGION, SALES), shape=(6, 2))
@@ -85,4 +85,4 @@ def test_what_leaves_out_the_variable_that_the_words_name_matches_little(
 ) -> None:
     schema = Schema((Variable(name, kind, its_type), numbers("sub"), DF))
     for candidate in slots.propose(words, schema):
-        assert name in candidate.code or candidate.match < LOW_MATCH
+        assert name in candidate.code or candidate.match < LOW

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from famulus.jupyter_kernel import slots
+from famulus.jupyter_kernel.rank import LOW
 from famulus.jupyter_kernel.schema import Column, Schema, Variable
-from famulus.jupyter_kernel.translate import LOW_MATCH
 
 CITY = Column("city", "text", "str", ("'Oslo'", "'Rome'"), distinct=2)
 FRAME = Variable(
@@ -109,7 +109,7 @@ UNRELATED_WORDS = [words.strip() for line in UNRELATED.strip().splitlines() for 
 def test_what_leaves_out_the_verb_is_no_answer(words: str) -> None:
     """Half of these name data of the user's, and none asks for what a recipe does with it."""
     best = slots.propose(words, SCHEMA, 1)
-    assert not best or best[0].match < LOW_MATCH, best[0]
+    assert not best or best[0].match < LOW, best[0]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_leaves_out_the_verb_is_no_answer(words: str) -> None:
 )  # fmt: skip
 def test_where_a_function_is_asked_for_nothing_else_is_the_answer(words: str) -> None:
     best = slots.propose(words, SCHEMA, 1)
-    assert not best or best[0].match < LOW_MATCH or "def " in best[0].code, best[0]
+    assert not best or best[0].match < LOW or "def " in best[0].code, best[0]
 
 
 def test_proposals_are_made_while_a_person_does_not_notice() -> None:
