@@ -25,7 +25,7 @@ _AT_ONCE = 400
 _ROOTS = ("", "src/")
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _PROVED = ("F", "E9")
-_ERRORS = ("E9", "F5", "F63", "F7", "F82", SYNTAX)
+_ERRORS = ("E9", "F50", "F52", "F63", "F7", "F82", SYNTAX)
 
 
 def proved(code: str) -> bool:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from famulus.lsp_server.review.change import Change, FileChange
-from famulus.lsp_server.review.equality.canonical import Function
+from famulus.lsp_server.review.equality.canonical import Definition, Function
 from famulus.lsp_server.review.suite.collected import Test, collected, is_test_file, names_in
 
 _ALIKE = 0.5
@@ -77,6 +77,16 @@ class Suite:
                 if isinstance(node, Function) and Test(node.name, node, "").demands:
                     found.add(node.name)
         return frozenset(found)
+
+    @cached_property
+    def new_functions(self) -> frozenset[str]:
+        """Functions and classes that the change adds, anywhere."""
+        old: set[str] = set()
+        new: set[str] = set()
+        for file in self.change.python():
+            for text, found in ((file.old_text, old), (file.new_text, new)):
+                found.update(n.name for n in ast.walk(_parsed(text)[0]) if isinstance(n, Definition))
+        return frozenset(new - old)
 
     @cached_property
     def bases(self) -> dict[str, set[str]]:

@@ -144,15 +144,24 @@ def _missing(
     suite: Suite, old: Test, new: Test, missing: list[Assertion], others: list[Assertion]
 ) -> Iterator[Weakening]:
     """Demands that nothing stands in for. What was taken away or went to another test or a helper is no loss."""
-    if (new.called - old.called) & suite.helpers or _spread(new) > _spread(old):
+    if (new.called - old.called) & (suite.helpers | suite.new_functions) or _spread(new) > _spread(old):
         return
-    lost = [d for d in missing if not suite.gained[d.text] and not suite.lost_names & _words(d)]
+    lost = [d for d in missing if not _elsewhere(suite, new, d)]
     for other in others:
         if lost and other.strength:
             lost.remove(max(lost, key=lambda d: difflib.SequenceMatcher(None, d.text, other.text).ratio()))
     for demand in lost:
         if demand.strength and not demand.swallowed:
             yield Weakening("removed", f"no longer checks `{demand.text}`", demand.text, "", 0, demand.line)
+
+
+def _elsewhere(suite: Suite, new: Test, demand: Assertion) -> bool:
+    """Whether a demand went with what it was about, or to another test, or is now an argument (``wait(lambda: …)``)."""
+    if suite.gained[demand.text] or suite.lost_names & _words(demand):
+        return True
+    if any(d.about & demand.about and d.strength >= demand.strength for t in suite.come for d in t.demands):
+        return True
+    return any(isinstance(n, ast.Call) and demand.text in ast.unparse(n) for n in ast.walk(new.node))
 
 
 def _words(demand: Assertion) -> set[str]:

@@ -98,6 +98,7 @@ FINE = {
     "true by name": ("assert (x == 6) is True", "assert (x == 6)"),
     "an error that is re-raised": ("assert x == 6", "try:\n    assert x == 6\nexcept AssertionError:\n    raise"),
     "a smaller tolerance": ("assert x == pytest.approx(6, abs=1)", "assert x == pytest.approx(6, abs=0.1)"),
+    "turned into a wait": ("assert total([]) == 0", "t.until(lambda: total([]) == 0)"),
     "another thing mocked": ("assert x == 6", "mock.patch('shop.clock')\nassert x == 6"),
 }
 
@@ -176,6 +177,15 @@ def test_an_assertion_that_went_into_a_helper_is_not_named() -> None:
     old = "def test_a():\n    x = f()\n    assert x == 1\n    assert g(x) == 2\n"
     new = "def both(x):\n    assert x == 1\n    assert g(x) == 2\n\ndef test_a():\n    both(f())\n"
     assert not _found({"test_a.py": old}, {"test_a.py": new})
+
+
+def test_a_test_that_is_now_built_on_new_code_is_not_named() -> None:
+    old = (
+        "def test_a():\n    for case in CASES:\n        assert f(case).shape == case.shape\n        assert f(case).ok\n"
+    )
+    new = "def test_a():\n    assert not [o for o in outcomes(CASES) if not o.passed]\n"
+    source = "def outcomes(cases):\n    return [f(case).shape == case.shape for case in cases]\n"
+    assert not _found({"a.py": "X = 1\n", "test_a.py": old}, {"a.py": source, "test_a.py": new})
 
 
 def test_the_fingerprint_survives_lines_above() -> None:
