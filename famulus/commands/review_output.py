@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FORMS = ("terminal", "json", "stream", "sarif", "markdown", "github", "github-review", "gitlab")
 
 
+_UNWRAPPED = 1 << 16
+"""Columns, where no terminal wraps lines."""
+
+
 class UnknownForm(InvalidRequest):
     """``--format`` says something that there is not, or several for one place."""
 
@@ -108,15 +112,12 @@ class Outputs:
     def _print(report: Report, shown: Sequence[Finding], change: Change, file: Path | None) -> None:
         from famulus.lsp_server.review.report import terminal
 
-        if file is None:
-            console = output(soft_wrap=False)
+        with _opened(file) if file is not None else contextlib.nullcontext(None) as stream:
+            console = output(soft_wrap=False, file=stream)
+            if not console.is_terminal:
+                console = output(soft_wrap=False, file=stream, width=_UNWRAPPED)
             for part in terminal.renderables(report, shown, change):
-                console.print(part, soft_wrap=not console.is_terminal)
-            return
-        with _opened(file) as stream:
-            plain = Console(file=stream, width=1 << 12, markup=False, emoji=False, highlight=False)
-            for part in terminal.renderables(report, shown, change):
-                plain.print(part, soft_wrap=True)
+                console.print(part)
 
 
 def _form(said: str) -> tuple[str, Path | None]:

@@ -18,6 +18,8 @@ from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 
 MOST_SHOWN = 10
 """Findings that are shown unless all are asked for."""
+MOST_OF_A_CAUSE = 3
+"""Of these as many, if there are others."""
 SECONDS = 60.0
 """The time of a review unless another is asked for."""
 
@@ -70,10 +72,21 @@ class Report:
     suppressed: Mapping[str, int] = field(default_factory=dict)
 
     def shown(self, *, everything: bool = False, most: int = MOST_SHOWN) -> list[Finding]:
-        """The findings to show: with a proof, at most ``most`` of them; or all."""
+        """The findings to show: with a proof, at most ``most`` of them; or all.
+
+        One changed definition with many callers does not keep the others from being seen.
+        """
         if everything:
             return list(self.findings)
-        return [finding for finding in self.findings if counts(finding)][:most]
+        ranked = [finding for finding in self.findings if counts(finding)]
+        causes: Counter[str] = Counter()
+        first: list[tuple[int, Finding]] = []
+        later: list[tuple[int, Finding]] = []
+        for place, finding in enumerate(ranked):
+            cause = _cause(finding)
+            causes[cause] += 1
+            (first if causes[cause] <= MOST_OF_A_CAUSE else later).append((place, finding))
+        return [finding for _, finding in sorted((first + later)[:most], key=lambda pair: pair[0])]
 
     def hidden(self, shown: Sequence[Finding]) -> dict[str, int]:
         """How many findings ``shown`` lacks, by reason."""
@@ -85,6 +98,11 @@ class Report:
         return any(counts(finding) and finding.grade.rank <= grade.rank for finding in self.findings) or (
             grade is Grade.MODEL_ONLY and bool(self.findings)
         )
+
+
+def _cause(finding: Finding) -> str:
+    """What findings have in common that one change made."""
+    return str(finding.related[0].place) if finding.related else f"{finding.rule} {finding.place}"
 
 
 def counts(finding: Finding) -> bool:

@@ -35,22 +35,26 @@ def _finding(finding: Finding, lines: Lines) -> Iterator[Text | Padding]:
     if finding.certainty != "certain":
         head.append(f"  {finding.certainty}", style="dim")
     yield head
-    yield Padding(Text(visible(finding.message)), (0, 0, 0, 2))
+    yield _indented(Text(visible(finding.message)), 2)
     if source := lines.of(finding):
         yield _source(finding.place.line, source)
     if proof := visible(finding.proof.text).strip():
-        yield from (Padding(Text(line, style="cyan"), (0, 0, 0, 4)) for line in proof.split("\n"))
+        yield from (_indented(Text(line, style="cyan"), 4) for line in proof.split("\n"))
     for related in finding.related[:_MOST_RELATED]:
         text = Text(f"{visible(str(related.place))}", style="bold").append(f"  {visible(related.message)}", style="")
-        yield Padding(text, (0, 0, 0, 4))
+        yield _indented(text, 4)
     if len(finding.related) > _MOST_RELATED:
-        yield Padding(Text(f"and {len(finding.related) - _MOST_RELATED} more places", style="dim"), (0, 0, 0, 4))
+        yield _indented(Text(f"and {len(finding.related) - _MOST_RELATED} more places", style="dim"), 4)
     if finding.suggestion is not None:
-        yield Padding(Text(f"Fix: {visible(finding.suggestion.title)}", style="green"), (0, 0, 0, 4))
+        yield _indented(Text(f"Fix: {visible(finding.suggestion.title)}", style="green"), 4)
+
+
+def _indented(text: Text, by: int) -> Padding:
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 def _source(number: int, line: str) -> Padding:
-    return Padding(Text(f"{number:>4} │ ", style="dim").append(line, style="none"), (0, 0, 0, 2))
+    return _indented(Text(f"{number:>4} │ ", style="dim").append(line, style="none"), 2)
 
 
 def _verdict(report: Report, shown: Sequence[Finding]) -> Text:

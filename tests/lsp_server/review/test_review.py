@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,20 @@ def test_the_weightiest_ten_are_shown_and_the_others_counted(plugin: Install) ->
     assert report.hidden(everything) == {}
     order = [finding.grade.rank for finding in everything]
     assert order == sorted(order)
+
+
+def test_one_cause_with_many_callers_does_not_hide_the_others(plugin: Install) -> None:
+    plugin(
+        """
+        from famulus.lsp_server.review.finding import Related
+        for cause, callers in ((1, 12), (2, 2), (3, 1)):
+            for n in range(callers):
+                place = Place(path="shop.py", line=cause)
+                yield finding(f"{cause} {n}", line=n + 1, reach=callers, related=(Related(place=place, message="m"),))
+        """
+    )
+    assert Counter(key.split()[0] for key in messages(reviewed())) == {"1": 7, "2": 2, "3": 1}
+    assert messages(reviewed())[-1] == "3 0"
 
 
 @pytest.mark.parametrize(
