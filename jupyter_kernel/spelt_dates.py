@@ -15,13 +15,14 @@ MONTHS = {
 _MONTH = rf"(?:{'|'.join(sorted(MONTHS, key=len, reverse=True))})\b\.?"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _YEAR = r"(?:19|20)\d\d"
-SPELT = (
+SPELT = "|".join(
     (
-        rf"\b{_DAY}(?:\ of)?[ -]{_MONTH},?[ -]{_YEAR}\b|\b{_MONTH}\ {_DAY},?\ {_YEAR}\b|\b{_MONTH},?(?:\ of)?\ {_YEAR}\b"
-        rf"|(?<![\d./])\d{{1,2}}[./]\d{{1,2}}[./]{_YEAR}(?![\d./])|{_YEAR}年\d{{1,2}}月(?:\d{{1,2}}[日号])?"
+        rf"\b{_DAY}(?:\ of)?[\ -]{_MONTH},?[\ -]{_YEAR}\b",
+        rf"\b{_MONTH}\ {_DAY},?\ {_YEAR}\b",
+        rf"\b{_MONTH},?(?:\ of)?\ {_YEAR}\b",
+        rf"(?<![\d./])\d{{1,2}}[./]\d{{1,2}}[./]{_YEAR}(?![\d./])",
+        rf"{_YEAR}年\d{{1,2}}月(?:\d{{1,2}}[日号])?",
     )
-    .replace(" ", r"\ ")
-    .replace(r"\\ ", r"\ ")
 )
 """A regular expression (to be compiled with ``re.VERBOSE`` and ``re.IGNORECASE``) for such a date."""
 

@@ -72,8 +72,8 @@ def _stands_alone(query: Query) -> bool:
     numbers = all(a.column is not None and a.function in ("sum", "mean", "max", "min") for a in query.aggregates)
     shaped = query.order or query.limit or query.share or query.having[0] or query.conditions
     drawn = query.chart in ("plot", "bar", "barh", "line")
-    alone = len(query.keys) == 1 and not key.unit and length is not None and key.column.distinct == length
-    return drawn and alone and numbers and not shaped and length > 1 and column_fits(key.column, "time") < 0.95
+    alone = len(query.keys) == 1 and not key.unit and (length or 0) > 1 and key.column.distinct == length
+    return drawn and alone and numbers and not shaped and column_fits(key.column, "time") < 0.95
 
 
 def _direct(query: Query) -> Code:
