@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from famulus.lsp_server.review.change import Change
 from famulus.lsp_server.review.finding import Finding
+from famulus.lsp_server.review.report.remarks import remarks
 from famulus.lsp_server.review.report.source import Lines, visible
-from famulus.lsp_server.review.report.terminal import remarks
 from famulus.lsp_server.review.review import Report
 
 _SPECIAL = re.compile(r"([\\*_<>\[\]#|~@])")

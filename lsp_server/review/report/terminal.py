@@ -9,12 +9,12 @@ from rich.text import Text
 
 from famulus.lsp_server.review.change import Change
 from famulus.lsp_server.review.finding import Finding, Grade
+from famulus.lsp_server.review.report.remarks import remarks
 from famulus.lsp_server.review.report.source import Lines, visible
 from famulus.lsp_server.review.review import Report
 
 _STYLES = {Grade.PROVED: "bold red", Grade.WITNESSED: "bold red", Grade.MEASURED: "yellow", Grade.MODEL_ONLY: "dim"}
 _MOST_RELATED = 5
-_MOST_UNREAD = 5
 
 
 def renderables(report: Report, shown: Sequence[Finding], change: Change) -> Iterator[Text | Padding]:
@@ -25,13 +25,13 @@ def renderables(report: Report, shown: Sequence[Finding], change: Change) -> Ite
         yield Text("")
     yield _verdict(report, shown)
     for fact in report.facts.values():
-        yield Text(f"  {visible(fact)}")
-    yield from (Text(f"  {sentence}", style="dim") for sentence in remarks(report, shown))
+        yield _indented(Text(visible(fact)), 2)
+    yield from (_indented(Text(sentence, style="dim"), 2) for sentence in remarks(report, shown))
 
 
 def _finding(finding: Finding, lines: Lines) -> Iterator[Text | Padding]:
-    head = Text(f"{finding.grade.value}", style=_STYLES[finding.grade])
-    head.append(f"  {visible(str(finding.place))}", style="bold").append(f"  {finding.rule}", style="dim")
+    head = Text.assemble((finding.grade.value, _STYLES[finding.grade]), "  ", (visible(str(finding.place)), "bold"))
+    head.append(f"  {finding.rule}", style="dim")
     if finding.certainty != "certain":
         head.append(f"  {finding.certainty}", style="dim")
     yield head
@@ -41,7 +41,7 @@ def _finding(finding: Finding, lines: Lines) -> Iterator[Text | Padding]:
     if proof := visible(finding.proof.text).strip():
         yield from (_indented(Text(line, style="cyan"), 4) for line in proof.split("\n"))
     for related in finding.related[:_MOST_RELATED]:
-        text = Text(f"{visible(str(related.place))}", style="bold").append(f"  {visible(related.message)}", style="")
+        text = Text.assemble((visible(str(related.place)), "bold"), f"  {visible(related.message)}")
         yield _indented(text, 4)
     if len(finding.related) > _MOST_RELATED:
         yield _indented(Text(f"and {len(finding.related) - _MOST_RELATED} more places", style="dim"), 4)
@@ -54,7 +54,7 @@ def _indented(text: Text, by: int) -> Padding:
 
 
 def _source(number: int, line: str) -> Padding:
-    return _indented(Text(f"{number:>4} │ ", style="dim").append(line, style="none"), 2)
+    return _indented(Text.assemble((f"{number:>4} │ ", "dim"), line), 2)
 
 
 def _verdict(report: Report, shown: Sequence[Finding]) -> Text:
@@ -65,20 +65,6 @@ def _verdict(report: Report, shown: Sequence[Finding]) -> Text:
         text.append("Nothing to report" if report.complete else "Nothing found so far", style="bold green")
     text.append(f" in {_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}")
     return text.append(f" ({visible(report.title)}, {report.seconds:.1f} s)", style="dim")
-
-
-def remarks(report: Report, shown: Sequence[Finding]) -> Iterator[str]:
-    """Sentences on what is not shown and what was not looked at."""
-    if hidden := report.hidden(shown):
-        parts = ", ".join(f"{count} {reason}" for reason, count in hidden.items())
-        yield f"Not shown: {parts}. --all shows them."
-    if report.suppressed:
-        yield f"Settled: {', '.join(f'{count} {reason}' for reason, count in report.suppressed.items())}."
-    yield from map(visible, report.left_out)
-    if report.unread:
-        some = [f"{visible(path)} {reason}" for path, reason in list(report.unread.items())[:_MOST_UNREAD]]
-        more = f"; and {len(report.unread) - len(some)} more" if len(report.unread) > len(some) else ""
-        yield f"Changed, but not read: {'; '.join(some)}{more}."
 
 
 def _counted(number: int, thing: str) -> str:
