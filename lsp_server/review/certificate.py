@@ -25,6 +25,8 @@ from famulus.lsp_server.review.equality import moves, trees
 from famulus.lsp_server.review.equality.canonical import Keys, Source, end_of, source, start_of
 from famulus.lsp_server.review.equality.statements import Comparison, Loose
 
+_LARGEST = 2 * 2**20
+"""Bytes of a file that is still read: larger ones are made by programs."""
 _PROSE = (".md", ".rst", ".adoc", ".markdown")
 
 
@@ -111,6 +113,9 @@ def certify_files(files: Iterable[FileChange]) -> Certificates:
     found: list[Certificate] = []
     compared: list[tuple[int, FileChange, Comparison]] = []
     for file in files:
+        if max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
+            found.append(Certificate(path=file.path, lines=_size(file), reason="the file is very large"))
+            continue
         if not file.path.endswith((".py", ".pyi")) or file.binary:
             found.append(_other(file))
             continue
@@ -128,7 +133,10 @@ def _comparison(file: FileChange, keys: Keys) -> Comparison | None:
     sides = [_readable(side, text) for side, text in ((file.old, file.old_text), (file.new, file.new_text))]
     if sides[0] is None or sides[1] is None:
         return None
-    return Comparison(sides[0], sides[1], keys, _shift(file)).run()
+    try:
+        return Comparison(sides[0], sides[1], keys, _shift(file)).run()
+    except RecursionError:  # nested more deeply than anything that a person writes
+        return None
 
 
 def _shift(file: FileChange) -> Callable[[int, int], int | None]:

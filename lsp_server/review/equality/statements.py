@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from famulus.lsp_server.review.equality.canonical import Definition, Function, Keys, Source, blocks, end_of, start_of
 from famulus.lsp_server.review.equality.codes import code_of, same_function
 
+_LONG = 400
+"""Statements in a block from which on the line difference is believed at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loose:
@@ -67,7 +70,7 @@ class Comparison:
 
     def _may_repeat(self, block: list[ast.stmt]) -> bool:
         """Whether a block is one of a function, where the same short statement may stand twice."""
-        return not any(isinstance(s, Definition) for s in block)
+        return len(block) < _LONG and not any(isinstance(s, Definition) for s in block)
 
     def _anchors(self, old: list[ast.stmt], new: list[ast.stmt]) -> list[tuple[int, int]]:
         """Statements whose lines the line difference takes for unchanged: they are each other's versions."""

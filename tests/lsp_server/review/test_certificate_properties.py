@@ -223,7 +223,15 @@ def test_ruffs_format_of_the_standard_library_is_certified() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x = " + "(" * 150 + "1" + ")" * 150, "x = " + "-" * 5000 + "1", "\0", "if 1:\n\tx\n        y"]
+    "text",
+    [
+        "x = " + "(" * 150 + "1" + ")" * 150,
+        "x = " + "-" * 5000 + "1",
+        "x = " + " + ".join(["y"] * 600),
+        "f(1)\n" * 3000 + "f(2)",
+        "\0",
+        "if 1:\n\tx\n        y",
+    ],
 )
 def test_odd_texts_end_without_an_error(text: str) -> None:
     assert _certified(text, text + " # a note") is not None

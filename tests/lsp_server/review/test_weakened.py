@@ -195,5 +195,12 @@ def test_the_fingerprint_survives_lines_above() -> None:
     assert one.fingerprint == two.fingerprint and one.place != two.place
 
 
+def test_a_file_that_is_nested_too_deeply_is_said() -> None:
+    text = ONE.replace("price(2) == 6", " + ".join(["price"] * 600))
+    sides = [Memory({"test_a.py": content.encode()}) for content in (ONE, text)]
+    context = Context(between(*sides))
+    assert not list(RULE.check(context)) and "too deeply" in context.left_out[0]
+
+
 def test_files_that_do_not_parse_are_left_alone() -> None:
     assert not _found({"test_a.py": ONE}, {"test_a.py": "def test_one(:\n"})
