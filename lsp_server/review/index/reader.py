@@ -1,4 +1,6 @@
-"""Reads one Python file into :class:`~.facts.ModuleFacts`: its scopes and statements; expressions in :mod:`.uses`."""
+"""Reads one Python file into :class:`~.facts.ModuleFacts`: its statements here, the rest in :mod:`.heads`,
+:mod:`.names` and :mod:`.uses`.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +10,17 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from famulus.lsp_server.review.index.facts import (
-    DOUBLE_STAR,
-    KEYWORD_ONLY,
-    POSITIONAL,
-    POSITIONAL_ONLY,
-    STAR,
     Binding,
-    Decorator,
-    Definition,
     Guard,
     Import,
     ModuleFacts,
-    Parameter,
-    Scope,
+    Raise,
 )
-from famulus.lsp_server.review.index.outcomes import Outcome, hands_on, reaches_end
+from famulus.lsp_server.review.index.heads import Heads
 from famulus.lsp_server.review.index.paths import UNKNOWN, alternatives, identifiers, path_of, root
-from famulus.lsp_server.review.index.uses import Uses
 
 _BUILTINS = frozenset(dir(builtins)) - {"super"}
-_NOTHING = Binding("unknown")
 
 
 class Unreadable(ValueError):
@@ -52,22 +42,8 @@ def read(source: bytes) -> ModuleFacts:
         raise Unreadable(f"{reason}{line}") from error
 
 
-class Reader(Uses):
+class Reader(Heads):
     """Walks the statements of one file."""
-
-    def __init__(self, source: bytes) -> None:
-        super().__init__()
-        self.lines = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        if self.lines[0].startswith(b"\xef\xbb\xbf"):
-            self.lines[0] = self.lines[0][3:]
-        self.scopes: list[Scope] = []
-        self.definitions: list[Definition] = []
-        self.imports: list[Import] = []
-        self.exports: list[str] | None = None
-        self.conditional = 0
-        self.type_checking = False
-        self.globals: list[dict[str, int]] = []
-        self.outcomes: list[Outcome] = [Outcome()]
 
     def module(self, tree: ast.Module) -> None:
         """Reads the whole file."""
@@ -110,104 +86,6 @@ class Reader(Uses):
             at = self.scopes[at].parent
         return name in bound or star or name not in _BUILTINS
 
-    # scopes and names
-
-    def _open(self, kind: Any, parent: int, name: str, definition: int) -> int:
-        self.scopes.append(Scope(kind, parent, name, definition, {}, {}))
-        self.globals.append({})
-        self.scope = len(self.scopes) - 1
-        return self.scope
-
-    def bind(self, name: str, binding: Binding) -> None:
-        """Gives ``name`` a value in the current scope, or where ``global`` and ``nonlocal`` say."""
-        scope = self.globals[self.scope].get(name, self.scope)
-        if scope != self.scope:
-            binding = Binding(binding.kind, binding.index, "", binding.annotation, True)
-            if binding.kind == "value" and not binding.annotation:
-                binding = _NOTHING
-        known = self.scopes[scope].bindings.setdefault(name, [])
-        if self.scopes[scope].kind in ("module", "class") and not binding.conditional:
-            if binding.kind == "definition" and self._continues(known, binding):
-                return
-            known.clear()
-        known.append(binding)
-
-    def _continues(self, known: Sequence[Binding], binding: Binding) -> bool:
-        """A setter or an implementation registered on what the name already means (``@price.setter``)."""
-        new = self.definitions[binding.index]
-        return bool(known) and any(d.path.partition(".")[0] == new.name and "." in d.path for d in new.decorators)
-
-    def assign(self, target: ast.expr, values: Sequence[str], annotation: str = "", source: str = "") -> None:
-        """Binds what an assignment's target names."""
-        if isinstance(target, ast.Name):
-            self._assign_name(target, values, annotation, source)
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            starred = any(isinstance(e, ast.Starred) for e in target.elts)
-            for index, element in enumerate(target.elts):
-                inner = element.value if isinstance(element, ast.Starred) else element
-                known = [f"{v}[{index}]" for v in values if v and not v.startswith("#")] if not starred else []
-                self.assign(inner, known or [""])
-        elif isinstance(target, ast.Attribute):
-            self._assign_attribute(target, values, annotation)
-        elif isinstance(target, ast.Starred):
-            self.assign(target.value, [""])
-        else:
-            self.expression(target, "store")
-
-    def _assign_name(self, target: ast.Name, values: Sequence[str], annotation: str, source: str) -> None:
-        conditional = bool(self.conditional)
-        where = self.scopes[self.globals[self.scope].get(target.id, self.scope)]
-        if where.kind in ("module", "class") and where is self.scopes[self.scope]:
-            known = where.bindings.get(target.id)
-            if not (known and all(b.kind == "definition" for b in known) and conditional and not source):
-                qualname = f"{where.name}.{target.id}" if where.name else target.id
-                self.definitions.append(
-                    Definition(
-                        "value", target.id, qualname, self.scope, target.lineno, target.col_offset,
-                        target.end_lineno or target.lineno, target.end_col_offset or 0, annotation=annotation,
-                        returns=tuple(v for v in values if v), source=source, conditional=conditional,
-                        start=target.lineno,
-                    )
-                )  # fmt: skip
-                self.bind(target.id, Binding("definition", len(self.definitions) - 1, "", "", conditional))
-                return
-        for value in values or [""]:
-            known_value = "" if value == UNKNOWN else value
-            if known_value or annotation:
-                self.bind(target.id, Binding("value", -1, known_value, annotation, conditional))
-            else:
-                self.bind(target.id, _NOTHING)
-
-    def _assign_attribute(self, target: ast.Attribute, values: Sequence[str], annotation: str) -> None:
-        owner = self._class_of_self(target.value)
-        if owner is None:
-            self.stored.add(target.attr)
-        else:
-            for value in values or [""]:
-                known = "" if value == UNKNOWN else value
-                found = Binding("attribute", self.scope, known, annotation, bool(self.conditional))
-                self.scopes[owner].attributes.setdefault(target.attr, []).append(found)
-        if not isinstance(target.value, ast.Name):
-            self.expression(target.value, f"attr:{target.attr}")
-        else:
-            self.refer(target, path_of(target), "store")
-
-    def _class_of_self(self, node: ast.expr) -> int | None:
-        """The scope of the class, if ``node`` is the first parameter of a method around this place."""
-        if not isinstance(node, ast.Name):
-            return None
-        at = self.scope
-        while at > 0:
-            scope = self.scopes[at]
-            if scope.kind == "function" and node.id in scope.bindings:
-                parameters = self.definitions[scope.definition].parameters
-                method = self.scopes[scope.parent].kind == "class"
-                return scope.parent if method and parameters and parameters[0].name == node.id else None
-            at = scope.parent
-        return None
-
-    # statements
-
     def block(self, body: Sequence[ast.stmt]) -> None:
         """Reads statements in order."""
         for statement in body:
@@ -221,121 +99,6 @@ class Reader(Uses):
             self.block(block)
         self.conditional -= 1
 
-    def on_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """A function: its decorators, defaults and annotations belong to the scope around it."""
-        decorators = self._decorators(node)
-        parameters = self._parameters(node.args)
-        if node.returns is not None:
-            self.annotation(node.returns)
-        outer = self.scope
-        name = self._qualname(node.name)
-        body = self._open("function", outer, name + ".<locals>", len(self.definitions))
-        index = len(self.definitions)
-        made = Definition(
-            "function", node.name, name, outer, node.lineno, node.col_offset, node.end_lineno or node.lineno,
-            node.end_col_offset or 0, body, decorators, parameters, self.source(node.returns),
-            isinstance(node, ast.AsyncFunctionDef), passes=hands_on(node), conditional=bool(self.conditional),
-            start=min([node.lineno, *(d.lineno for d in node.decorator_list)]),
-        )  # fmt: skip
-        self.definitions.append(made)
-        for parameter in parameters:
-            annotation = parameter.annotation if parameter.kind not in (STAR, DOUBLE_STAR) else ""
-            self.scopes[body].bindings[parameter.name] = [Binding("parameter", -1, "", annotation)]
-        outcome = self._body(node.body)
-        self.scope = outer
-        returns = outcome.returns + (["#None"] if reaches_end(node.body) else [])
-        self.definitions[index] = msgspec.structs.replace(
-            made,
-            generator=outcome.generator,
-            returns=tuple(returns),
-            yields=tuple(outcome.yields),
-            raises=tuple(outcome.raises),
-        )
-        self.bind(node.name, Binding("definition", index, "", "", bool(self.conditional)))
-
-    on_AsyncFunctionDef = on_FunctionDef
-
-    def _body(self, body: Sequence[ast.stmt]) -> Outcome:
-        saved, self.conditional, guard, self.guard = self.conditional, 0, self.guard, -1
-        self.outcomes.append(Outcome())
-        self._declared(body)
-        self.block(body)
-        self.conditional, self.guard = saved, guard
-        return self.outcomes.pop()
-
-    def _declared(self, body: Sequence[ast.stmt]) -> None:
-        """``global`` and ``nonlocal`` hold for the whole function, wherever they stand."""
-        for statement in body:
-            if isinstance(statement, ast.Global):
-                self.globals[self.scope].update(dict.fromkeys(statement.names, 0))
-            elif isinstance(statement, ast.Nonlocal):
-                for name in statement.names:
-                    at = self.scopes[self.scope].parent
-                    while at > 0 and name not in self.scopes[at].bindings:
-                        at = self.scopes[at].parent
-                    self.globals[self.scope][name] = at
-            elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                for field in ("body", "orelse", "finalbody"):
-                    self._declared(getattr(statement, field, []))
-
-    def on_ClassDef(self, node: ast.ClassDef) -> None:
-        """A class."""
-        decorators = self._decorators(node)
-        for base in node.bases:
-            self.expression(base, "base")
-        for keyword in node.keywords:
-            self.expression(keyword.value, "arg")
-        outer, index = self.scope, len(self.definitions)
-        name = self._qualname(node.name)
-        body = self._open("class", outer, name, index)
-        self.definitions.append(
-            Definition(
-                "class", node.name, name, outer, node.lineno, node.col_offset, node.end_lineno or node.lineno,
-                node.end_col_offset or 0, body, decorators, bases=tuple(path_of(base) for base in node.bases),
-                keywords=tuple((k.arg or "**", self.source(k.value)) for k in node.keywords),
-                conditional=bool(self.conditional),
-                start=min([node.lineno, *(d.lineno for d in node.decorator_list)]),
-            )
-        )  # fmt: skip
-        self._body(node.body)
-        self.scope = outer
-        self.bind(node.name, Binding("definition", index, "", "", bool(self.conditional)))
-
-    def _qualname(self, name: str) -> str:
-        around = self.scopes[self.scope].name
-        return f"{around}.{name}" if around else name
-
-    def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[Decorator, ...]:
-        found = []
-        for decorator in node.decorator_list:
-            self.expression(decorator, "decorator")
-            path = path_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
-            found.append(Decorator(path, self.source(decorator)))
-        return tuple(found)
-
-    def _parameters(self, arguments: ast.arguments) -> tuple[Parameter, ...]:
-        for value in [*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)]:
-            self.expression(value, "arg")
-        found: list[Parameter] = []
-        positional = [(a, POSITIONAL_ONLY) for a in arguments.posonlyargs] + [(a, POSITIONAL) for a in arguments.args]
-        defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + list(
-            arguments.defaults
-        )
-        every: list[tuple[ast.arg, int, ast.expr | None]] = [
-            (a, kind, d) for (a, kind), d in zip(positional, defaults, strict=True)
-        ]
-        if arguments.vararg:
-            every.append((arguments.vararg, STAR, None))
-        every += [(a, KEYWORD_ONLY, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
-        if arguments.kwarg:
-            every.append((arguments.kwarg, DOUBLE_STAR, None))
-        for argument, kind, default in every:
-            if argument.annotation is not None:
-                self.annotation(argument.annotation)
-            given = None if default is None else self.source(default)
-            found.append(Parameter(argument.arg, kind, given, self.source(argument.annotation)))
-        return tuple(found)
-
     def on_Return(self, node: ast.Return) -> None:
         """``return``."""
         outcome = self.outcomes[-1]
@@ -347,8 +110,6 @@ class Reader(Uses):
 
     def on_Raise(self, node: ast.Raise) -> None:
         """``raise``."""
-        from famulus.lsp_server.review.index.facts import Raise
-
         if node.exc is not None:
             target = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             self.outcomes[-1].raises.append(Raise(path_of(target), node.lineno, self.guard))
@@ -530,20 +291,6 @@ class Reader(Uses):
                 return
             binding = Binding("import", len(self.imports) - 1, conditional=bool(self.conditional))
             self.bind(bound, binding)
-
-    def source(self, node: ast.expr | None) -> str:
-        """The source of an expression, on one line."""
-        if node is None:
-            return ""
-        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-        if first == last:
-            return self.lines[first][node.col_offset : node.end_col_offset].decode("utf-8", "replace")
-        parts = [
-            self.lines[first][node.col_offset :],
-            *self.lines[first + 1 : last],
-            self.lines[last][: node.end_col_offset],
-        ]
-        return b" ".join(part.strip() for part in parts).decode("utf-8", "replace")
 
 
 def _results(node: ast.expr) -> list[str]:

@@ -1,6 +1,7 @@
 """Rule 1, calls whose receiver is not known: the name of the method has to tell whose it is.
 
-Only where the project knows one method of that name, no common class outside has one, and the arguments fitted before.
+Only where all that is known of the receiver fits; or, if nothing is, where the project has one method of that name and
+no common class outside has one. In both cases the arguments must have fitted before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Shape
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Symbol, Unknown, Use
+from famulus.lsp_server.review.index.values import Instance, Made, Symbol, Unknown, Use
 from famulus.lsp_server.review.rules import callsites_words as words
 
 _CLASSES = (str, bytes, list, dict, set, tuple, int, float, object, type, io.StringIO, io.TextIOWrapper, io.BytesIO,
@@ -47,22 +48,29 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
     """A call on an unknown receiver that fitted the one method of that name before and fits it no more."""
     base, _, name = use.reference.path.rpartition(".")
     shape = use.reference.call
-    if not base or shape is None or not name.isidentifier() or name in _everyday() or name.startswith("__"):
+    if not base or shape is None or not name.isidentifier() or name.startswith("__"):
         return
     receivers = changes.new.resolver.resolve(use.module, use.reference.scope, base)
-    if not all(isinstance(v, Unknown) for v in receivers):
-        return
-    if name in affected.methods:
-        yield from _changed(changes, affected.methods[name], use, shape)
-    elif name in affected.lost_methods:
+    known = {v for v in receivers if not isinstance(v, Unknown) and v != Made("builtins.None")}
+    pairs = affected.methods.get(name, [])
+    if known:
+        here = [p for p in pairs if all(isinstance(v, Instance) and _found(changes, v.of, p.new) for v in known)]
+        yield from _changed(changes, here[:1], use, shape)
+    elif name not in _everyday() and pairs:
+        if {id(s) for s in _all(changes.new, name)} == {id(pair.new) for pair in pairs}:
+            yield from _changed(changes, pairs, use, shape)
+    elif name not in _everyday() and name in affected.lost_methods:
         yield from _lost(changes, affected.lost_methods[name], use, shape)
+
+
+def _found(changes: Changes, cls: Symbol, method: Symbol) -> bool:
+    return next(changes.new.resolver.classes.members(cls, method.name), None) is method
 
 
 def _changed(changes: Changes, pairs: list[Pair], use: Use, shape: Shape) -> Iterator[Finding]:
     from famulus.lsp_server.review.rules.callsites import broken, expects_type_error
 
-    name = pairs[0].new.name
-    if {id(s) for s in _all(changes.new, name)} != {id(pair.new) for pair in pairs} or expects_type_error(use):
+    if not pairs or expects_type_error(use):
         return
     sides = []
     for pair in pairs:
