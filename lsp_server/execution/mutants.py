@@ -61,17 +61,25 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Mutant:
     """One change. ``line`` and ``column`` (from 1, in characters): where it stands; ``before`` became ``after``, as a
     person reads it. ``function``: dotted name of the outermost function around it, with its classes, and ``first`` its
-    first line with decorators; empty and 0 for code that runs when the module is imported."""
+    first line with decorators; empty and 0 for code that runs when the module is imported. ``text`` stands in the
+    place of the characters ``start`` to ``end`` of the ``original``."""
 
     kind: Kind
     line: int
     column: int
     before: str
     after: str
-    source: str = field(repr=False)
-    """The whole source with the change."""
-    function: str = ""
-    first: int = 0
+    function: str
+    first: int
+    original: SourceText = field(repr=False, compare=False)
+    start: int = field(repr=False)
+    end: int = field(repr=False)
+    text: str = field(repr=False)
+
+    @property
+    def source(self) -> str:
+        """The whole source with the change; made anew each time, since there are many mutants of large sources."""
+        return self.original.replaced(self.start, self.end, self.text)
 
     def __str__(self) -> str:
         if self.after == "pass":
@@ -260,7 +268,7 @@ class _Finder:
 
     def operator(self, node: ast.BinOp | ast.AugAssign, left: ast.expr, right: ast.expr, tail: str = "") -> None:
         """The operator between two values."""
-        if type(node.op) in _OPERATORS and not _texts(left, right):
+        if type(node.op) in _OPERATORS and not _texts(left, right) and not _idle(node.op, right):
             before, after = _OPERATORS[type(node.op)]
             self.between("operator", left, right, before + tail, after + tail)
 
@@ -294,8 +302,7 @@ class _Finder:
             return
         before, after = (" ".join(part.split()) for part in shown)
         before, after = (part if len(part) <= _SHOWN else part[: _SHOWN - 1] + "…" for part in (before, after))
-        source = self.text.replaced(start, end, text)
-        self.found.append(Mutant(kind, line, column, before, after, source, *self.function))
+        self.found.append(Mutant(kind, line, column, before, after, *self.function, self.text, start, end, text))
 
 
 def _for_others(test: ast.expr) -> bool:
@@ -312,6 +319,14 @@ def _last_name(node: ast.expr) -> str:
 def _is_text(node: ast.BinOp) -> bool:
     """Whether it joins or formats texts: another operator there fails at once, and the text is nobody's business."""
     return isinstance(node.op, (ast.Add, ast.Mod, ast.Mult)) and _texts(node.left, node.right)
+
+
+def _idle(operator: ast.operator, right: ast.expr) -> bool:
+    """Whether its opposite does the same: ``x + 0``, ``x * 1``."""
+    value = right.value if isinstance(right, ast.Constant) else None
+    if isinstance(operator, (ast.Add, ast.Sub)):
+        return value == 0
+    return isinstance(operator, (ast.Mult, ast.Div)) and value == 1
 
 
 def _texts(*nodes: ast.expr) -> bool:

@@ -81,6 +81,8 @@ class TestRun:
     ended: str = ""
     code: int | None = None
     broken: str = ""
+    said: str = ""
+    """What pytest complained of when there was no session, as of an option or a ``conftest.py``."""
 
     def of(self, node: str) -> TestResult | None:
         """The result of one test."""
@@ -245,6 +247,7 @@ def _told(answer: Mapping[str, Any]) -> TestRun:
         ended=str(answer.get("ended", "")),
         code=answer.get("exit"),
         broken=str(answer.get("broken", "")),
+        said=str(answer.get("said", "")),
     )
 
 

@@ -87,8 +87,10 @@ class Explanation:
         source = decoded(tree.read(path) or b"")
         last = re.escape(name.rpartition("::")[2])
         head = re.search(rf"^[ \t]*(?:async\s+)?def\s+{last}\b", source, re.M) if name else None
-        at = [line for where, line in (self.result.at if self.result is not None else ()) if where == path]
-        line = source.count("\n", 0, head.start()) + 1 if head else at[0] if at else 1
+        if head is None and self.result is not None and self.result.at:
+            path, line = self.result.at[0]  # it is inherited
+            return Place(path=path, line=line, symbol=name.replace("::", "."))
+        line = source.count("\n", 0, head.start()) + 1 if head else 1
         return Place(path=path, line=line, symbol=name.replace("::", "."))
 
 

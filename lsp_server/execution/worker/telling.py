@@ -8,6 +8,7 @@ import importlib
 import os
 import random
 import sys
+import tempfile
 import threading
 import types
 from typing import Any
@@ -40,7 +41,17 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
         if name in sys.modules:
             options += switches
     plugin = Telling(fd, root, asked, served)
-    plugin.pytest_sessionfinish(None, int(pytest.main([*options, *asked["tests"]], plugins=[plugin])))
+    with tempfile.TemporaryFile() as screen:
+        for standard in (1, 2):
+            os.dup2(screen.fileno(), standard)
+        code = int(pytest.main([*options, *asked["tests"]], plugins=[plugin]))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        screen.seek(0)
+        lines = screen.read(_KEPT * 20).decode("utf-8", "replace").splitlines()
+    errors = [line.lstrip("E ") for line in lines if line.startswith(("E  ", "ERROR"))] or lines
+    if not plugin.told_end:
+        send(fd, {"exit": code, "errors": plugin.errors, "said": errors[-1][:_KEPT] if errors else ""})
 
 
 class Tracer:
@@ -87,6 +98,7 @@ class Telling:
         self.tracer = Tracer({os.path.join(self.root, path): path for path in asked.get("trace", ())})
         self.now: Message = {}
         self.errors: list[Message] = []
+        self.told_end = False
 
     # the hooks' names are pytest's
 
@@ -123,6 +135,7 @@ class Telling:
 
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         """The end; what pytest does afterwards (it collects garbage for seconds) is not waited for."""
+        self.told_end = True
         send(self.fd, {"exit": int(exitstatus), "errors": self.errors})
 
     def pytest_runtestloop(self, session: Any) -> Any:

@@ -116,18 +116,21 @@ def changed_tests(file: FileChange, neutral: dict[str, frozenset[int]]) -> Itera
 def _found(context: Context, servers: dict[int, TestServer], tests: Sequence[NewTest]) -> Iterator[Finding]:
     files = list(dict.fromkeys(test.path for test in tests))
     runs: list[OneRun] = []
+    trouble = ""
     try:
         for seed, shuffle, reverse in RUNS:
             wall = min(context.clock.left / 2, 120.0)
             run = servers[seed].run(files, wall=wall, shuffle=shuffle, reverse=reverse)
             if run.ended or not run.tests:
+                trouble = run.said or (run.errors[0].message if run.errors else "")
                 break
             runs.append(OneRun(seed, run.collected, {result.node: result for result in run.tests}))
     except TimeUp:
         pass
     if len(runs) < _SHORTEST:
+        why = f" ({trouble})" if trouble else ""
         context.left_out.append(
-            f"Whether new tests are flaky was not seen: {len(runs)} of {len(RUNS)} runs came to an end."
+            f"Whether new tests are flaky was not seen: {len(runs)} of {len(RUNS)} runs came to an end{why}."
         )
         return
     for test in tests:

@@ -140,7 +140,8 @@ def _seconds(clock: Clock) -> float:
 def _run(context: Context, bench: Workbench, held: TestRun) -> Seen | None:
     """Run what is held once, with its lines. None if there is nothing to go by."""
     if not held.collected:
-        reason = held.errors[0].message if held.errors else "pytest found none in the files that import the code"
+        told = held.errors[0].message if held.errors else held.said or held.broken
+        reason = told or "pytest found none in the files that import the code"
         context.left_out.append(f"Which changed lines no test notices was not looked at: no test could run ({reason}).")
         return None
     run = bench.server.again(held.collected, wall=_seconds(context.clock), trace=True)

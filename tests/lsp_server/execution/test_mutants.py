@@ -32,6 +32,7 @@ def _told(source: str) -> set[str]:
         ("for a in b:\n    break\n", {"break → continue"}),
         ("x = min(a, key=b)\n", {"min → max"}),
         ("x: bool = True\n", {"True → False"}),
+        ("x = y + 0\n", {"0 → 1"}),
     ],
 )  # fmt: skip
 def test_what_is_changed(source: str, wanted: set[str]) -> None:
