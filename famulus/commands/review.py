@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import replace
 from enum import StrEnum
@@ -127,8 +128,9 @@ def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: Fail
     with outputs.watched():
         outputs.begin(found.change.title)
         try:
-            for finding in running.run():
-                outputs.found(finding)
+            with contextlib.closing(running.run()) as findings:
+                for finding in findings:
+                    outputs.found(finding)
         except KeyboardInterrupt:
             outputs.interrupted()
     report = running.report()

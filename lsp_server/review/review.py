@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -146,7 +146,7 @@ class Review:
         self._changed_lines = 0
         self._ended = False
 
-    def run(self) -> Iterator[Finding]:
+    def run(self) -> Generator[Finding]:
         """Runs the rules, the static ones first. Closing the generator, or Ctrl-C, ends the rule that runs."""
         self._changed_lines = sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks)
         waiting = [rule for rule in self._rules if rule.stage is not Stage.STATIC]
@@ -162,13 +162,14 @@ class Review:
             yield from self._one(rule, self._clock.share(share))
         self._ended = True
 
-    def _one(self, rule: Rule, clock: Clock) -> Iterator[Finding]:
+    def _one(self, rule: Rule, clock: Clock) -> Generator[Finding]:
         started, before = time.monotonic(), len(self.found)
         self.progress(rule.title)
         self.context.clock = clock
         state: RuleState = "interrupted"
+        checking = rule.check(self.context)
         try:
-            for finding in rule.check(self.context):
+            for finding in checking:
                 if registry.wanted(finding.rule, self.options.only, self.options.skipped):
                     self.found.append(finding)
                     yield finding
@@ -182,6 +183,8 @@ class Review:
             state = "failed"
             self.context.left_out.append(f"The rule {rule.name} failed ({type(error).__name__}: {error}).")
         finally:
+            if isinstance(checking, Generator):
+                checking.close()  # at once, not when nobody refers to it any more: it may have processes
             self.runs.append(RuleRun(rule.name, state, time.monotonic() - started, len(self.found) - before))
 
     def report(self) -> Report:

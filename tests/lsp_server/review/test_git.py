@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -537,3 +538,22 @@ def test_a_broken_repository_is_one_sentence(repo: Any) -> None:
     with pytest.raises(FamulusError) as failed:
         change(repo)
     assert "\n" not in str(failed.value)
+
+
+@pytest.mark.e2e
+def test_the_whole_command_leaves_the_repository_as_it_was_also_when_killed(repo: Any, hostile: Path) -> None:
+    """All rules run, those that run code of the project too."""
+    repo.write({"calc.py": "def half(n):\n    return n / 2\n", "tests/test_calc.py": "from calc import half\n"})
+    before, on_disk = repo.state(), sorted(repo.path.rglob("*"))
+    famulus = [str(Path(sys.executable).with_name("famulus")), "review", "--format", "stream", "--budget", "20"]
+    for lines in (2, 10**6):
+        with subprocess.Popen(famulus, cwd=repo.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            seen = [line for line, _ in zip(process.stdout, range(lines), strict=False)]
+            if lines < 10**6:
+                process.kill()
+            process.communicate(timeout=60)
+        assert seen, "it ended before its first word"
+        assert (repo.state(), sorted(repo.path.rglob("*"))) == (before, on_disk)
+        assert not hostile.exists(), hostile.read_text()
+    assert json.loads(seen[-1])["event"] == "end"

@@ -119,6 +119,17 @@ def test_an_interrupted_review_reports_what_it_found(plugin: Install) -> None:
     assert report.left_out == ("Interrupted before the end: what a plugin looks for, slow things.",)
 
 
+def test_a_rule_is_closed_when_nobody_wants_more(plugin: Install, tmp_path: Path) -> None:
+    plugin("try:\n    while True: yield finding('again')\nfinally:\n    (context.root / 'closed').touch()")
+    running = Review(CHANGE, PLUGGED, tmp_path)
+    findings = running.run()
+    assert next(findings).key == "again"
+    assert not (tmp_path / "closed").exists()
+    findings.close()
+    assert (tmp_path / "closed").exists()
+    assert running.report().complete is False
+
+
 # -- what is shown
 
 MANY = """
