@@ -74,11 +74,11 @@ class Call:
         return frozenset(found - {"self"})
 
     @property
-    def size(self) -> tuple[int, int, int, str]:
+    def size(self) -> tuple[int, int, int]:
         """How much there is to read; smaller is better."""
         text = self.text
         complexity = sum(len(part) for part in text.split("(", 1)[-1] if part not in "01, ")
-        return (len(self.args) + len(self.kwargs) + 3 * len(self.before), len(text), complexity, text)
+        return (len(self.args) + len(self.kwargs) + 3 * len(self.before), len(text), complexity)
 
 
 def names_in(text: str) -> Iterator[str]:

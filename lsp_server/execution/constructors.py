@@ -39,7 +39,7 @@ class Constructors:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.module = ast.Module([], [])
         self._functions = functions(source)
-        self._classes = {node.name: node for node in ast.walk(self.module) if isinstance(node, ast.ClassDef)}
+        self.classes = {node.name: node for node in ast.walk(self.module) if isinstance(node, ast.ClassDef)}
         self._depth = 0
         self._made: dict[str, Values | None] = {}
 
@@ -51,7 +51,7 @@ class Constructors:
             return None
         self._depth += 1
         try:
-            node = self._classes.get(name)
+            node = self.classes.get(name)
             made = self._of_class(node) if node else self._alias(name) or self._imported(name)
         finally:
             self._depth -= 1
@@ -131,7 +131,7 @@ class Constructors:
                     return function, function.parameters
             if _is_record(cls):
                 return _nothing(), tuple(Parameter(n, "either", a, _default(d)) for n, a, d in _fields(cls))
-            todo += [self._classes[b] for b in map(ast.unparse, cls.bases) if b in self._classes]
+            todo += [self.classes[b] for b in map(ast.unparse, cls.bases) if b in self.classes]
         return _nothing(), ()
 
     def _calls(self, node: ast.ClassDef, made_by: tuple[Function, tuple[Parameter, ...]]) -> Values:

@@ -75,6 +75,13 @@ class Mine:
         mined.calls = list({call.text + "".join(call.before): call for call in reversed(mined.calls)}.values())[::-1]
         return mined
 
+    def tests(self, words: Sequence[str]) -> list[str]:
+        """Files of tests in which one of these words occurs."""
+        if not words:
+            return []
+        pattern = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
+        return [path for path, text in self._texts.items() if is_test(path) and pattern.search(text)]
+
     def _tree(self, path: str) -> ast.Module | None:
         if path not in self._trees:
             try:

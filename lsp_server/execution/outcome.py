@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,8 +11,9 @@ from typing import Any, Literal
 from famulus.lsp_server.execution import rendering
 from famulus.lsp_server.execution.rendering import Form
 
+_ROUNDING = 1e-12
 Kind = Literal["value", "raised", "ended", "invalid"]
-What = Literal["value", "exception", "message", "argument", "state", "output", "end"]
+What = Literal["value", "type", "exception", "message", "argument", "state", "output", "end"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def difference(old: Outcome, new: Outcome) -> Difference | None:
         found = unlike(left, right)
         if found is not None:
             path, was, now = found
+            what = "type" if what == "value" and _equal_numbers(was, now) else what
             return Difference(what, rendering.shown(was), rendering.shown(now), path, name, tuple(was), tuple(now))
     if old.output != new.output:
         return Difference("output", repr(old.output)[:200], repr(new.output)[:200])
@@ -203,8 +206,17 @@ def unlike(old: Form, new: Form) -> tuple[str, Form, Form] | None:
             return _unlike_objects(old, new)
         case "function" | "again":
             return None
+        case "float" if float(old[1]) and math.isclose(float(old[1]), float(new[1]), rel_tol=_ROUNDING):
+            return None  # the order of a sum is no behaviour
         case _:
             return "", old, new
+
+
+def _equal_numbers(old: Form, new: Form) -> bool:
+    """Whether two numbers differ in their type only: ``1``, ``1.0`` and ``True``."""
+    if not {old[0], new[0]} <= {"int", "float", "bool"} or old[0] == new[0]:
+        return False
+    return float(old[1]) == float(new[1])
 
 
 def _unlike_objects(old: Form, new: Form) -> tuple[str, Form, Form] | None:

@@ -10,11 +10,20 @@ from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.rendering import Form, expression
 
 
-def as_test(module: str, call: Call, outcome: Outcome, path: str = "", form: Form | tuple[object, ...] = ()) -> str:
+def as_test(
+    module: str,
+    call: Call,
+    outcome: Outcome,
+    path: str = "",
+    form: Form | tuple[object, ...] = (),
+    *,
+    exact: bool = False,
+) -> str:
     """A test that holds as long as ``call`` has this ``outcome``; empty if that cannot be written.
 
-    ``path`` and ``form``: what to look at in the result, and what stands there; without them the whole of it."""
-    body = assertion(call, outcome, path, list(form) or outcome.value)
+    ``path`` and ``form``: what to look at in the result, and what stands there; without them the whole of it.
+    ``exact``: 1 is not 1.0."""
+    body = assertion(call, outcome, path, list(form) or outcome.value, exact)
     if not body:
         return ""
     name = re.sub(r"\W+", "_", call.target.replace("__", "")).strip("_").lower() or "call"
@@ -24,7 +33,7 @@ def as_test(module: str, call: Call, outcome: Outcome, path: str = "", form: For
     return "\n".join([*heads, "", "", *lines, ""])
 
 
-def assertion(call: Call, outcome: Outcome, path: str, form: Form) -> str:
+def assertion(call: Call, outcome: Outcome, path: str, form: Form, exact: bool = False) -> str:
     """The statements of such a test; empty if it cannot be written."""
     prefix = ""
     text = call.text
@@ -47,6 +56,8 @@ def assertion(call: Call, outcome: Outcome, path: str, form: Form) -> str:
         return ""
     if value == "nan":
         return f"{prefix}assert math.isnan({text}{path})"
+    if exact:
+        return f"{prefix}assert repr({text}{path}) == {value!r}"
     if value in ("None", "True", "False"):
         return f"{prefix}assert {text}{path} is {value}"
     return f"{prefix}assert {text}{path} == {value}"

@@ -91,7 +91,10 @@ class Search:
                 witness = self._established(subject, of_kind[:_TRIED], what, found, deadline)
                 if witness is not None:
                     found.witnesses.append(witness)
-            if any(w.difference.what != "message" for w in found.witnesses) or time.monotonic() > deadline:
+            if (
+                any(w.difference.what not in ("type", "message") for w in found.witnesses)
+                or time.monotonic() > deadline
+            ):
                 break
         return found
 
@@ -228,5 +231,7 @@ _WEIGHT: Mapping[What, int] = {
     "state": 1,
     "output": 2,
     "end": 2,
+    "type": 3,
     "message": 5,
 }
+_SLIGHT = ("type", "message")

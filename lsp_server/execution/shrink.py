@@ -23,10 +23,8 @@ def shrunk(
     for _ in range(rounds):
         if not go_on():
             break
-        smaller = sorted(
-            (c for c in dict.fromkeys(_neighbours(call, required)) if c not in seen and c.size < call.size),
-            key=lambda c: c.size,
-        )
+        neighbours = (c for c in dict.fromkeys(_neighbours(call, required)) if c not in seen)
+        smaller = sorted((c for c in neighbours if _weight(c) < _weight(call)), key=_weight)
         smaller = smaller[:_AT_ONCE]
         seen.update(smaller)
         if not smaller:
@@ -37,6 +35,10 @@ def shrunk(
             break
         call = best
     return call
+
+
+def _weight(call: Call) -> tuple[tuple[int, int, int], str]:
+    return call.size, call.text
 
 
 def _neighbours(call: Call, required: int) -> Iterator[Call]:

@@ -1,0 +1,90 @@
+"""Which functions of a change are called in both versions, and with which parameters."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from famulus.lsp_server.execution.functions import Function, Parameter, functions
+from famulus.lsp_server.execution.layout import is_test
+from famulus.lsp_server.review.change import FileChange
+from famulus.lsp_server.review.rule import Context
+
+_POSITIONAL = ("position", "either")
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A function that may answer differently. ``parameters``: those that calls may give in both versions.
+
+    ``line``: of the new side, where the change is."""
+
+    file: FileChange
+    old: Function
+    new: Function
+    parameters: Sequence[Parameter]
+    line: int
+
+
+def changed(context: Context) -> Iterator[Changed]:
+    """Functions whose code differs, or that read a constant of their module that differs."""
+    for file in context.change.python():
+        if file.old is None or file.new is None or is_test(file.path) or not file.path.endswith(".py"):
+            continue
+        was, now = functions(file.old_text), functions(file.new_text)
+        neutral = context.neutral.get(file.path, frozenset())
+        constants = {n: line for n, line in _constants(file).items() if line not in neutral}
+        for name in (name for name in now if name in was):
+            old, new = was[name], now[name]
+            lines = sorted(file.changed_new_lines & frozenset(new.lines))
+            if old.how != new.how:
+                continue
+            if old.shape != new.shape and not (lines and neutral.issuperset(lines)):
+                line = lines[0] if lines else new.node.lineno
+            else:
+                read = {node.id for node in ast.walk(new.node) if isinstance(node, ast.Name)} & constants.keys()
+                if not read:
+                    continue
+                line = min(constants[constant] for constant in read)
+            parameters = shared(old, new)
+            if parameters is not None:
+                yield Changed(file, old, new, parameters, line)
+
+
+def _constants(file: FileChange) -> dict[str, int]:
+    """Names that both versions of a file assign at their top, to other values; and the line of the new one."""
+    try:
+        sides = [ast.parse(text) for text in (file.old_text, file.new_text)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    values: list[dict[str, tuple[str, int]]] = []
+    for side in sides:
+        found: dict[str, tuple[str, int]] = {}
+        for node in side.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        found[target.id] = (ast.dump(node.value), node.lineno)
+        values.append(found)
+    old, new = values
+    return {name: new[name][1] for name in old.keys() & new.keys() if old[name][0] != new[name][0]}
+
+
+def shared(old: Function, new: Function) -> tuple[Parameter, ...] | None:
+    """Parameters that calls may give in both versions; None if no call fits both."""
+    if old.parameters == new.parameters:
+        return old.parameters
+    left, right = ([p for p in function.parameters if p.kind in _POSITIONAL] for function in (old, new))
+    both: list[Parameter] = []
+    for before, after in zip(left, right, strict=False):
+        if before.name != after.name and before.default is not None and after.default is not None:
+            break  # other optional parameters: a value for one means nothing for the other
+        both.append(before if before.required or not after.required else after)
+    rest = [*left[len(both) :], *right[len(both) :]]
+    named = {p.name: p for p in new.parameters if p.kind == "keyword"}
+    by_name = [p for p in old.parameters if p.kind == "keyword" and p.name in named]
+    missing = [p for p in named.values() if p.required and p.name not in {known.name for known in by_name}]
+    missing += [p for p in old.parameters if p.kind == "keyword" and p.required and p.name not in named]
+    return None if missing or any(p.required for p in rest) else (*both, *by_name)
