@@ -104,8 +104,8 @@ CHANGED = {
     ),
     "an assertion": ("def f(a):\n    assert a, 'x'\n", "def f(a):\n    assert a, 'y'\n"),
     "a guard that grew": (
-        "def f():\n    try:\n        a()\n    except E:\n        return c()\n    return b()\n",
-        "def f():\n    try:\n        a()\n        return b()\n    except E:\n        return c()\n",
+        "def f():\n    try:\n        a()\n    except E:\n        c()\n    else:\n        b()\n",
+        "def f():\n    try:\n        a()\n        b()\n    except E:\n        c()\n",
     ),
     "a move past a call": (
         "def f():\n    return 1\n\nf()\n",
