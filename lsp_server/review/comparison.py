@@ -100,8 +100,8 @@ def _in_git(asked: Asked, repository: Repository, blobs: Blobs) -> Compared:
     if repository.under_way and new_name in ("index", "working tree"):
         notes.append(f"A {repository.under_way} is under way: what it brings counts as changed.")
     unread = _differing(old, new)
-    old.hide(unread)
-    new.hide(unread)
+    old.hide(new.refused)
+    new.hide(old.refused)
     change = between(old, new, renames=renames(old, new), title=title)
     return Compared(_readable(change, unread, old.entries), repository.top, tuple(notes))
 

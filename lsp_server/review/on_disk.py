@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ MOST_UNTRACKED = 2000
 """Untracked files that are read; more are no work of a person."""
 
 _CONFLICT = re.compile(rb"^<{7}( |\r?$)", re.MULTILINE)
+_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _LINK, _SUBMODULE = "120000", "160000"
 
 
@@ -63,7 +64,9 @@ class OnDisk:
                 elif path in conflicts and _CONFLICT.search(now):
                     self.refused[path] = "has a conflict that is not resolved"
             elif path in self.refused:
-                found[path] = Entry(entry.mode, "")
+                found[path] = self._unread(path, entry)
+                if found[path] == entry:
+                    del self.refused[path]  # git has the same bytes
         return found | self._untracked(found)
 
     def _same(self, file: Listed) -> bool:
@@ -88,9 +91,8 @@ class OnDisk:
         full = os.path.join(self._top, path)
         if os.path.realpath(os.path.dirname(full)) != os.path.join(self._real_top, os.path.dirname(path)).rstrip("/"):
             return None  # a folder on the way is a link now: for git, the file is gone
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            descriptor = os.open(full, flags)
+            descriptor = os.open(full, _OPEN)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         except OSError as error:
@@ -103,6 +105,9 @@ class OnDisk:
                 if not stat.S_ISDIR(found.st_mode):
                     self.refused[path] = "is no plain file"
                 return None
+            if found.st_nlink > 1:  # as for every file that Famulus reads, see famulus.engine.policy
+                self.refused[path] = "has several names (hard links), and one of them may be excluded"
+                return None
             if found.st_size > MOST_BYTES:
                 self.refused[path] = f"is larger than {MOST_BYTES >> 20} MB"
                 return None
@@ -110,16 +115,20 @@ class OnDisk:
 
     def _unread(self, path: str, entry: Entry) -> Entry:
         """The entry of a file that nobody may read: only whether it is still what it was is found out."""
-        if entry.mode == _LINK:
-            try:
-                name = self._named(os.fsencode(os.readlink(os.path.join(self._top, path))))
-            except OSError:
-                name = ""
-            return Entry(entry.mode, name)
-        reason = self.refused[path]
-        now = self._read(path)
-        self.refused[path] = reason
-        return Entry(entry.mode, "") if now is None else replace(self._unless_line_ends(entry, now), held=None)
+        full = os.path.join(self._top, path)
+        try:
+            if os.path.islink(full):
+                return Entry(_LINK, self._named(os.fsencode(os.readlink(full))))
+            with open(os.open(full, _OPEN), "rb") as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    return Entry(entry.mode, "")
+                digest = hashlib.new(self.repository.algorithm, b"blob %d\0" % found.st_size)
+                while part := file.read(1 << 20):
+                    digest.update(part)
+        except OSError:
+            return Entry(entry.mode, "")
+        return Entry(entry.mode, digest.hexdigest())
 
     def _unless_line_ends(self, entry: Entry, now: bytes) -> Entry:
         """The entry of a file with these bytes; git's own if they differ in line ends that git converts anyway."""

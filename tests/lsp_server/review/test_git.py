@@ -215,9 +215,16 @@ def test_line_ends_that_git_converts_are_no_change(repo: Any) -> None:
 
 
 def test_files_that_were_only_touched_are_no_change(repo: Any) -> None:
-    repo.commit({f"f{n}.py": f"{n}\n" for n in range(5)})
-    for file in repo.path.glob("*.py"):
-        os.utime(file, (1, 1))
+    repo.commit({"big.csv": b"x" * (MOST_BYTES + 1), ".env": "K=1\n", **{f"f{n}.py": f"{n}\n" for n in range(5)}})
+    (repo.path / "link.py").symlink_to("f1.py")
+    repo.commit()
+    for file in repo.path.glob("*.*"):
+        os.utime(file, (1, 1), follow_symlinks=False)
+    os.utime(repo.path / ".env", (1, 1))
+    os.link(repo.path / "f2.py", repo.path.parent / "outside.py")
+    found = change(repo)
+    assert (files(found), dict(found.unread)) == ({}, {})
+    assert found.new.read("f2.py") == b"2\n"
     assert files(change(repo)) == {}
 
 
@@ -241,15 +248,18 @@ def test_links_submodules_large_and_secret_files_are_named_and_not_read(repo: An
     repo.write({".env": "K=2\n", "big.csv": b"y" * (MOST_BYTES + 1), "was_file.py": None, "own.key": "k\n"})
     (repo.path / "was_file.py").symlink_to("a.py")
     os.mkfifo(repo.path / "pipe.py")
+    repo.write({"a.py": "2\n"})
+    os.link(repo.path / "a.py", repo.path.parent / "outside.py")
     found = change(repo)
     assert list(files(found)) == [".gitmodules"]
     assert found.unread["module"] == "is a submodule, which is not looked into"
     assert found.unread["link.py"] == found.unread["was_file.py"] == "is a symbolic link"
     assert "2 MB" in found.unread["big.csv"]
     assert "secrets" in found.unread[".env"]
+    assert "hard links" in found.unread["a.py"]
     assert {"own.key", "link.py"} <= found.unread_added
     assert not {"big.csv", ".env"} & found.unread_added
-    repo.commit()
+    repo.commit({"a.py": None})
     assert set(change(repo, "HEAD~1..HEAD").unread) == {
         "module",
         "link.py",
