@@ -49,7 +49,23 @@ class Checkouts:
                 (top / folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
             self._write(tree, path, top / path)
+        for path, target in getattr(tree, "links", dict)().items():
+            self._link(top, path, target)
         return top
+
+    @staticmethod
+    def _link(top: Path, path: str, target: str) -> None:
+        """Make a symbolic link that stays inside the version; packages may be put together with them."""
+        inside = os.path.normpath(os.path.join(os.path.dirname(path), target))
+        parts = PurePosixPath(path).parts
+        if path.startswith("/") or ".." in parts or ".git" in parts or "\0" in path + target:
+            return
+        if target.startswith("/") or inside.startswith("..") or ".git" in PurePosixPath(inside).parts:
+            return
+        place = top / path
+        if os.path.realpath(place.parent).startswith(str(top)) and not os.path.lexists(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(target, place)
 
     def again(self, top: Path) -> Path:
         """The same files in another place: only their names are new."""

@@ -18,6 +18,7 @@ class Layout:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._paths = frozenset(tree.paths())
+        self._modules: dict[str, tuple[str, str] | None] = {}
 
     @functools.cached_property
     def _packages(self) -> frozenset[str]:
@@ -38,6 +39,11 @@ class Layout:
 
     def module(self, path: str) -> tuple[str, str] | None:
         """Dotted name of the module at ``path``, and the folder it is imported from; None if it has none."""
+        if path not in self._modules:
+            self._modules[path] = self._module(path)
+        return self._modules[path]
+
+    def _module(self, path: str) -> tuple[str, str] | None:
         if not path.endswith(".py") or path not in self._paths:
             return None
         folder = self._folder(path)

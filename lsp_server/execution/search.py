@@ -91,10 +91,7 @@ class Search:
                 witness = self._established(subject, of_kind[:_TRIED], what, found, deadline)
                 if witness is not None:
                     found.witnesses.append(witness)
-            if (
-                any(w.difference.what not in ("type", "message") for w in found.witnesses)
-                or time.monotonic() > deadline
-            ):
+            if any(w.difference.what not in _SLIGHT for w in found.witnesses) or time.monotonic() > deadline:
                 break
         return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -138,6 +140,21 @@ def test_a_module_that_cannot_be_imported(version: Make) -> None:
 def test_a_module_of_the_same_name_elsewhere_is_not_taken(version: Make) -> None:
     with pytest.raises(ImportFailed, match="another module"):
         version({"other.py": ""}).open("json")
+
+
+def test_what_runs_inside_is_python_3_8_and_stands_alone() -> None:
+    from famulus.lsp_server.execution.version import WORKER
+
+    files = sorted(WORKER.glob("*.py"))
+    assert len(files) > 5
+    for path in files:
+        tree = ast.parse(path.read_text(), feature_version=(3, 8))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names.append(node.module or "")
+            outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+            assert outside <= {"pytest", "_pytest"}, (path.name, outside)
 
 
 HOSTILE = """
