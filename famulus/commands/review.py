@@ -75,6 +75,14 @@ def review(
     python: Annotated[
         Path | None, typer.Option("--python", help="The project's interpreter.", exists=True, dir_okay=False)
     ] = None,
+    sarif: Annotated[
+        list[Path] | None,
+        typer.Option("--sarif", help="A SARIF report of another tool on the new side.", exists=True, dir_okay=False),
+    ] = None,
+    sarif_before: Annotated[
+        list[Path] | None,
+        typer.Option("--sarif-before", help="The same tool's on the old side.", exists=True, dir_okay=False),
+    ] = None,
     why: Annotated[
         str | None,
         typer.Option("--why", metavar="TEST", help="Only this: which part of the change makes this test fail."),
@@ -92,6 +100,7 @@ def review(
     run_code: Literal["sandboxed", "unsafe", "no"] = "no" if no_run else "unsafe" if unsafe_run else "sandboxed"
     settled = Path(baseline) if baseline not in (None, WRITE) else None
     options = Options(budget or None, _listed(rules), _listed(skip), python, run_code, settled)
+    options = replace(options, sarif_old=sarif_before or (), sarif_new=sarif or ())
     if why is not None:
         from famulus.lsp_server.review.culprit import Culprit
 
@@ -126,11 +135,12 @@ def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: Fail
 
     running = Review(found.change, options, found.root, outputs.progress, notes=found.notes)
     with outputs.watched():
-        outputs.begin(found.change.title)
+        outputs.begin(found.change, found.root)
         try:
             with contextlib.closing(running.run()) as findings:
                 for finding in findings:
-                    outputs.found(finding)
+                    if running.unsettled(finding):
+                        outputs.found(finding)
         except KeyboardInterrupt:
             outputs.interrupted()
     report = running.report()

@@ -42,6 +42,10 @@ class Options:
     baseline: Path | None = None
     instead: Sequence[Rule] | None = None
     """Run these rules, and none of the registry."""
+    sarif_old: Sequence[Path] = ()
+    """Reports of other tools on the old side."""
+    sarif_new: Sequence[Path] = ()
+    """Reports of other tools on the new side."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class Review:
             run_code=self.options.run_code,
             progress=self.progress,
             left_out=[*self.notes, *troubles],
+            sarif_old=tuple(self.options.sarif_old),
+            sarif_new=tuple(self.options.sarif_new),
         )
         self._settled = read_baseline(self.root, self.options.baseline)
         self._changed_lines = 0
@@ -207,6 +213,10 @@ class Review:
     def numbered(self) -> list[Finding]:
         """What was found so far, settled or not, with the fingerprints that it keeps."""
         return numbered(self.found)
+
+    def unsettled(self, finding: Finding) -> bool:
+        """Whether a finding that comes while the rules run counts, as far as can be said before all are numbered."""
+        return bool(sift([finding], self.change, self.root, self._settled).kept)
 
     def _unfinished(self) -> Iterator[str]:
         """What the time was too short for, or was not waited for."""

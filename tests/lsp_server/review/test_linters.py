@@ -12,6 +12,7 @@ import pytest
 from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Finding, Grade
 from famulus.lsp_server.review.linting.sarif import SarifUnreadable, read
+from famulus.lsp_server.review.review import Options, Review
 from famulus.lsp_server.review.rule import Context
 from famulus.lsp_server.review.rules import neutral
 from famulus.lsp_server.review.rules.linters import RULE
@@ -155,3 +156,12 @@ def test_a_report_that_is_none_is_refused_in_one_sentence(tmp_path: Path, text: 
     context = _context({"a.py": "x = 1\n"}, {"a.py": "x = 2\n"})
     context.sarif_new = (tmp_path / "a.sarif",)
     assert not list(RULE.check(context)) and context.left_out[0].startswith("SARIF: ")
+
+
+def test_a_review_reads_the_reports_it_is_given(tmp_path: Path) -> None:
+    change = between(Memory({"a.py": b"a()\n"}), Memory({"a.py": b"a()\nc()\n"}))
+    (tmp_path / "old.sarif").write_text(_sarif([_result(1)]))
+    (tmp_path / "new.sarif").write_text(_sarif([_result(1), _result(2)]))
+    options = Options(only=["linters"], sarif_old=[tmp_path / "old.sarif"], sarif_new=[tmp_path / "new.sarif"])
+    found = list(Review(change, options).run())
+    assert [str(f.place) for f in found if f.rule == "linters/checker/X1"] == ["a.py:2"]
