@@ -60,9 +60,10 @@ class Outputs:
             self._status = None
             signal.signal(signal.SIGTERM, before)
 
-    def begin(self, title: str) -> None:
-        """Before the first rule."""
-        self._say("start", title=title)
+    def begin(self, change: Change, root: Path | None) -> None:
+        """Before the first rule. ``root``: what the paths are relative to."""
+        paths = [file.path for file in change.files]
+        self._say("start", title=change.title, root=str(root) if root is not None else None, files=paths)
 
     def progress(self, text: str) -> None:
         """What is looked at now."""
@@ -134,7 +135,8 @@ def _text(form: str, report: Report, shown: Sequence[Finding], change: Change) -
         case "json":
             return as_json.text(report, shown)
         case "stream":
-            return as_json.line("end", report=as_json.document(report, shown))
+            summary = markdown.text(report, report.shown(), change)
+            return as_json.line("end", report=as_json.document(report, shown), markdown=summary)
         case "sarif":
             return sarif.text(report, shown)
         case "markdown":

@@ -141,6 +141,8 @@ def test_the_stream_is_one_object_a_line_and_ends_with_the_report(review: Review
     events = [json.loads(line) for line in review("--rules", "plugged", "--format", "stream").out.splitlines()]
     assert [event["event"] for event in events] == ["start", "progress", "finding", "finding", "end"]
     assert events[0]["title"] == "working tree against HEAD"
+    assert (Path(events[0]["root"]).is_dir(), events[0]["files"]) == (True, ["a.py"])
+    assert events[-1]["markdown"].startswith("### Famulus review: 2 findings")
     assert events[2]["finding"]["message"] == "a.py:1 has a fault."
     assert [f["message"] for f in events[-1]["report"]["findings"]] == ["a.py:1 has a fault.", "a.py:2 has a number."]
 
