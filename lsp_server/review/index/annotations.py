@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from famulus.lsp_server.review.index.paths import UNKNOWN as UNFOLLOWED
 from famulus.lsp_server.review.index.paths import path_of
@@ -85,9 +86,17 @@ class Annotations:
 def parsed(source: str) -> ast.expr | None:
     """The expression; None if it is none."""
     try:
-        return ast.parse(source.strip(), mode="eval").body
+        body: ast.expr = quietly(source.strip(), "eval").body
+        return body
     except (SyntaxError, ValueError, RecursionError):
         return None
+
+
+def quietly(source: str | bytes, mode: str = "exec") -> Any:
+    """The syntax tree, without the parser's warnings about somebody else's code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source, mode=mode)
 
 
 def same_source(left: str | None, right: str | None) -> bool:

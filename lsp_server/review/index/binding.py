@@ -100,10 +100,10 @@ def spelled(parameters: Sequence[Parameter]) -> str:
     """The parameters as a person writes them, without annotations: ``net, *, rate=0.2``."""
     words: list[str] = []
     for index, p in enumerate(parameters):
-        if p.kind == KEYWORD_ONLY and not any(q.kind in (STAR, KEYWORD_ONLY) for q in parameters[:index]):
-            words.append("*")
         if p.kind != POSITIONAL_ONLY and index and parameters[index - 1].kind == POSITIONAL_ONLY:
             words.append("/")
+        if p.kind == KEYWORD_ONLY and not any(q.kind in (STAR, KEYWORD_ONLY) for q in parameters[:index]):
+            words.append("*")
         mark = {STAR: "*", DOUBLE_STAR: "**"}.get(p.kind, "")
         words.append(mark + p.name + ("" if p.default is None else f"={p.default}"))
     if parameters and parameters[-1].kind == POSITIONAL_ONLY:

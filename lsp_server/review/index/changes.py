@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from famulus.lsp_server.review.change import Change, FileChange
-from famulus.lsp_server.review.index.annotations import same_source
+from famulus.lsp_server.review.index.annotations import quietly, same_source
 from famulus.lsp_server.review.index.facts import Parameter
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Module, Symbol
@@ -205,7 +205,7 @@ def _dumped(project: Project, symbol: Symbol) -> str:
     lines = project.lines(symbol.module.path)[definition.start - 1 : definition.end_line]
     indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     try:
-        tree = ast.parse("\n".join(line[indent:] if not line[:indent].strip() else line for line in lines)).body[0]
+        tree = quietly("\n".join(line[indent:] if not line[:indent].strip() else line for line in lines)).body[0]
     except (SyntaxError, IndexError, ValueError):
         return ""
     body = getattr(tree, "body", [])

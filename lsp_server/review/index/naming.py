@@ -55,14 +55,16 @@ def _meant(path: str) -> str:
 
 
 def uses(project: Project, names: Iterable[str]) -> Iterator[Use]:
-    """References in which one of the names, or another name given to it, occurs."""
+    """References in which one of the names, or another name given to it, occurs; all calls, if one is ``__call__``."""
     wanted = other_names(project, names)
+    objects = "__call__" in wanted
     for module in project.modules:
-        if module.facts is None or wanted.isdisjoint(module.facts.names):
+        if module.facts is None or (wanted.isdisjoint(module.facts.names) and not objects):
             continue
         for reference in module.facts.references:
             path = reference.path
-            if path in wanted or (not path.isalnum() and not wanted.isdisjoint(_WORDS.findall(path))):
+            named = path in wanted or (not path.isalnum() and not wanted.isdisjoint(_WORDS.findall(path)))
+            if named or (objects and reference.call is not None):
                 yield Use(module, reference)
 
 

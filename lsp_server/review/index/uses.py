@@ -21,6 +21,10 @@ _CONSUMERS = {
         "iter",
     ),
 }  # fmt: skip
+_HANDED_ON = {
+    "partial": 0, "partialmethod": 0, "submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
+    "call_soon_threadsafe": 0, "call_later": 1, "call_at": 1, "run_sync": 0,
+}  # fmt: skip
 _NAMED_ATTRIBUTE = {"getattr", "setattr", "delattr", "hasattr"}
 
 
@@ -144,7 +148,41 @@ class Uses:
             inner = inner.value
         if not isinstance(inner, ast.Name):
             self.expression(inner, f"attr:{last}" if last else "call")
+        self._handed_on(node, callee)
         self._arguments(node, callee)
+
+    def _handed_on(self, node: ast.Call, callee: str) -> None:
+        """A function that is given away with its arguments, as in ``pool.submit(work, 1)``."""
+        last = callee.rpartition(".")[2]
+        index = _HANDED_ON.get(last, -1)
+        opened = last == "partial"
+        if last in ("Thread", "Process", "Timer"):
+            self._started(node)
+        elif 0 <= index < len(node.args) and not any(isinstance(a, ast.Starred) for a in node.args):
+            function = node.args[index]
+            names = tuple(k.arg for k in node.keywords if k.arg is not None)
+            doubled = any(k.arg is None for k in node.keywords)
+            shape = Shape(len(node.args) - index - 1, names, opened, opened or doubled)
+            if isinstance(function, (ast.Name, ast.Attribute)):
+                self.refer(function, path_of(function), "handed on", shape)
+
+    def _started(self, node: ast.Call) -> None:
+        """``Thread(target=work, args=(1,), kwargs={"k": 2})``."""
+        given = {k.arg: k.value for k in node.keywords}
+        function, args, kwargs = given.get("target"), given.get("args"), given.get("kwargs")
+        if not isinstance(function, (ast.Name, ast.Attribute)):
+            return
+        count, star, doubled = 0, False, kwargs is not None
+        names: tuple[str, ...] = ()
+        if isinstance(args, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in args.elts):
+            count = len(args.elts)
+        else:
+            star = args is not None
+        if isinstance(kwargs, ast.Dict):
+            keys = [k.value for k in kwargs.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
+            if len(keys) == len(kwargs.keys):
+                names, doubled = tuple(keys), False
+        self.refer(function, path_of(function), "handed on", Shape(count, names, star, doubled))
 
     def _arguments(self, node: ast.Call, callee: str) -> None:
         last = callee.rpartition(".")[2]

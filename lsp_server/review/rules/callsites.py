@@ -129,7 +129,8 @@ def broken(
     before, now = signatures
     place = changes.new.place(use.module, use.reference)
     name = words.called(use.reference)
-    message = f"{place} calls {name}() {words.consequence(trouble)}."
+    verb = "hands on" if use.reference.use == "handed on" else "calls"
+    message = f"{place} {verb} {name}() {words.consequence(trouble)}."
     definition = changes.new.place(now.function.module, now.function.definition)
     title = f"{words.signature(now)} is defined here; it was {words.signature(before)}."
     return Finding(
@@ -140,7 +141,7 @@ def broken(
         severity="error",
         place=place,
         old_place=old_place(changes, use),
-        key=f"{use.module.name}:{place.symbol} calls {now.function.dotted}: {trouble.kind} {trouble.name}",
+        key=f"{place.symbol} calls {now.function.qualname}: {trouble.kind} {trouble.name}",
         proof=Proof(
             kind="bind",
             text=words.proof(now, shape, trouble),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from famulus.lsp_server.review.finding import Edit, Suggestion
-from famulus.lsp_server.review.index.annotations import same_source
+from famulus.lsp_server.review.index.annotations import quietly, same_source
 from famulus.lsp_server.review.index.binding import Trouble
 from famulus.lsp_server.review.index.changes import Changes
 from famulus.lsp_server.review.index.facts import KEYWORD_ONLY, Import
@@ -53,7 +53,7 @@ def _keyword(changes: Changes, use: Use, name: str) -> ast.keyword | None:
     content = changes.new.tree.read(use.module.path)
     reference = use.reference
     span = (reference.line, reference.column, reference.end_line, reference.end_column)
-    for node in ast.walk(ast.parse(content or b"")):
+    for node in ast.walk(quietly(content or b"")):
         if isinstance(node, ast.Call) and _span(node) == span:
             return next((k for k in node.keywords if k.arg == name), None)
     return None

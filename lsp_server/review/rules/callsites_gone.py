@@ -180,7 +180,7 @@ def _finding(
         severity="error" if not _only_annotation(module, place, line) else "warning",
         place=place,
         old_place=words.old_place(changes, module, place),
-        key=f"{module.name}:{place.symbol} misses {owner}.{lost.name}",
+        key=f"{place.symbol} misses {owner}.{lost.name}",
         proof=Proof(
             kind="bind",
             text=f"{owner} has no `{lost.name}` on the new side; it had on the old one.",

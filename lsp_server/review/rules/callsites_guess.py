@@ -113,7 +113,7 @@ def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> It
         severity="error",
         place=place,
         old_place=words.old_place(changes, use.module, place),
-        key=f"{use.module.name}:{place.symbol} misses {owner.dotted}.{name}",
+        key=f"{place.symbol} misses {owner.qualname}.{name}",
         proof=Proof(
             kind="bind", text=f"{old.qualname} was the only method `{name}`, and it is gone.", data={"name": name}
         ),

@@ -79,7 +79,7 @@ def _finding(changes: Changes, pair: Pair, override: Symbol, trouble: Trouble, l
         message=f"{place} {override.qualname}() {reasons[trouble.kind]}, unlike {base.qualname}(), which it overrides.",
         grade=Grade.PROVED,
         place=place,
-        key=f"{override.dotted} overrides {base.dotted}: {trouble.kind} {trouble.name}",
+        key=f"{override.qualname} overrides {base.qualname}: {trouble.kind} {trouble.name}",
         proof=Proof(
             kind="bind",
             text=f"{base.qualname}({spelled(left(base))}) is overridden by "

@@ -17,6 +17,8 @@ from famulus.lsp_server.review.rules.callsites_gone import ready
 
 _SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
 _ENTRY = re.compile(r"""=\s*["']?([^\W\d][\w.]*):([^\W\d][\w.]*)""")
+_DOCUMENTS = (".md", ".rst")
+_IMPORTED = re.compile(r"^[\s>]*(?:>>> )?from ([\w.]+) import ([\w, ]+)")
 _RESOLVING = {
     "patch",
     "setattr",
@@ -44,6 +46,7 @@ def check(changes: Changes, affected: Affected) -> Iterator[Finding]:
         if facts.exports is not None:
             yield from _exports(changes, module, facts.exports)
     yield from _entry_points(changes)
+    yield from _documents(changes, wanted)
 
 
 def _text(changes: Changes, module: Module, text: Text) -> Iterator[Finding]:
@@ -111,7 +114,7 @@ def _finding(
         severity="error" if sure else "warning",
         place=place,
         old_place=words.old_place(changes, module, place),
-        key=f"{module.name}:{place.symbol} names {name}",
+        key=f"{place.symbol or module.name} names {name}",
         proof=Proof(kind="bind", text=f"{name} is found on the old side and not on the new one.", data={"name": name}),
         related=related,
     )
@@ -159,3 +162,22 @@ def _entry_points(changes: Changes) -> Iterator[Finding]:
                     place = Place(path=path, line=number, column=column, end_line=number, end_column=match.end() + 1)
                     holder = Module(path, path, None)
                     yield _finding(changes, holder, place, name.replace(":", "."), was, True, f'"{name}"')
+
+
+def _documents(changes: Changes, wanted: frozenset[str]) -> Iterator[Finding]:
+    """``from package import name`` in the examples of the documentation."""
+    for path in changes.new.files(_DOCUMENTS):
+        for number, line in enumerate(changes.new.lines(path), 1):
+            match = _IMPORTED.match(line)
+            for item in match[2].split(",") if match else ():
+                last = item.split()[0] if item.split() else ""
+                if match is None or last not in wanted:
+                    continue
+                name = f"{match[1]}.{last}"
+                now, was = named(changes.new, name), named(changes.old, name)
+                if now and was and all(isinstance(v, Gone) for v in now) and not any(
+                    isinstance(v, (Gone, Unknown)) for v in was
+                ):  # fmt: skip
+                    column = line.index(last, match.start(2)) + 1
+                    place = Place(path=path, line=number, column=column, end_line=number, end_column=column + len(last))
+                    yield _finding(changes, Module(path, path, None), place, name, was, False, f"`{name}`")

@@ -36,7 +36,7 @@ def made(
         severity=severity,
         place=place,
         old_place=old_place(changes, module, place),
-        key=f"{module.name}:{place.symbol} {rule} {new.dotted}",
+        key=f"{place.symbol} {rule} {new.qualname}",
         proof=Proof(kind="comparison", text=f"{shown(new)} {difference}", data={"definition": new.dotted}),
         related=(head, *related),
         reach=reach,

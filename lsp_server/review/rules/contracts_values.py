@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from famulus.lsp_server.review.finding import Finding, Related
 from famulus.lsp_server.review.index.annotations import parsed, same_source
@@ -60,7 +62,8 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
         for name in _omitted(shape, sides):
             relying.setdefault(name, []).append(use)
     for name, calls in relying.items():
-        yield _default(changes, pair, name, calls)
+        if not _filled_in(changes, pair, name):
+            yield _default(changes, pair, name, calls)
 
 
 def _signatures(changes: Changes, pair: Pair, use: Use) -> tuple[Signature, Signature] | None:
@@ -129,6 +132,19 @@ def _same_meaning(old: str, new: str) -> bool:
     return not (_literal(old) and _literal(new))
 
 
+def _filled_in(changes: Changes, pair: Pair, name: str) -> bool:
+    """Whether None became (or was) the default and the body puts a value in its place: the value may be the same."""
+    for symbol, project, side in ((pair.old, changes.old, 0), (pair.new, changes.new, 1)):
+        if _default_of(changes, symbol, name, side) == "None":
+            definition = symbol.definition
+            body = "\n".join(project.lines(symbol.module.path)[definition.line - 1 : definition.end_line])
+            return (
+                re.search(rf"\b{re.escape(name)} (is (not )?None\b|or\b)|\bif (not )?{re.escape(name)}\b", body)
+                is not None
+            )
+    return False
+
+
 def _literal(source: str) -> bool:
     tree = parsed(source)
     try:
@@ -149,8 +165,6 @@ def _default(changes: Changes, pair: Pair, name: str, calls: list[Use]) -> Findi
     difference = f"has {name}={after}; it had {name}={before}"
     finding = made(changes, new.module, new.definition, "default", text, pair, difference, "certain", "warning",
                    len(calls), related)  # fmt: skip
-    from dataclasses import replace
-
     return replace(finding, key=f"{finding.key} {name}", related=tuple(related))
 
 

@@ -359,6 +359,43 @@ def test_renames_and_moves_are_named_and_edited() -> None:
     assert moved.suggestion is not None and moved.suggestion.edits[0].text == "from n import add"
 
 
+HANDED_ON = {
+    "partial": "functools.partial(f, 1, b=2)",
+    "executor": "pool.submit(f, 1, b=2)",
+    "thread": "threading.Thread(target=f, args=(1,), kwargs={'b': 2}).start()",
+    "to_thread": "asyncio.to_thread(f, 1, b=2)",
+}
+
+
+@pytest.mark.parametrize("how", HANDED_ON)
+def test_functions_that_are_handed_on_with_arguments_are_checked(how: str) -> None:
+    old = {
+        "m.py": "def f(a, b): ...\n",
+        "u.py": f"import asyncio, functools, threading\nfrom m import f\n{HANDED_ON[how]}\n",
+    }
+    assert found(review(old, {"m.py": "def f(a, c): ...\n"})) == {"u.py:3 unknown-keyword"}
+    assert not review(old, {"m.py": "def f(a, b, c=1): ...\n"})
+
+
+def test_objects_that_are_called_are_followed() -> None:
+    old = {"m.py": "class C:\n    def __call__(self, a): ...\n", "u.py": "from m import C\nc = C()\nc(1)\n"}
+    assert found(review(old, {"m.py": "class C:\n    def __call__(self): ...\n"})) == {"u.py:3 too-many-arguments"}
+
+
+def test_examples_in_the_documentation_are_likely_findings() -> None:
+    old = {"m.py": "def f(): ...\ndef g(): ...\n", "README.md": "Use it:\n\n    from m import g, f\n"}
+    (finding,) = review(old, {"m.py": "def g(): ...\n"})
+    assert found([finding]) == {"README.md:3 missing-in-string"} and finding.certainty == "likely"
+    assert finding.place.column == 22
+
+
+def test_a_fingerprint_outlives_moved_lines_and_files() -> None:
+    user = "from shop import price\n\ndef f():\n    price(1, rate=2)\n"
+    (first,) = review({"shop.py": SHOP, "u.py": user}, RENAMED_KEYWORD)
+    (second,) = review({"shop.py": SHOP, "other/place.py": "\n\n\n" + user}, RENAMED_KEYWORD)
+    assert first.fingerprint == second.fingerprint
+
+
 def test_entry_points_are_followed() -> None:
     settings = '[project]\nname = "x"\n[project.scripts]\nrun = "app.cli:main"\n'
     old = {"pyproject.toml": settings, "app/__init__.py": "", "app/cli.py": "def main(): ...\n"}

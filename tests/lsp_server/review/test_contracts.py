@@ -191,6 +191,11 @@ QUIET = {
         'def f(a, b="x"): return a\n',
         "from m import f\nf(1)\n",
     ),
+    "default filled in": (
+        "def f(a, b=1): return b\n",
+        "def f(a, b=None):\n    if b is None:\n        b = 1\n    return b\n",
+        "from m import f\nf(1)\n",
+    ),
     "mutable default": ("def f(a, b=[]): return a\n", "def f(a, b=None): return a\n", "from m import f\nf(1)\n"),
     "renamed by position": ("def f(a, b): ...\n", "def f(a, c): ...\n", "from m import f\nf(1, 2)\n"),
     "appended": ("def f(a, b=1): ...\n", "def f(a, b=1, c=2): ...\n", "from m import f\nf(1, 2)\n"),
