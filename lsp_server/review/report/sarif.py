@@ -18,7 +18,7 @@ MOST_RESULTS = 25_000
 """More, and GitHub refuses the file; of these it shows 5,000."""
 MOST_RELATED = 100
 """Related places of a result that GitHub shows."""
-_BASE = "ROOT"
+_BASE = "%SRCROOT%"
 _FINGERPRINT = "famulusReview/v1"
 
 
