@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from famulus.lsp_server.execution.errors import ExecutionFailed
+from famulus.lsp_server.review.links import links_of
 from famulus.sandbox import trees
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Checkouts:
                 (top / folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
             self._write(tree, path, top / path)
-        for path, target in getattr(tree, "links", dict)().items():
+        for path, target in links_of(tree).items():
             self._link(top, path, target)
         return top
 

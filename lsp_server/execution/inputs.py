@@ -116,8 +116,10 @@ class Inputs:
         self._dice = random.Random(zlib.crc32(function.name.encode()) + seed)
         shapes = Shapes(function, words, constructors)
         self._slots = []
+        self._keywords: dict[str, Values] = {}
         for parameter in function.parameters if parameters is None else parameters:
             if parameter.kind == "stars":
+                self._keywords = shapes.keywords(parameter)
                 continue
             options = shapes.options(parameter)
             self._slots.append(_Slot(parameter, options, [(n + 1.0) ** -1.5 for n in range(len(options))]))
@@ -200,6 +202,7 @@ class Inputs:
                 kwargs.append((parameter.name, text))
             else:
                 args.append(text)
+        kwargs += [(name, v.some(self._dice)) for name, v in self._keywords.items() if self._dice.random() < 0.3]
         call = replace(self._call(tuple(args), tuple(kwargs)), doubt=max([0, *choices]))
         self._choices[call] = choices
         return call

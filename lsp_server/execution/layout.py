@@ -8,16 +8,22 @@ import tomllib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from famulus.lsp_server.review.links import Links, links_of
+
 if TYPE_CHECKING:
     from famulus.lsp_server.review.change import Tree
 
 
 class Layout:
-    """The layout of one version. Paths are relative, with ``/``; the top folder is the empty text."""
+    """The layout of one version. Paths are relative, with ``/``; the top folder is the empty text.
+
+    A file that a link makes part of a package is called as in that package.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._paths = frozenset(tree.paths())
+        self._links = Links(links_of(tree))
         self._modules: dict[str, tuple[str, str] | None] = {}
 
     @functools.cached_property
@@ -46,6 +52,7 @@ class Layout:
     def _module(self, path: str) -> tuple[str, str] | None:
         if not path.endswith(".py") or path not in self._paths:
             return None
+        path = self._links.in_packages(path, self._packages)
         folder = self._folder(path)
         inner = posixpath.relpath(path, folder or ".")[: -len(".py")]
         parts = inner.split("/")
@@ -61,7 +68,7 @@ class Layout:
                 return folder
         folder = posixpath.dirname(path)
         package = folder
-        while package in self._packages and package:
+        while package and self._links.real(package) in self._packages:
             package = posixpath.dirname(package)
         if package != folder or not folder:
             return package
@@ -90,7 +97,7 @@ class Layout:
         inner = name.replace(".", "/")
         for folder in self.folders([importer]):
             for end in (".py", "/__init__.py"):
-                path = posixpath.join(folder, inner + end)
+                path = self._links.real(posixpath.join(folder, inner + end))
                 if path in self._paths:
                     return path, name
         return None

@@ -45,6 +45,7 @@ _NAMES = {
     "callable": "f fn func function callback predicate pred cmp factory _func _fn _callback",
     "stream": "fp file stream fileobj fobj",
     "bytes": "b buf buffer bytes raw payload blob",
+    "datetime": "dt datetime date when moment now _date _time _dt",
 }
 """Names by which programmers call things of a type; with a ``_`` at an end, the beginnings and ends of such names."""
 _PLAIN = {"dict": "dict", "list": "list", "tuple": "list", "set": "set", "Mapping": "dict", "Sequence": "list"}
@@ -67,6 +68,8 @@ class Shapes:
         self.function, self.words, self.classes = function, words, classes
         self.known = v.standard(words)
         self.known["number"] = v.either(self.known["int"], v.floats(words))
+        whole, text = self.known["int"], self.known["str"]
+        self._anything = v.either(whole, text, v.lists(whole), v.mappings(text, v.either(whole, text)))
 
     def options(self, parameter: Parameter) -> list[Values]:
         """Types that ``parameter`` may have, likeliest first. An annotation that is understood leaves no other."""
@@ -89,6 +92,21 @@ class Shapes:
         for option in found:
             first.setdefault(option.kind, option)
         return list(first.values())
+
+    def keywords(self, parameter: Parameter) -> dict[str, Values]:
+        """What the code looks for in its ``**kwargs``."""
+        names: dict[str, Values] = {}
+        for node in ast.walk(self.function.node):
+            match node:
+                case (
+                    ast.Call(
+                        func=ast.Attribute(value=ast.Name(id=holder), attr="get" | "pop" | "setdefault"),
+                        args=[ast.Constant(value=str(key)), *_],
+                    )
+                    | ast.Subscript(value=ast.Name(id=holder), slice=ast.Constant(value=str(key)))
+                ) if holder == parameter.name and key.isidentifier():
+                    names[key] = v.either(v.booleans(), *self._named(key), self._anything)
+        return names
 
     # --- annotations ------------------------------------------------------------------------------------------------
 
@@ -122,8 +140,8 @@ class Shapes:
         return v.either(*options) if options else None
 
     def _generic(self, name: str, parts: Sequence[ast.expr], depth: int) -> Values | None:
-        inner = [self.annotated(part, depth + 1) or v.either(self.known["int"], self.known["str"]) for part in parts]
-        anything = v.either(self.known["int"], self.known["str"])
+        inner = [self.annotated(part, depth + 1) or self._anything for part in parts]
+        anything = self._anything
         if name == "Literal":
             return v.constant("literal", *(ast.unparse(part) for part in parts))
         if name == "Optional" and parts:

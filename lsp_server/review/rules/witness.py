@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 1.5
 """The longest that one function is looked at."""
-_RECORDED = 20.0
-"""The longest that tests run to tell with what they call the changed functions."""
+_RECORDED, _WAITED = 15.0, 6.0
+"""The longest that tests run to tell with what they call the changed functions, and that they are waited for."""
 
 
 class _Witness:
@@ -114,7 +114,7 @@ class _Run:
         from famulus.lsp_server.execution.recording import as_calls
 
         context = self.context
-        recorded = recording.wait(min(_RECORDED, context.clock.left / 2), context.clock.check)
+        recorded = recording.wait(min(_WAITED, context.clock.left / 3), context.clock.check)
         for item in list(self.unshown):
             calls = as_calls(item.old, recorded[list(self.items).index(item)], item.file.old_text)
             if not calls:
