@@ -162,7 +162,7 @@ class _Finder:
             case ast.Raise():
                 self.add("raise", node, "pass")
             case ast.Return() if node.value is not None:
-                if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+                if not _nothing(node.value):
                     self.add("return", node, "return None", shown=(self.text.of(node), "return None"))
                 self.expression(node.value)
             case ast.Break():
@@ -319,6 +319,15 @@ def _last_name(node: ast.expr) -> str:
 def _is_text(node: ast.BinOp) -> bool:
     """Whether it joins or formats texts: another operator there fails at once, and the text is nobody's business."""
     return isinstance(node.op, (ast.Add, ast.Mod, ast.Mult)) and _texts(node.left, node.right)
+
+
+def _nothing(node: ast.expr) -> bool:
+    """Whether a returned value is None, is changed as a constant anyway, or is as false as None is."""
+    if isinstance(node, ast.Constant):
+        return node.value is None or isinstance(node.value, (bool, int, float)) or not node.value
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return not node.elts
+    return isinstance(node, ast.Dict) and not node.keys
 
 
 def _idle(operator: ast.operator, right: ast.expr) -> bool:

@@ -34,6 +34,9 @@ _TICK = 0.05  # seconds between two looks at the clock
 _START = 60.0
 _GRACE = 15.0  # seconds beyond its time after which an answer is not waited for
 
+TOO_LONG = "TookTooLong"
+"""Type of the failure of a test that used up its time."""
+
 TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 
@@ -161,9 +164,14 @@ class TestServer:
         asked = {"tests": list(tests), "trace": list(trace), **order}
         return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
 
-    def hold(self, tests: Sequence[str] = (), *, wall: float = 60.0, trace: Iterable[str] = ()) -> TestRun:
-        """Collect tests and keep them ready for :meth:`again` and :meth:`survives`; those held before are let go."""
-        return _told(self._ask({"do": "hold", "wall": wall, "tests": list(tests), "trace": list(trace)}, wall))
+    def hold(
+        self, tests: Sequence[str] = (), *, wall: float = 60.0, each: float = 0.0, trace: Iterable[str] = ()
+    ) -> TestRun:
+        """Collect tests and keep them ready for :meth:`again` and :meth:`survives`; those held before are let go.
+
+        ``each``: seconds after which a test fails with :data:`TOO_LONG`; 0 for as long as it takes."""
+        asked = {"tests": list(tests), "trace": list(trace), "each": each}
+        return _told(self._ask({"do": "hold", "wall": wall, **asked}, wall))
 
     def again(self, tests: Sequence[str], *, wall: float = 60.0, trace: bool = False) -> TestRun:
         """Run some of the tests that are held, in a copy. ``trace``: tell the lines of the paths given to ``hold``."""

@@ -5,6 +5,7 @@ Files that the policy refuses, links, submodules and files of git's filters are 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -55,6 +56,14 @@ class Version:
         """See :class:`~famulus.lsp_server.review.change.Tree`."""
         entry = self.entries.get(path)
         return None if entry is None or path in self.refused else entry.name
+
+    def links(self) -> Mapping[str, str]:
+        """Symbolic links of the version, with what they point to; no part of the tree."""
+        found = {}
+        for path, entry in self.entries.items():
+            if entry.mode == _LINK and (target := self.blobs.read(entry.name)) is not None:
+                found[path] = os.fsdecode(target)
+        return found
 
 
 @dataclass

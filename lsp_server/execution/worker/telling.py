@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -40,6 +41,9 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
     for name, switches in _QUIETED:
         if name in sys.modules:
             options += switches
+    if asked.get("each"):
+        signal.signal(signal.SIGALRM, _too_long)
+        options += ["--timeout=0"] if "pytest_timeout" in sys.modules else []
     plugin = Telling(fd, root, asked, served)
     with tempfile.TemporaryFile() as screen:
         for standard in (1, 2):
@@ -54,12 +58,21 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
         send(fd, {"exit": code, "errors": plugin.errors, "said": errors[-1][:_KEPT] if errors else ""})
 
 
+class TookTooLong(Exception):
+    """A test did not end in the time that it had."""
+
+
+def _too_long(number: int, frame: Any) -> None:
+    raise TookTooLong
+
+
 class Tracer:
     """Keeps which lines of some files are run. ``paths``: absolute path → name under which its lines are told."""
 
     def __init__(self, paths: dict[str, str]) -> None:
         self.paths = paths
         self.lines: dict[str, set[int]] = {path: set() for path in paths}
+        self.known: dict[str, set[int] | None] = {}  # by the name that the code has, which may go through a link
 
     def start(self) -> None:
         """Trace this thread, and those that are started from now on."""
@@ -76,15 +89,20 @@ class Tracer:
     def taken(self) -> dict[str, list[int]]:
         """The lines since the last time."""
         found = {self.paths[path]: sorted(lines) for path, lines in self.lines.items() if lines}
-        self.lines = {path: set() for path in self.paths}
+        for lines in self.lines.values():
+            lines.clear()
         return found
 
     def _entered(self, frame: Any, event: str, argument: Any) -> Any:
-        return self._line if frame.f_code.co_filename in self.lines else None
+        name = frame.f_code.co_filename
+        if name not in self.known:
+            self.known[name] = self.lines.get(os.path.realpath(name))
+        return None if self.known[name] is None else self._line
 
     def _line(self, frame: Any, event: str, argument: Any) -> Any:
-        if event == "line":
-            self.lines[frame.f_code.co_filename].add(frame.f_lineno)
+        lines = self.known[frame.f_code.co_filename]
+        if event == "line" and lines is not None:
+            lines.add(frame.f_lineno)
         return self._line
 
 
@@ -151,6 +169,8 @@ class Telling:
         """A test begins."""
         self.now = {"node": nodeid, "outcome": "passed", "seconds": 0.0}
         self.tracer.start()
+        if self.asked.get("each"):
+            signal.setitimer(signal.ITIMER_REAL, self.asked["each"])
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         """Keep the first exception of a test."""
@@ -177,6 +197,8 @@ class Telling:
 
     def pytest_runtest_logfinish(self) -> None:
         """A test is over."""
+        if self.asked.get("each"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         self.tracer.stop()
         self.now["lines"] = self.tracer.taken()
         send(self.fd, {"tests": [self.now]})
@@ -195,7 +217,7 @@ def serve(telling: Telling, session: Any) -> None:
         send(fd, forked(functools.partial(_chosen, telling, chosen, message, known), message["wall"]))
 
 
-def _chosen(telling: Telling, items: list[Any], message: Message, known: list[Any], into: int) -> None:
+def _chosen(telling: Telling, items: list[Any], message: Message, known: list[tuple[str, Any]], into: int) -> None:
     """Run items in this process, until one fails if that is enough; first put other code in place."""
     telling.fd = into
     if not message.get("trace"):
@@ -211,16 +233,21 @@ def _chosen(telling: Telling, items: list[Any], message: Message, known: list[An
     send(into, {"exit": 0})
 
 
-def functions(root: str) -> list[Any]:
-    """The functions of the project that there are, those that decorators hide included."""
-    return [
-        thing
-        for thing in gc.get_objects()
-        if type(thing) is types.FunctionType and thing.__code__.co_filename.startswith(root + os.sep)
-    ]
+def functions(root: str) -> list[tuple[str, Any]]:
+    """The functions of the project that there are, with their files; those that decorators hide included."""
+    real: dict[str, str] = {}
+    found = []
+    for thing in gc.get_objects():
+        if type(thing) is types.FunctionType:
+            name = thing.__code__.co_filename
+            if name not in real:
+                real[name] = os.path.realpath(name)
+            if real[name].startswith(root + os.sep):
+                found.append((real[name], thing))
+    return found
 
 
-def put(path: str, patch: Message, known: list[Any]) -> int:
+def put(path: str, patch: Message, known: list[tuple[str, Any]]) -> int:
     """Give a function the code that it has in the source of ``patch``; the answer is how many functions got it.
 
     The function is known by its name and its first line."""
@@ -230,9 +257,9 @@ def put(path: str, patch: Message, known: list[Any]) -> int:
         exact = [const for const in inner if const.co_firstlineno == patch["first"]]
         code = (exact or inner)[0]
     count = 0
-    for function in known:
+    for file, function in known:
         own = function.__code__
-        if own.co_firstlineno == code.co_firstlineno and own.co_name == code.co_name and own.co_filename == path:
+        if file == path and own.co_firstlineno == code.co_firstlineno and own.co_name == code.co_name:
             function.__code__ = code
             count += 1
     return count

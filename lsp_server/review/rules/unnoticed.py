@@ -12,7 +12,7 @@ from famulus.lsp_server.execution.mutants import KINDS, Mutant, equivalent, muta
 from famulus.lsp_server.execution.testserver import NoPytest, TestResult, TestRun
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import FileChange
-from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
+from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Place, Proof
 from famulus.lsp_server.review.importers import related_tests
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 from famulus.lsp_server.review.statements import FunctionBody, Statement, function_bodies
@@ -22,6 +22,7 @@ MOST_OF_A_FUNCTION = 3
 FIRST_RUN = 0.5
 """Part of the time in which the tests must have run once."""
 _SLOWEST = 20.0  # seconds of tests that a mutant is worth
+_EACH = 10.0  # seconds for one test
 _NAMED = 3  # tests and functions that a message names
 
 
@@ -115,7 +116,8 @@ class Unnoticed:
     ) -> Iterator[Finding]:
         paths = sorted({part.file.path for part in changed})
         context.progress(f"Running {len(tests)} test files that import the changed code")
-        held = bench.server.hold(tests, wall=_seconds(context.clock), trace=paths)
+        wall = _seconds(context.clock)
+        held = bench.server.hold(tests, wall=wall, each=min(_EACH, wall / 5), trace=paths)
         seen = _run(context, bench, held)
         if seen is None:
             return
@@ -129,7 +131,8 @@ class Unnoticed:
         if seen.complete:
             gone = sum(len(part.statements) for part in not_run)
             context.facts["tests"] = f"{lines - gone} of {lines} changed statements are run by tests"
-            yield from _never_run(not_run, f"{len(seen.tests)} tests ran")
+            certainty: Certainty = "possible" if any(test.red for test in seen.tests) else "certain"
+            yield from _never_run(not_run, f"{len(seen.tests)} tests ran", certainty)
         yield from Mutation(context, bench, seen, changed).findings()
 
 
@@ -177,35 +180,36 @@ def _changed(file: FileChange, neutral: frozenset[int]) -> Iterator[Changed]:
 # -- not run
 
 
-def _never_run(parts: Sequence[Changed], proof: str) -> Iterator[Finding]:
-    """One finding for each function, or for a file of which no changed function is run at all."""
+def _never_run(parts: Sequence[Changed], proof: str, certainty: Certainty = "certain") -> Iterator[Finding]:
+    """One finding for each function, or one for all functions of a file that are not run at all.
+
+    Not certain where a test failed: it might have run them."""
     by_file: dict[str, list[Changed]] = {}
     for part in parts:
         by_file.setdefault(part.file.path, []).append(part)
     for path, own in by_file.items():
         unknown = [part for part in own if part.unknown]
         if len(unknown) > 1:
-            names = ", ".join(part.function.name for part in unknown[:_NAMED]) + (
-                ", …" if len(unknown) > _NAMED else ""
-            )
-            yield _not_run(
-                path, unknown[0], f"No test runs {len(unknown)} changed functions of {path}: {names}.", proof
-            )
+            names = ", ".join(part.function.name for part in unknown[:_NAMED])
+            more = ", …" if len(unknown) > _NAMED else ""
+            message = f"No test runs {len(unknown)} changed functions of {path}: {names}{more}."
+            yield _not_run(path, unknown[0], message, proof, certainty)
             own = [part for part in own if not part.unknown]
         for part in own:
             first, last = part.statements[0].first, part.statements[-1].last
             where = f"line {first}" if first == last else f"{len(part.statements)} changed lines"
             what = f"`{part.function.name}`" if part.unknown else f"{where} of `{part.function.name}`"
-            yield _not_run(path, part, f"No test runs {what}.", proof)
+            yield _not_run(path, part, f"No test runs {what}.", proof, certainty)
 
 
-def _not_run(path: str, part: Changed, message: str, proof: str) -> Finding:
+def _not_run(path: str, part: Changed, message: str, proof: str, certainty: Certainty) -> Finding:
     lines = [statement.first for statement in part.statements]
     return Finding(
         rule="unnoticed/not-run",
         message=message,
         grade=Grade.MEASURED,
         severity="note",
+        certainty=certainty,
         place=Place(path=path, line=lines[0], end_line=part.statements[-1].last, symbol=part.function.name),
         key=f"{path} {part.function.name} not run",
         proof=Proof(kind="runs", text=f"not run: {_ranges(lines)}; {proof}", data={"lines": lines}),

@@ -33,6 +33,8 @@ def _told(source: str) -> set[str]:
         ("x = min(a, key=b)\n", {"min → max"}),
         ("x: bool = True\n", {"True → False"}),
         ("x = y + 0\n", {"0 → 1"}),
+        ("def f():\n    return False\n", {"False → True"}),
+        ("def f():\n    return []\n", set()),
     ],
 )  # fmt: skip
 def test_what_is_changed(source: str, wanted: set[str]) -> None:

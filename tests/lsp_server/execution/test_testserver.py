@@ -148,6 +148,25 @@ def test_mutants_are_put_into_tests_that_are_held(bench: Workbench) -> None:
     assert not bench.server.again(FINE).red  # the copies changed nothing
 
 
+def test_a_project_put_together_with_links(tmp_path: Path) -> None:
+    class Linked(Memory):
+        def links(self) -> dict[str, str]:
+            return {"shop/parts": "../parts", "secret": "/etc", "up": "../../.."}
+
+    tests = b"from shop.parts.tax import tax\n\n\ndef test_it():\n    assert tax(1) == 2\n"
+    tree = Linked({"shop/__init__.py": b"", "parts/tax.py": b"def tax(n):\n    return n + 1\n", "test_it.py": tests})
+    with Workbench(tree, root=None) as linked:
+        held = linked.server.hold(trace=["parts/tax.py"])
+        run = linked.server.again(held.collected, trace=True)
+
+        [test] = run.tests
+        assert (test.outcome, test.lines["parts/tax.py"]) == ("passed", frozenset({2}))
+        [plus, *_] = mutants("def tax(n):\n    return n + 1\n", {2})
+        assert linked.server.survives("parts/tax.py", plus, held.collected, wall=5.0) is False
+        assert not (linked.folder / "secret").exists()
+        assert not (linked.folder / "up").exists()
+
+
 def test_an_order_of_its_own(bench: Workbench) -> None:
     backwards = [*reversed(FINE)]
     assert [test.node for test in bench.server.run(backwards, ordered=True).tests] == backwards

@@ -193,7 +193,9 @@ def typed(repo: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 def test_as_it_is_typed_it_goes_back_to_where_the_test_passed_and_leaves_everything_alone(
     repo: Any, typed: Typed
 ) -> None:
-    repo.commit({"pricing.py": PRICING, "tests/test_it.py": TESTS})
+    (repo.path / "linked").symlink_to("parts", target_is_directory=True)
+    tests = TESTS.replace("from pricing", "from linked.tax import TAX\nfrom pricing")
+    repo.commit({"pricing.py": PRICING, "tests/test_it.py": tests, "parts/tax.py": "TAX = 1\n"})
     repo.commit({"pricing.py": PRICING.replace("n < 10", "n > 10")})
     repo.commit(
         {"pricing.py": PRICING.replace("n < 10", "n > 10").replace("RATE = 3", "RATE = 3\nTAX = 1"), "a.md": "x\n"}

@@ -116,7 +116,19 @@ def test_tests_that_fail_or_cannot_be_read_prove_nothing() -> None:
     found, context = _found({"test_a.py": broken, "test_b.py": "import shop.pricing\nimport not_there\n"})
 
     assert found == []
+    assert "tests" not in context.facts
     assert "1 test files that import the changed code could not be collected" in context.left_out[0]
+
+
+def test_a_test_that_hangs_takes_its_time_only_and_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unnoticed, "_EACH", 2.0)
+    hangs = "import time\n\nfrom shop import pricing\n\n\ndef test_it():\n    time.sleep(1000)\n    pricing.fresh(1)\n"
+
+    found, context = _found({"test_a.py": hangs, "tests/test_pricing.py": TESTS})
+
+    assert [(f.place.symbol, f.certainty) for f in found if f.rule == "unnoticed/not-run"] == [("fresh", "possible")]
+    assert any(f.rule == "unnoticed/mutant" for f in found)
+    assert context.left_out == []
 
 
 def test_without_tests_or_without_running_it_is_said() -> None:
