@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def review(
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[REV | A..B | A...B | OLD NEW]", help="What to compare.")
+        list[str] | None, typer.Argument(metavar="REV | A..B | A...B | OLD NEW", help="What to compare.")
     ] = None,
     staged: Annotated[bool, typer.Option("--staged", help="What is staged for the next commit.")] = False,
     worktree: Annotated[
