@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from famulus.lsp_server.review.equality.canonical import Definition, Function, Keys, Source, blocks, end_of, start_of
 from famulus.lsp_server.review.equality.codes import code_of, same_function
@@ -56,32 +57,39 @@ class Comparison:
 
     def _blocks(self, old: list[ast.stmt], new: list[ast.stmt], scope: str) -> None:
         self.twins[id(new)] = old
-        anchors = self._anchors(old, new)
-        within = bool(old or new) and self._may_repeat(old)
-        if within:
+        links = self._links(old, new)
+        same: set[tuple[int, int]] = set()
+        if self._may_repeat(old):
             same = set(_matches([self.keys.of(s) for s in old], [self.keys.of(s) for s in new]))
-        if not within or not same.issuperset(anchors):
-            same = set(anchors)
-            for i, k in _between(anchors, len(old), len(new)):
+        if not same or not _in_order(same.union(links)):
+            same = {pair for pair, whole in links.items() if whole}
+            for i, k in _between(sorted(links), len(old), len(new)):
                 found = _matches([self.keys.of(old[n]) for n in i], [self.keys.of(new[n]) for n in k])
                 same.update((i.start + a, k.start + b) for a, b in found)
-        for i, k in _between(sorted(same), len(old), len(new)):
+        for a, b in links.keys() - same:
+            if not links[a, b] and self.keys.of(old[a]) != self.keys.of(new[b]):
+                self._pair(old[a], new[b], scope)
+        for i, k in _between(sorted(same.union(links)), len(old), len(new)):
             self._unequal(old, i, new, k, scope)
 
     def _may_repeat(self, block: list[ast.stmt]) -> bool:
         """Whether a block is one of a function, where the same short statement may stand twice."""
         return len(block) < _LONG and not any(isinstance(s, Definition) for s in block)
 
-    def _anchors(self, old: list[ast.stmt], new: list[ast.stmt]) -> list[tuple[int, int]]:
-        """Statements whose lines the line difference takes for unchanged: they are each other's versions."""
-        places = {(start_of(s), end_of(s), s.col_offset): n for n, s in enumerate(new)}
-        found = []
+    def _links(self, old: list[ast.stmt], new: list[ast.stmt]) -> dict[tuple[int, int], bool]:
+        """Statements whose first line the line difference takes for unchanged, so that they are each other's versions;
+        with it whether all their lines are. What is proven must not contradict what a reader sees as changed."""
+        places = {(start_of(s), s.col_offset, _label(s)): n for n, s in enumerate(new)}
+        found = {}
         for n, statement in enumerate(old):
-            shift = self.shift(start_of(statement), end_of(statement))
-            if shift is not None:
-                place = (start_of(statement) + shift, end_of(statement) + shift, statement.col_offset)
-                if place in places:
-                    found.append((n, places[place]))
+            first, last = start_of(statement), end_of(statement)
+            shift = self.shift(first, first)
+            if shift is None:
+                continue
+            other = places.get((first + shift, statement.col_offset, _label(statement)))
+            if other is not None:
+                whole = self.shift(first, last) == shift and end_of(new[other]) == last + shift
+                found[n, other] = whole
         return found
 
     def _unequal(self, old: list[ast.stmt], i: range, new: list[ast.stmt], k: range, scope: str) -> None:
@@ -149,6 +157,16 @@ def _inner(scope: str, statement: ast.stmt) -> str:
 def _matches(left: Sequence[object], right: Sequence[object]) -> Iterator[tuple[int, int]]:
     for block in difflib.SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
         yield from ((block.a + n, block.b + n) for n in range(block.size))
+
+
+def _in_order(pairs: Iterable[tuple[int, int]]) -> bool:
+    """Whether pairs neither cross nor share a side."""
+    ordered = sorted(pairs)
+    return all(a < c and b < d for (a, b), (c, d) in pairwise(ordered))
+
+
+def _label(statement: ast.stmt) -> tuple[type, str]:
+    return type(statement), statement.name if isinstance(statement, Definition) else ""
 
 
 def _between(pairs: Sequence[tuple[int, int]], old: int, new: int) -> Iterator[tuple[range, range]]:
