@@ -37,7 +37,8 @@ def changed(context: Context) -> Iterator[Changed]:
         constants = {n: line for n, line in _constants(file).items() if line not in neutral}
         for name in (name for name in now if name in was):
             old, new = was[name], now[name]
-            lines = sorted(file.changed_new_lines & frozenset(new.lines))
+            own = file.changed_new_lines & frozenset(new.lines)
+            lines = sorted(own - neutral) or sorted(own)
             if old.how != new.how:
                 continue
             if old.shape != new.shape and not (lines and neutral.issuperset(lines)):
