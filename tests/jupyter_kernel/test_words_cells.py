@@ -243,7 +243,7 @@ def test_interrupting_leaves_the_kernel_ready(notebook: Any) -> None:
 def vs_code(notebook: Any, code: str) -> str:
     """Sends a cell as the Jupyter extension of VS Code does: with the address of the cell, and the queue goes on."""
     content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
-    metadata = {"cellId": "vscode-notebook-cell:/home/me/n.ipynb#W2sZmlsZQ%3D%3D"}
+    metadata = {"cellId": "vscode-notebook-cell:/folder/n.ipynb#W2sZmlsZQ%3D%3D"}
     message = notebook.client.session.msg("execute_request", {**content, "stop_on_error": False}, metadata=metadata)
     notebook.client.shell_channel.send(message)
     return str(message["header"]["msg_id"])
