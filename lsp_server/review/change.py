@@ -23,7 +23,10 @@ _CAREFUL_LINES = 4000
 
 
 class Tree(Protocol):
-    """One version of the project."""
+    """One version of the project.
+
+    A tree that knows of symbolic links, which are no files of it, has a method ``links`` as :class:`Memory` besides.
+    """
 
     def paths(self) -> Sequence[str]:
         """All files, sorted; relative to the root, with ``/``."""
@@ -40,9 +43,10 @@ class Tree(Protocol):
 
 @dataclass(frozen=True)
 class Memory:
-    """A tree in memory."""
+    """A tree in memory. ``linked``: its symbolic links, with what they say."""
 
     files: Mapping[str, bytes]
+    linked: Mapping[str, str] = field(default_factory=dict)
 
     def paths(self) -> Sequence[str]:
         """See :class:`Tree`."""
@@ -56,6 +60,10 @@ class Memory:
         """See :class:`Tree`."""
         content = self.files.get(path)
         return None if content is None else blob_name(content)
+
+    def links(self) -> Mapping[str, str]:
+        """Path and target of each symbolic link."""
+        return self.linked
 
 
 def blob_name(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,16 @@ class Folder:
         """Leaves out files that the other side refuses: half of a change would say something wrong."""
         self._paths = [path for path in self.paths() if path not in refused]
         self._known = frozenset(self._paths)
+
+    def links(self) -> Mapping[str, str]:
+        """Symbolic links inside the folder, with what they point to; no part of the tree."""
+        found = {}
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if name not in _SKIPPED]
+            for full in (Path(folder, name) for name in (*folders, *names)):
+                with contextlib.suppress(OSError):
+                    found[full.relative_to(self.root).as_posix()] = os.readlink(full)
+        return found
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Sequence
 from functools import cached_property
 
+from famulus.lsp_server.review.links import Links
+
 _ROOT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -13,10 +15,12 @@ class Layout:
     """Names of modules from paths and back.
 
     A file is named from the folder above its outermost package; a folder is a package if it has an ``__init__.py``, and
-    a namespace package if it lies under a root and holds modules.
+    a namespace package if it lies under a root and holds modules. A file that a link makes part of a package is called
+    as in that package.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], links: Links | None = None) -> None:
+        self._links = links or Links({})
         self.files = {path for path in paths if path.endswith((".py", ".pyi"))}
         self._marks = {posixpath.dirname(p) for p in paths if posixpath.basename(p) in _ROOT_MARKS}
 
@@ -38,10 +42,14 @@ class Layout:
 
     def base(self, path: str) -> str:
         """The folder above the outermost package of a file: where ``import`` begins for it."""
-        folder = posixpath.dirname(path)
-        while folder in self.packages and folder:
+        folder = posixpath.dirname(self._seen(path))
+        while folder and self._links.real(folder) in self.packages:
             folder = posixpath.dirname(folder)
         return folder
+
+    def _seen(self, path: str) -> str:
+        """The path by which a file is imported."""
+        return self._links.in_packages(path, self.packages)
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
@@ -54,7 +62,7 @@ class Layout:
 
     def name(self, path: str) -> str:
         """The dotted name of a file."""
-        base = self.base(path)
+        base, path = self.base(path), self._seen(path)
         if base not in self.packages and posixpath.dirname(path) == base:
             root = max((r for r in self.roots if _under(base, r) and self._namespace(r, base)), key=len, default=base)
             base = root
@@ -84,6 +92,7 @@ class Layout:
 
     def at(self, stem: str) -> str | None:
         """The module file of a path without suffix; the folder itself for a namespace package."""
+        stem = self._links.real(stem)
         for candidate in (f"{stem}/__init__.py", f"{stem}.py", f"{stem}/__init__.pyi", f"{stem}.pyi"):
             if candidate in self.files:
                 return candidate
@@ -91,7 +100,7 @@ class Layout:
 
     def relative(self, importer: str, level: int, name: str) -> str | None:
         """What ``from ..name import`` means in ``importer``."""
-        folder = posixpath.dirname(importer)
+        folder = posixpath.dirname(self._seen(importer))
         for _ in range(level - 1):
             if not folder:
                 return None

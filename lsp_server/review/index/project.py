@@ -13,6 +13,7 @@ from famulus.lsp_server.review.index.layout import Layout, dotted
 from famulus.lsp_server.review.index.reader import Unreadable, read
 from famulus.lsp_server.review.index.store import Store
 from famulus.lsp_server.review.index.values import Module, Symbol, Use, Value
+from famulus.lsp_server.review.links import Links, links_of
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.resolution import Resolver
@@ -30,7 +31,7 @@ class Project:
 
     def __init__(self, tree: Tree, store: Store | None = None) -> None:
         self.tree = tree
-        self.layout = Layout(tree.paths())
+        self.layout = Layout(tree.paths(), Links(links_of(tree)))
         self.left_out: list[str] = []
         self._store = store or Store()
         self._modules: dict[str, Module | None] = {}
