@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +18,10 @@ from famulus.lsp_server.review.equality.codes import code_of, same_function
 
 _LONG = 400
 """Statements in a block from which on the line difference is believed at once."""
+
+
+_TELLING = 4
+"""Characters of a line from which on it tells statements apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,24 @@ class Comparison:
         return len(block) < _LONG and not any(isinstance(s, Definition) for s in block)
 
     def _links(self, old: list[ast.stmt], new: list[ast.stmt]) -> dict[tuple[int, int], bool]:
-        """Statements whose first line the line difference takes for unchanged, so that they are each other's versions;
-        with it whether all their lines are. What is proven must not contradict what a reader sees as changed."""
-        places = {(start_of(s), s.col_offset, _label(s)): n for n, s in enumerate(new)}
+        """Statements of which the line difference takes a line for unchanged, so that they are each other's versions;
+        with it whether it takes all for unchanged. What is proven must not contradict what a reader sees as changed."""
+        starts = [start_of(s) for s in new]
         found = {}
+        below = -1
         for n, statement in enumerate(old):
             first, last = start_of(statement), end_of(statement)
-            shift = self.shift(first, first)
-            if shift is None:
-                continue
-            other = places.get((first + shift, statement.col_offset, _label(statement)))
-            if other is not None:
-                whole = self.shift(first, last) == shift and end_of(new[other]) == last + shift
-                found[n, other] = whole
+            for line in range(first, last + 1):
+                shift = self.shift(line, line)
+                if shift is None or (line > first and len(self.old.lines[line - 1].strip()) < _TELLING):
+                    continue
+                other = bisect_right(starts, line + shift) - 1
+                if other > below and line + shift <= end_of(new[other]) and _label(statement) == _label(new[other]):
+                    whole = self.shift(first, last) is not None and end_of(new[other]) == last + shift
+                    whole = whole and starts[other] == first + shift and new[other].col_offset == statement.col_offset
+                    found[n, other] = whole
+                    below = other
+                break
         return found
 
     def _unequal(self, old: list[ast.stmt], i: range, new: list[ast.stmt], k: range, scope: str) -> None:

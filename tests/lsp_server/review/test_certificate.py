@@ -153,6 +153,12 @@ def test_lines_of_a_statement_shared_with_a_changed_one_are_left() -> None:
     assert made.neutral == {2}
 
 
+def test_what_moved_past_a_changed_definition_is_left() -> None:
+    body = "class A:\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"
+    made = _certified("X = make()\n\n" + body + "\nY = 1\n", body.replace("1", "3") + "\nX = make()\n\nY = 1\n")
+    assert made.neutral.isdisjoint({3, 8}), "the line difference shows `X` as moved"
+
+
 def test_docstrings_are_a_class_of_their_own() -> None:
     made = _certified('def f():\n    """One."""\n    return  1\n', 'def f():\n    """Two."""\n    return 1\n')
     assert made.documentation == {2} and made.neutral == {3} and not made.changed
