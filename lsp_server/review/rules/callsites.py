@@ -18,6 +18,7 @@ from famulus.lsp_server.review.index.signatures import Signature
 from famulus.lsp_server.review.index.values import Gone, Made, Unknown, Use, Value
 from famulus.lsp_server.review.rule import Context, Rule, Stage
 from famulus.lsp_server.review.rules import callsites_edits as edits
+from famulus.lsp_server.review.rules import callsites_fixtures as fixtures
 from famulus.lsp_server.review.rules import callsites_gone as gone
 from famulus.lsp_server.review.rules import callsites_guess as guess
 from famulus.lsp_server.review.rules import callsites_overrides as overrides
@@ -45,6 +46,8 @@ class CallSites:
             found += texts.check(changes, affected)
             yield from with_reach(found)
         yield from overrides.check(changes)
+        yield from overrides.orphans(changes)
+        yield from fixtures.check(changes)
         for project in (context.old, context.new):
             context.left_out.extend(text for text in project.left_out if text not in context.left_out)
 

@@ -10,7 +10,7 @@ import io
 import pathlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 
 from famulus.lsp_server.review.finding import Finding, Grade, Proof, Related
@@ -20,8 +20,9 @@ from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Shape
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Instance, Made, Symbol, Unknown, Use
+from famulus.lsp_server.review.index.values import Instance, Made, Method, Symbol, Unknown, Use, Value
 from famulus.lsp_server.review.rules import callsites_words as words
+from famulus.lsp_server.review.rules.callsites_gone import before
 
 _CLASSES = (str, bytes, list, dict, set, tuple, int, float, object, type, io.StringIO, io.TextIOWrapper, io.BytesIO,
             pathlib.Path, re.Pattern, re.Match, threading.Thread, threading.Event, BaseException, property)  # fmt: skip
@@ -56,6 +57,8 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
     if known:
         here = [p for p in pairs if all(isinstance(v, Instance) and _found(changes, v.of, p.new) for v in known)]
         yield from _changed(changes, here[:1], use, shape)
+        if all(isinstance(v, Instance) for v in known):
+            yield from _inherited(changes, use, known, name)
     elif name not in _everyday() and pairs:
         if {id(s) for s in _all(changes.new, name)} == {id(pair.new) for pair in pairs}:
             yield from _changed(changes, pairs, use, shape)
@@ -85,27 +88,45 @@ def _changed(changes: Changes, pairs: list[Pair], use: Use, shape: Shape) -> Ite
         yield broken(changes, use, shape, sides[0], trouble, "likely")
 
 
+def _inherited(changes: Changes, use: Use, receivers: Set[Value], name: str) -> Iterator[Finding]:
+    """A method that has another name now, of a class with bases that are not in view.
+
+    One that is only gone is left alone: the base outside may have what it overrode.
+    """
+    was = before(changes, use)
+    methods = [v.function for v in was if isinstance(v, Method)]
+    if not methods or len(methods) < len(was):
+        return
+    now = changes.successor(methods[0])
+    if now is None or now.name == name:
+        return
+    classes = changes.new.resolver.classes
+    around = [c for v in receivers if isinstance(v, Instance) for c in (v.of, *classes.below(v.of))]
+    provided = any(next(classes.members(c, name), None) is not None for c in around)
+    hooked = any(next(classes.members(c, "__getattr__"), None) is not None for c in around)
+    if not provided and not hooked and not _stored(changes.new, name):
+        yield _missing(changes, use, methods[0], f"{methods[0].qualname} is gone, and no class of the project has it.")
+
+
 def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> Iterator[Finding]:
     name = symbols[0].name
-    old = symbols[0]
     if _all(changes.new, name) or _stored(changes.new, name):
         return
     if {id(s) for s in _all(changes.old, name)} != {id(s) for s in symbols}:
         return
-    signature = _outside(changes.old, old)
-    if signature is None or bind(signature.parameters, shape) is not None:
-        return
-    now = changes.successor(old)
-    place = changes.new.place(use.module, use.reference)
-    owner = old.owner
+    signature = _outside(changes.old, symbols[0])
+    if signature is not None and bind(signature.parameters, shape) is None:
+        yield _missing(changes, use, symbols[0], f"{symbols[0].qualname} was the only method `{name}`, and it is gone.")
+
+
+def _missing(changes: Changes, use: Use, old: Symbol, proof: str) -> Finding:
+    owner, now = old.owner, changes.successor(old)
     assert owner is not None
-    fate = (
-        f"which is now called `{now.name}`" if now is not None and now.name != name else "which no class has any more"
-    )
-    there = Related(
-        place=changes.old.place(old.module, old.definition, "old"), message=f"`{old.qualname}` was defined here."
-    )
-    yield Finding(
+    renamed = now is not None and now.name != old.name
+    fate = f"which is now called `{now.name}`" if now is not None and renamed else "which no class has any more"
+    place = changes.new.place(use.module, use.reference)
+    there = changes.old.place(old.module, old.definition, "old")
+    return Finding(
         rule="call-site/missing-name",
         message=f"{place} calls {words.called(use.reference)}(), {fate}.",
         grade=Grade.MEASURED,
@@ -113,11 +134,9 @@ def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> It
         severity="error",
         place=place,
         old_place=words.old_place(changes, use.module, place),
-        key=f"{place.symbol} misses {owner.qualname}.{name}",
-        proof=Proof(
-            kind="bind", text=f"{old.qualname} was the only method `{name}`, and it is gone.", data={"name": name}
-        ),
-        related=(there,),
+        key=f"{place.symbol} misses {owner.qualname}.{old.name}",
+        proof=Proof(kind="bind", text=proof, data={"name": old.name}),
+        related=(Related(place=there, message=f"`{old.qualname}` was defined here."),),
     )
 
 

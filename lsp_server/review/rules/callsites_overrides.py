@@ -28,6 +28,43 @@ def check(changes: Changes) -> Iterator[Finding]:
                     yield from _override(changes, pair, override)
 
 
+def orphans(changes: Changes) -> Iterator[Finding]:
+    """Methods that overrode one which now has another name: nobody calls them under the old one."""
+    for old in changes.removed:
+        now = changes.successor(old) if old.owner is not None and old.definition.kind == "function" else None
+        owner = now.owner if now is not None else None
+        if now is None or owner is None or now.name == old.name or old.name.startswith("__"):
+            continue
+        classes = changes.new.resolver.classes
+        for child in classes.subclasses(owner):
+            own = child.module.by_qualname.get(f"{child.qualname}.{old.name}")
+            found = list(classes.members(child, old.name))
+            if own is None or found != [own] or changes.old_symbol(own) is None or not _same(changes, own):
+                continue
+            if next(classes.members(child, now.name), None) is not now:
+                continue
+            place = changes.new.place(own.module, own.definition)
+            yield Finding(
+                rule="call-site/orphan",
+                message=f"{place} {own.qualname}() overrides nothing any more: "
+                f"{old.qualname}() is now called `{now.name}`.",
+                grade=Grade.PROVED,
+                place=place,
+                key=f"{own.qualname} overrode {old.qualname}",
+                proof=Proof(kind="comparison", text=f"{old.qualname} is now {now.qualname}", data={"now": now.dotted}),
+                related=(
+                    Related(place=changes.new.place(now.module, now.definition), message="It is called so here."),
+                ),
+                reach=1,
+            )
+
+
+def _same(changes: Changes, override: Symbol) -> bool:
+    """Whether the override was there before, under the same class."""
+    before = changes.old_module(override.module)
+    return before is not None and override.qualname in before.by_qualname
+
+
 def _override(changes: Changes, pair: Pair, override: Symbol) -> Iterator[Finding]:
     signatures = changes.new.signatures
     kinds = {changes.new.resolver.classes.kind(s) for s in (pair.new, override)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,12 @@ from famulus.lsp_server.review.rule import Context
 from famulus.lsp_server.review.rules.callsites import RULE
 
 Files = Mapping[str, str]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts of these little files are not kept in the user's cache."""
+    monkeypatch.setenv("FAMULUS_HOME", str(tmp_path / "home"))
 
 
 def review(old: Files, new: Files, renames: Mapping[str, str] | None = None) -> list[Finding]:
@@ -375,6 +382,35 @@ def test_functions_that_are_handed_on_with_arguments_are_checked(how: str) -> No
     }
     assert found(review(old, {"m.py": "def f(a, c): ...\n"})) == {"u.py:3 unknown-keyword"}
     assert not review(old, {"m.py": "def f(a, b, c=1): ...\n"})
+
+
+def test_a_renamed_method_of_a_class_with_strange_bases_is_likely_missed() -> None:
+    model = """
+    import x
+    class M(x.Model):
+        def area(self):
+            return self.w * self.h
+        def g(self): return self.area()
+    """
+    (finding,) = review({"m.py": model}, {"m.py": model.replace("def area", "def surface")})
+    assert found([finding]) == {"m.py:5 missing-name"} and finding.certainty == "likely"
+
+
+def test_an_override_of_a_renamed_method_is_an_orphan() -> None:
+    base = "class Shape:\n    def area(self):\n        total = 0\n        return total + self.size\n"
+    old = {"m.py": base, "u.py": "from m import Shape\n\nclass Square(Shape):\n    def area(self):\n        return 1\n"}
+    assert found(review(old, {"m.py": base.replace("area", "surface")})) == {"u.py:4 orphan"}
+
+
+FIXTURE = "import pytest\n\n@pytest.fixture\ndef cart(): return []\n"
+
+
+def test_a_fixture_that_is_gone_is_missed_by_the_tests_that_ask_for_it() -> None:
+    asking = "def test_total(cart): assert not cart\n\ndef plain(cart): ...\n"
+    old = {"tests/conftest.py": FIXTURE, "tests/test_a.py": asking, "other/test_b.py": asking}
+    renamed = {"tests/conftest.py": FIXTURE.replace("cart", "basket")}
+    assert found(review(old, renamed)) == {"tests/test_a.py:1 missing-fixture"}
+    assert not review(old, {"tests/conftest.py": "", "tests/test_a.py": FIXTURE + asking})
 
 
 def test_objects_that_are_called_are_followed() -> None:

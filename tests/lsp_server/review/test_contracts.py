@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,12 @@ from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Finding, Grade
 from famulus.lsp_server.review.rule import Context
 from famulus.lsp_server.review.rules.contracts import RULE
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts of these little files are not kept in the user's cache."""
+    monkeypatch.setenv("FAMULUS_HOME", str(tmp_path / "home"))
 
 
 def review(old: Mapping[str, str], new: Mapping[str, str]) -> list[Finding]:

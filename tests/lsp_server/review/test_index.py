@@ -27,6 +27,12 @@ from famulus.lsp_server.review.rules import callsites, contracts
 NAMES = "abcde"
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts of these little files are not kept in the user's cache."""
+    monkeypatch.setenv("FAMULUS_HOME", str(tmp_path / "home"))
+
+
 @st.composite
 def signatures(draw: st.DrawFn) -> tuple[Parameter, ...]:
     """Parameter lists that Python accepts."""
