@@ -66,6 +66,7 @@ class _Run:
         self.search: Search = Search(versions.old, versions.new, self._source)
         self.mine: Mine = Mine(context.change.new)
         self.failed: set[str] = set()
+        """Paths that were told of, and causes."""
         self.unshown: list[Changed] = []
         self.unusable: list[Changed] = []
 
@@ -167,7 +168,10 @@ class _Run:
                 self.versions.old.open(old[0])
                 new_only = True
         if new_only:
-            yield broken_import(item, error)
+            cause = f"{error.at} {error.reason}"  # one broken module takes those with it that import it
+            if cause not in self.failed:
+                self.failed.add(cause)
+                yield broken_import(item, error)
         else:
             reason = error.reason.strip().splitlines()[-1]
             self.context.left_out.append(f"Nothing in {item.file.path} was run: it cannot be imported ({reason}).")

@@ -62,13 +62,13 @@ def finding(item: Changed, result: Found, module: str, callers: Sequence[Place])
 
 def broken_import(item: Changed, error: ImportFailed) -> Finding:
     """A finding for a module that only the old version can import."""
-    at = error.at if error.at and str(error.at[0]) == item.file.path else (item.file.path, item.line)
+    path, line = error.at if error.at else (item.file.path, item.line)
     last = error.reason.strip().splitlines()[-1]
     return Finding(
         rule="witness/import",
         message=f"{error.module} can no longer be imported: {_short(last)}.",
         grade=Grade.WITNESSED,
-        place=Place(path=item.file.path, line=int(at[1])),
+        place=Place(path=str(path), line=int(line)),
         key=f"{error.module} import",
         proof=Proof(
             kind="witness", text=f"import {error.module}: works → raises {last}", code=f"import {error.module}\n"

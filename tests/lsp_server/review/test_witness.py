@@ -145,6 +145,12 @@ def test_a_constant_that_differs_is_seen_where_it_is_read() -> None:
 def test_a_module_that_can_no_longer_be_imported_is_a_finding() -> None:
     (found,) = findings(CLAMP, CLAMP.replace("hi))", "hi - 1))") + "LIMITS = clamp(1)\n")
     assert (found.rule, found.severity, found.place.line) == ("witness/import", "error", 3)
+    user = "from shop import clamp\ndef f(x: int):\n    return clamp(x, 0, {})\n"
+    old = {"shop.py": CLAMP, "a.py": user.format(3), "b.py": user.format(3)}
+    new = {"shop.py": CLAMP.replace("hi))", "hi))\nLIMIT = 1 / 0"), "a.py": user.format(4), "b.py": user.format(4)}
+    sides = [Memory({path: text.encode() for path, text in side.items()}) for side in (old, new)]
+    (one,) = witness.RULE.check(context(between(*sides)))  # and not one for each module that imports it
+    assert (one.place.path, one.place.line) == ("shop.py", 3)
     assert findings(CLAMP, "import not_installed\n" + CLAMP.replace("hi))", "hi - 1))")) == []
 
 
