@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class FunctionBody:
     line: int
     """Of its head."""
     statements: tuple[Statement, ...]
+    code: str
+    """The same for functions of the same code, wherever they stand."""
 
 
 def function_bodies(source: str) -> list[FunctionBody]:
@@ -54,7 +57,8 @@ def _functions(body: Sequence[ast.stmt], around: str, marked: set[int]) -> Itera
                 continue
             name = f"{around}{node.name}"
             own = node.body[1:] if _is_text(node.body[0]) else node.body
-            yield FunctionBody(name, node.lineno, tuple(_statements(own, marked)))
+            code = hashlib.sha256(ast.dump(node).encode("utf-8", "surrogatepass")).hexdigest()
+            yield FunctionBody(name, node.lineno, tuple(_statements(own, marked)), code)
             yield from _functions(list(_inside(node)), f"{name}.", marked)
         elif isinstance(node, (ast.If, ast.Try, ast.With)) and not _for_others(node):
             inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]

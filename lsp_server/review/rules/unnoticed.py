@@ -84,7 +84,13 @@ class Unnoticed:
     def check(self, context: Context) -> Iterator[Finding]:
         """What no test runs first, then what tests run and do not check."""
         files = [file for file in context.change.python() if _is_code(file)]
-        changed = [part for file in files for part in _changed(file, context.neutral.get(file.path, frozenset()))]
+        were = {body.code for file in context.change.python() for body in function_bodies(file.old_text)}
+        changed = [
+            part
+            for file in files
+            for part in _changed(file, context.neutral.get(file.path, frozenset()))
+            if part.function.code not in were  # it only moved
+        ]
         if not changed:
             return
         if context.run_code == "no":

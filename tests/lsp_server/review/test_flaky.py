@@ -63,6 +63,7 @@ def test_causes_are_told_apart_and_steady_tests_are_left_alone() -> None:
     order = found["test_needs_nobody"]
     assert order.message.endswith("depending on the order of the tests: it fails after test_leaves_something.")
     assert len(order.proof.data["runs"]) == len(flaky.RUNS)
+    assert [run["outcome"] for run in order.proof.data["runs"]][:2] == ["failed", "passed"], "in order, then reversed"
     assert 0 < order.proof.data["failed"] < len(flaky.RUNS)
     assert flaky.SEED_OF_HASHES in found["test_order_of_a_set"].message
     assert context.left_out == []

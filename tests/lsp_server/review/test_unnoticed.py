@@ -147,7 +147,15 @@ def test_without_tests_or_without_running_it_is_said() -> None:
     ]
 
 
-@pytest.mark.parametrize("new", [OLD.replace("n * rate", "(n  *  rate)"), f'"""Words."""\n{OLD}', OLD + "\n\nX = 1\n"])
+@pytest.mark.parametrize(
+    "new",
+    [
+        OLD.replace("n * rate", "(n  *  rate)"),
+        f'"""Words."""\n{OLD}',
+        OLD + "\n\nX = 1\n",
+        OLD[OLD.index("def discount") :] + OLD[: OLD.index("def discount")],
+    ],
+)
 def test_a_change_without_code_of_functions_runs_nothing(new: str) -> None:
     found, context = _found({"tests/test_pricing.py": TESTS}, OLD, new, run_code="unsafe", root=None)
     assert (found, context.left_out) == ([], [])
