@@ -21,7 +21,7 @@ from famulus.engine.errors import StorageFailed
 from famulus.engine.folders import folders, private
 from famulus.lsp_server.review.index.facts import ModuleFacts
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the reader says something else about the same bytes."""
 _KEEP_DAYS = 30
 _DIGEST = re.compile(r"[0-9a-fA-F]{8,128}\Z")

@@ -25,6 +25,7 @@ _HANDED_ON = {
     "partial": 0, "partialmethod": 0, "submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
     "call_soon_threadsafe": 0, "call_later": 1, "call_at": 1, "run_sync": 0,
 }  # fmt: skip
+_AWAITING = {"gather", "create_task", "ensure_future", "wait_for", "shield", "run_until_complete"}
 _NAMED_ATTRIBUTE = {"getattr", "setattr", "delattr", "hasattr"}
 
 
@@ -189,6 +190,7 @@ class Uses:
         consumed = _CONSUMERS.get(callee, "arg")
         if (callee in ("min", "max") and len(node.args) == 1) or (last == "join" and len(node.args) == 1):
             consumed = "iter"
+        awaited = last in _AWAITING and callee.partition(".")[0] in ("asyncio", "loop", "anyio", "trio", last)
         for index, argument in enumerate(node.args):
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 self._named(node, argument, index, callee, last)
@@ -196,7 +198,7 @@ class Uses:
                 self.expression(argument.value, "iter")
             else:
                 first = index == (1 if callee in ("map", "filter") else 0) or callee == "zip"
-                self.expression(argument, consumed if first else "arg")
+                self.expression(argument, "await arg" if awaited else consumed if first else "arg")
         for keyword in node.keywords:
             if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
                 self._text(keyword.value, keyword.value.value, callee)

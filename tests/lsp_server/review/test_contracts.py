@@ -101,6 +101,12 @@ CASES = {
         "u.py:4 not-awaited",
     ),
     "awaited": (ASYNC, SYNC, "from m import f\nasync def g():\n    return await f(1)\n", "u.py:3 awaited"),
+    "gathered": (
+        ASYNC,
+        SYNC,
+        "import asyncio\nfrom m import f\nasync def g():\n    await asyncio.gather(f(1))\n",
+        "u.py:4 awaited",
+    ),
     "property": (METHOD, PROPERTY, "from m import C\nprint(C().f())\n", "u.py:2 property"),
     "method": (PROPERTY, METHOD, "from m import C\nprint(C().f + 1)\n", "u.py:2 method"),
     "exception": (KEY, LOOKUP, "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n", "u.py:3 exception"),
