@@ -31,9 +31,15 @@ ALWAYS = {
             "famulus.rewrite",
             "famulus.fix",
             "famulus.commitMessage",
+            "famulus.review",
+            "famulus.review.staged",
+            "famulus.review.why",
+            "famulus.review.ignore",
+            "famulus.review.witness",
         ]
     },
     "inlineCompletionProvider": {},
+    "codeLensProvider": {"resolveProvider": True},
     "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}, "fileOperations": {}},
 }
 

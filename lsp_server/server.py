@@ -16,6 +16,7 @@ from famulus.lsp_server.context import bind as context
 from famulus.lsp_server.link import EngineLink
 from famulus.lsp_server.prediction import bind as prediction
 from famulus.lsp_server.protocol import FamulusProtocol
+from famulus.lsp_server.review.doors import bind as review
 from famulus.lsp_server.session import Session
 from famulus.lsp_server.syntax import bind as syntax
 
@@ -30,6 +31,7 @@ PARTS = (
     prediction.bind,
     actions.bind,
     commands.bind,
+    review.bind,
 )
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 

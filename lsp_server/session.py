@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
+from famulus.lsp_server.diagnostics import Diagnostics
 from famulus.lsp_server.documents import Change, Document, Mirror, Snapshot, Text
 from famulus.lsp_server.notebooks import cells_before
 from famulus.lsp_server.settings import Options
@@ -49,6 +50,7 @@ class Session:
         self.server = server
         self.link = link
         self.options = Options()
+        self.diagnostics = Diagnostics(self)
         self.on_initialize: list[Callable[[types.InitializeParams], None]] = []
         """Called before ``initialize`` is answered: nothing may take long there."""
         self.on_start: list[Callable[[], None]] = []

@@ -7,6 +7,7 @@ and nobody has agreed to it yet. Whether a workspace is trusted is the editor's 
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -54,6 +55,16 @@ class Prediction(Struct, frozen=True, rename="camel"):
     surprise: bool = True
 
 
+class Review(Struct, frozen=True, rename="camel"):
+    """What the changes of the working tree break."""
+
+    enabled: bool = True
+    on_save: Literal["static", "all", "off"] = "static"
+    budget: Annotated[int, Meta(ge=1, le=600)] = 60
+    grades: tuple[Literal["proved", "witnessed", "measured", "model-only"], ...] = ("proved", "witnessed", "measured")
+    lens: bool = True
+
+
 class Statistics(Struct, frozen=True, rename="camel"):
     """What is remembered, on this machine only, of completions that were shown."""
 
@@ -66,6 +77,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     completion: Completion = Completion()
     context: Context = Context()
     prediction: Prediction = Prediction()
+    review: Review = Review()
     statistics: Statistics = Statistics()
 
 
@@ -131,12 +143,14 @@ def table() -> Iterator[tuple[str, str, str]]:
         for field in msgspec.structs.fields(part.type):
             default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
             name = f"{SECTION}.{part.encode_name}.{field.encode_name}"
-            yield name, _type_name(field.type), msgspec.json.encode(default).decode()
+            yield name, _type_name(field.type), json.dumps(msgspec.to_builtins(default))
 
 
 def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:  # in the order in which they are written
         return " or ".join(f'"{value}"' for value in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"list of {_type_name(typing.get_args(kind)[0])}"
     schema = msgspec.json.schema(kind)
     return " or ".join(map(_schema_name, schema.get("anyOf", [schema])))
 

@@ -10,9 +10,11 @@ from lsprotocol import types
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.actions import wanted
 from famulus.lsp_server.commands import doc_comment, docstring
+from famulus.lsp_server.commands.pages import Page
 from famulus.lsp_server.commands.preview import DISCARD
-from famulus.lsp_server.commands.service import Commands, Page
+from famulus.lsp_server.commands.service import Commands
 from famulus.lsp_server.documents import Document
+from famulus.lsp_server.prediction.publishing import SOURCE
 from famulus.lsp_server.session import Session
 
 if TYPE_CHECKING:
@@ -80,9 +82,10 @@ def offered(session: Session, params: types.CodeActionParams) -> list[types.Code
 
 
 def worth_fixing(diagnostics: Sequence[types.Diagnostic]) -> list[types.Diagnostic]:
-    """Errors and warnings, the first of each message."""
+    """Errors and warnings, the first of each message; those of the review have remedies of their own."""
     severe = (types.DiagnosticSeverity.Error, types.DiagnosticSeverity.Warning, None)
-    return list({d.message: d for d in reversed(diagnostics) if d.severity in severe and d.message}.values())[::-1]
+    worth = [d for d in diagnostics if d.severity in severe and d.message and not (d.source == SOURCE and d.data)]
+    return list({d.message: d for d in reversed(worth)}.values())[::-1]
 
 
 def _action(title: str, kind: types.CodeActionKind, command: str, arguments: list[Any]) -> types.CodeAction:

@@ -16,6 +16,7 @@ from famulus.engine.errors import InvalidRequest
 from famulus.engine.policy import Policy
 from famulus.lsp_server.commands import commit, doc_comment, docstring, explain, fix, rewrite
 from famulus.lsp_server.commands.apply import offer
+from famulus.lsp_server.commands.pages import Page, page
 from famulus.lsp_server.commands.preview import Preview
 from famulus.lsp_server.commands.progress import Report, shown
 from famulus.lsp_server.commands.proposal import Proposal
@@ -25,11 +26,6 @@ from famulus.lsp_server.documents import Document, Snapshot, Text
 from famulus.lsp_server.prediction import ruff
 from famulus.lsp_server.session import Session
 from famulus.lsp_server.syntax import parse
-
-Page = dict[str, str]
-"""``{"title", "text"}``: a page of markdown for the user."""
-SHOWN_LINES = 12
-"""Of a page, in the message that clients without pages show."""
 
 T = TypeVar("T")
 
@@ -53,7 +49,7 @@ class Commands:
         text = await self._shown(
             "Famulus: explaining", lambda report: explain.explain(self._session.link, seen, start, end, report)
         )
-        return None if text is None else self.page("Explanation", text)
+        return None if text is None else page(self._session, "Explanation", text)
 
     async def docstring(self, uri: str, position: types.Position) -> None:
         """A docstring, or a doc comment, for the definition around ``position``."""
@@ -146,15 +142,6 @@ class Commands:
         text = subject or commit.plain_subject(changes)
         below = commit.body(changes)
         return {"title": "Commit message", "text": f"{text}\n\n{below}" if below else text}
-
-    def page(self, title: str, text: str) -> Page:
-        """A page; shown as a message where the client has not said that it shows pages."""
-        if not self._session.options.documents:
-            lines = text.splitlines()
-            rest = ["…"] if len(lines) > SHOWN_LINES else []
-            message = "\n".join([f"{title}", *lines[:SHOWN_LINES], *rest])
-            self._session.server.window_show_message(types.ShowMessageParams(types.MessageType.Info, message))
-        return {"title": title, "text": text}
 
     def discard(self, id: str) -> None:
         """The user does not want a proposal, which may still be written. One that is not known is ignored."""

@@ -193,10 +193,7 @@ class PredictionService:
             self._send(document.uri, seen.version, listed)
 
     def _send(self, uri: str, version: int | None, listed: list[types.Diagnostic]) -> None:
-        able = self._session.server.client_capabilities.text_document
-        publish = able.publish_diagnostics if able is not None else None
-        told = version if publish is not None and publish.version_support else None
-        self._session.server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, listed, told))
+        self._session.diagnostics.show("prediction", uri, version, listed)
 
 
 def _being_typed(finding: Finding, watched: _Watched, seen: Snapshot) -> bool:

@@ -1,6 +1,16 @@
 /** The commands: each finds out what it is about, asks the server, and shows the answer. */
 
-import { commands, type Disposable, languages, type SourceControl, type TextEditor, window } from 'vscode';
+import {
+  commands,
+  type Disposable,
+  env,
+  languages,
+  type SourceControl,
+  type TextEditor,
+  type Uri,
+  window,
+  workspace,
+} from 'vscode';
 import {
   ErrorCodes,
   ExecuteCommandRequest,
@@ -25,7 +35,11 @@ const MEANT: Record<string, Ask> = {
   'famulus.explain': selection,
   'famulus.fix': problem,
   'famulus.rewrite': rewrite,
+  'famulus.review.why': atCursor,
 };
+
+/** The reviews of a repository: that of the view that was clicked in, of the open file, or of the first folder. */
+const REVIEWS: readonly string[] = ['famulus.review', 'famulus.review.staged'];
 
 /** Codes of requests that the user ended, or that ended with the server, of which the status bar tells. */
 const ENDED: ReadonlySet<number> = new Set<number>([
@@ -37,6 +51,9 @@ const ENDED: ReadonlySet<number> = new Set<number>([
 /** The server's commands that we register. */
 export const OWNED: ReadonlySet<string> = new Set([
   ...Object.keys(MEANT),
+  ...REVIEWS,
+  'famulus.review.ignore',
+  'famulus.review.witness',
   'famulus.commitMessage',
   'famulus.restartEngine',
 ]);
@@ -47,6 +64,11 @@ export function register(server: Server, status: Status, pages: Pages): Disposab
     ...Object.entries(MEANT).map(([name, ask]) =>
       commands.registerCommand(name, (...given: unknown[]) => forward.run(name, given, ask)),
     ),
+    ...REVIEWS.map((name) =>
+      commands.registerCommand(name, async (given?: unknown) => forward.page(name, reviewed(given))),
+    ),
+    commands.registerCommand('famulus.review.ignore', (...given: string[]) => ignore(forward, given)),
+    commands.registerCommand('famulus.review.witness', (...given: string[]) => witness(forward, given)),
     commands.registerCommand('famulus.restartEngine', () => forward.send('famulus.restartEngine', [])),
     commands.registerCommand('famulus.commitMessage', (view?: SourceControl) => commitMessage(forward, view)),
   ];
@@ -75,7 +97,12 @@ class Forward {
         return;
       }
     }
-    const answer = await this.send(name, meant ?? []);
+    await this.page(name, meant ?? []);
+  }
+
+  /** Sends a command and shows the page that it answers with. */
+  async page(name: string, parameters: unknown[]): Promise<void> {
+    const answer = await this.send(name, parameters);
     if (isPage(answer)) {
       await this.pages.show(answer.title, answer.text);
     }
@@ -113,6 +140,33 @@ async function commitMessage(forward: Forward, view: SourceControl | undefined):
   if (isPage(answer)) {
     await propose(target, answer.text);
     await commands.executeCommand('workbench.view.scm');
+  }
+}
+
+function reviewed(given: unknown): unknown[] {
+  const clicked = typeof given === 'string' ? given : (given as Partial<SourceControl> | undefined)?.rootUri?.toString();
+  const open = window.activeTextEditor?.document.uri;
+  const here: Uri | undefined = open && workspace.getWorkspaceFolder(open) ? open : undefined;
+  const place = clicked ?? (here ?? workspace.workspaceFolders?.[0]?.uri)?.toString();
+  return place ? [place] : [];
+}
+
+async function ignore(forward: Forward, given: string[]): Promise<void> {
+  const reason = await window.showInputBox({
+    title: 'Ignore a Finding',
+    prompt: 'Why is it right as it is? A comment with the reason is written above the line.',
+    placeHolder: 'the old shop is still called like this',
+  });
+  if (reason?.trim()) {
+    await forward.send('famulus.review.ignore', [...given.slice(0, 2), reason.trim()]);
+  }
+}
+
+async function witness(forward: Forward, given: string[]): Promise<void> {
+  const answer = await forward.send('famulus.review.witness', given);
+  if (isPage(answer)) {
+    await env.clipboard.writeText(answer.text);
+    void window.showInformationMessage('The witness is in the clipboard, as a test.');
   }
 }
 

@@ -23,6 +23,9 @@ export async function showMenu(status: Status): Promise<void> {
       { label: `${state} for ${language}`, run: () => toggleLanguage() },
     );
   }
+  if (workspace.workspaceFolders?.length) {
+    entries.push({ label: 'Review my changes', run: () => run('famulus.review') });
+  }
   entries.push(
     { label: enabled() ? 'Turn off everywhere' : 'Turn on', run: () => toggleEverywhere() },
     { label: 'Restart the engine', run: () => run('famulus.restartEngine') },

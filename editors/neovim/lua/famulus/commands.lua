@@ -35,7 +35,8 @@ end
 ---@param command string
 ---@param arguments table
 ---@param found vim.lsp.Client|nil
-local function execute(command, arguments, found)
+---@param use fun(result: table)|nil what to do with a page instead of showing it
+local function execute(command, arguments, found, use)
   found = found or server()
   if not found then
     return
@@ -43,6 +44,8 @@ local function execute(command, arguments, found)
   found:request("workspace/executeCommand", { command = command, arguments = arguments }, function(err, result)
     if err then
       say(err.message or vim.inspect(err), vim.log.levels.WARN)
+    elseif use and type(result) == "table" then
+      use(result)
     elseif type(result) == "table" and type(result.text) == "string" then
       document.show(result.title or "Famulus", result.text, options().window)
     elseif type(result) == "string" and result ~= "" then
@@ -155,6 +158,50 @@ local function rewrite(call)
   end
 end
 
+--- Review the repository of the current file, or of the root.
+local function review(call)
+  local found = server(true)
+  if not found then
+    return
+  end
+  if call.rest ~= "" and call.rest ~= "staged" then
+    say("`:Famulus review` takes nothing or `staged`.", vim.log.levels.WARN)
+    return
+  end
+  local file = vim.bo.buftype == "" and api.nvim_buf_get_name(0) or ""
+  local target = file ~= "" and file or found.root_dir
+  execute(
+    call.rest == "staged" and "famulus.review.staged" or "famulus.review",
+    { target and vim.uri_from_fname(target) or nil },
+    found
+  )
+end
+
+--- What code actions of the review call: the one asks for a reason first, the other fills a register.
+function M.remedies()
+  vim.lsp.commands["famulus.review.ignore"] = function(command, context)
+    local found = vim.lsp.get_client_by_id(context.client_id)
+    vim.ui.input({ prompt = "Why is it right as it is? " }, function(reason)
+      if found and reason and reason ~= "" then
+        local arguments = { command.arguments[1], command.arguments[2], reason }
+        execute("famulus.review.ignore", arguments, found)
+      end
+    end)
+  end
+  vim.lsp.commands["famulus.review.witness"] = function(command, context)
+    local found = vim.lsp.get_client_by_id(context.client_id)
+    if found then
+      execute("famulus.review.witness", command.arguments, found, function(result)
+        vim.fn.setreg('"', result.text, "l")
+        say("the witness is in the unnamed register, as a test: p puts it.")
+      end)
+    end
+  end
+  vim.lsp.commands["famulus.review.why"] = function(command, context)
+    execute("famulus.review.why", command.arguments, vim.lsp.get_client_by_id(context.client_id))
+  end
+end
+
 --- Restart the engine; a server that is not there is started.
 local function restart()
   local found = vim.lsp.get_clients({ name = "famulus" })[1]
@@ -233,6 +280,8 @@ M.list = {
     end,
     about = "a commit message for what is staged",
   },
+  review = { run = review, about = "what my changes break; `review staged`: what is staged" },
+  red = { run = at_cursor("famulus.review.why"), about = "which change makes the test at the cursor fail" },
   restart = { run = restart, about = "restart the engine" },
   cancel = { run = cancel, about = "stop what a command has started" },
   status = { run = status, about = "how the engine is" },
@@ -247,8 +296,18 @@ M.list = {
   },
 }
 
---- Make `:Famulus`.
+--- Make `:Famulus` and `:FamulusReview`.
 function M.create()
+  M.remedies()
+  api.nvim_create_user_command("FamulusReview", function(call)
+    review({ rest = call.args })
+  end, {
+    nargs = "?",
+    desc = "Famulus: what my changes break",
+    complete = function()
+      return { "staged" }
+    end,
+  })
   api.nvim_create_user_command("Famulus", function(call)
     local name, rest = call.args:match("^(%S+)%s*(.*)$")
     local entry = M.list[name]
