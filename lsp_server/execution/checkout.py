@@ -68,11 +68,11 @@ class Checkouts:
             place.parent.mkdir(parents=True, exist_ok=True)
             os.symlink(target, place)
 
-    def again(self, top: Path) -> Path:
-        """The same files in another place: only their names are new."""
-        other = self.folder / "again" / top.name / "files"
-        shutil.copytree(top, other, copy_function=os.link)
-        return other
+    def elsewhere(self, top: Path) -> tuple[Path, Callable[[], None]]:
+        """Another, still empty folder for the files of ``top``, and what puts them there: only their names are new."""
+        other = self.folder / "elsewhere" / top.name / "files"
+        other.mkdir(parents=True)
+        return other, lambda: _linked(top, other)
 
     def _write(self, tree: Tree, path: str, target: Path) -> None:
         digest = tree.digest(path)
@@ -103,3 +103,7 @@ class Checkouts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _linked(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)

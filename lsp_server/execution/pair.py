@@ -42,9 +42,13 @@ def both(
         for tree, name, layout, side in ((change.old, "old", old_layout, 0), (change.new, "new", new_layout, 1)):
             root = checkouts.write(tree, name, check)
             folders = layout.folders(path[side] for path in paths)
-            second = checkouts.again(root)
-            versions.append(stack.enter_context(Version(python, root, folders, run, check, second)))
+            second, fill = checkouts.elsewhere(root)
+            versions.append(stack.enter_context(Version(python, root, folders, run, check, second, fill)))
         with ThreadPoolExecutor(2) as pool:
             for started in [pool.submit(version.start) for version in versions]:
                 started.result()
-        yield Pair(versions[0], versions[1], old_layout, new_layout)
+        try:
+            yield Pair(versions[0], versions[1], old_layout, new_layout)
+        finally:
+            for version in versions:
+                version.kill()  # both at once; then each is waited for

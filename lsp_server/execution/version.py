@@ -50,8 +50,8 @@ class Version:
     """Makes calls in one version.
 
     ``root``: its folder, shown read-only. ``folders``: where it imports from, relative to the root, first one first.
-    ``second``: the same files in another place, for calls with another seed of the hashes: what depends on the place
-    differs there as well.
+    ``second``: another folder for the same files, which ``fill`` puts there, for calls with another seed of the hashes:
+    what depends on the place differs there as well.
     ``check`` is called some twenty times a second while an answer is waited for; what it raises ends the wait and the
     version. Use it in a ``with`` block: nothing is left when it ends.
     """
@@ -62,6 +62,8 @@ class Version:
     run: Run = "sandboxed"
     check: Callable[[], None] = lambda: None
     second: Path | None = None
+    fill: Callable[[], None] = lambda: None
+    _filled: bool = False
     _process: sandbox.Process | subprocess.Popen[bytes] | None = None
     _into: BinaryIO | None = None
     _out: BinaryIO | None = None
@@ -102,6 +104,9 @@ class Version:
         """Import a module, once. ``seed``: of the hashes. Raises :class:`ImportFailed`."""
         known = self._opened.get((module, seed))
         if known is None:
+            if self.second and seed != _SEED and not self._filled:
+                self.fill()
+                self._filled = True
             if seed not in self._hosts:
                 self._started += 1
                 self._hosts[seed] = self._started
@@ -223,6 +228,11 @@ class Version:
             return ""
         lines = self._process.stderr.text.strip().splitlines()
         return f" ({lines[-1]})" if lines else ""
+
+    def kill(self) -> None:
+        """Stop its process without waiting for the end; :meth:`close` is still needed."""
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """End its process and everything that it started."""
