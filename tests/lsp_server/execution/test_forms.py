@@ -40,7 +40,7 @@ def test_a_form_makes_the_value_again(value: object) -> None:
     assert type(made) is type(value)
 
 
-@given(st.lists(HASHABLE, max_size=6), st.randoms())
+@given(st.lists(HASHABLE, max_size=6, unique=True), st.randoms())
 def test_the_order_of_sets_and_keys_does_not_matter(items: list[Any], dice: Any) -> None:
     other = items[:]
     dice.shuffle(other)
