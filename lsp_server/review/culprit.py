@@ -260,7 +260,7 @@ def _passes(trial: Trial, change: Change) -> bool:
             return result.outcome == "passed"
         if result is not None and "::" in result.node and result.node == trial.test:
             return False
-    tests = frozenset(piece.number for piece in trial.pieces.all if _of_tests(piece.path))
+    tests = frozenset(piece.number for piece in trial.pieces.all if of_tests(piece.path))
     if not tests or len(tests) == len(trial.pieces.all):
         return False
     trial.always = tests
@@ -269,7 +269,8 @@ def _passes(trial: Trial, change: Change) -> bool:
     return result is not None and result.outcome == "passed"
 
 
-def _of_tests(path: str) -> bool:
+def of_tests(path: str) -> bool:
+    """Whether a file belongs to the tests rather than to what they test."""
     folders = path.split("/")
     return is_test(path) or folders[-1] == "conftest.py" or bool({"tests", "test", "testing"} & set(folders[:-1]))
 

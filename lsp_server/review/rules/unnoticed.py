@@ -1,4 +1,4 @@
-"""Changed lines that no test runs, and changed lines that tests run without looking at what they do."""
+"""Tests that turn red, changed lines that no test runs, and those that tests run without looking at what they do."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Place, 
 from famulus.lsp_server.review.importers import related_tests
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 from famulus.lsp_server.review.statements import FunctionBody, Statement, function_bodies
+from famulus.lsp_server.review.turned_red import turned_red
 
 MOST_OF_A_FUNCTION = 3
 """Mutants of one function that are reported."""
@@ -77,12 +78,12 @@ class Seen:
 class Unnoticed:
     """The rule."""
 
-    name = "unnoticed"
-    title = "changed lines that no test would notice"
+    name = "tests"
+    title = "tests that turn red, and changed lines that no test would notice"
     stage = Stage.RUN
 
     def check(self, context: Context) -> Iterator[Finding]:
-        """What no test runs first, then what tests run and do not check."""
+        """What turned red first, then what no test runs, then what tests run and do not check."""
         files = [file for file in context.change.python() if _is_code(file)]
         were = {body.code for file in context.change.python() for body in function_bodies(file.old_text)}
         changed = [
@@ -94,7 +95,7 @@ class Unnoticed:
         if not changed:
             return
         if context.run_code == "no":
-            context.left_out.append("Which changed lines no test notices was not looked at, since no code is run.")
+            context.left_out.append("The tests were not run, since no code is run.")
             return
         tests = related_tests(context.new, [part.file.path for part in changed])
         if not tests:
@@ -127,6 +128,7 @@ class Unnoticed:
         seen = _run(context, bench, held)
         if seen is None:
             return
+        yield from turned_red(context.change, bench, [test for test in seen.tests if test.red], wall)
         not_run = [
             replace(part, statements=missing, unknown=not seen.knows(part.file.path, part.function))
             for part in changed
@@ -211,7 +213,7 @@ def _never_run(parts: Sequence[Changed], proof: str, certainty: Certainty = "cer
 def _not_run(path: str, part: Changed, message: str, proof: str, certainty: Certainty) -> Finding:
     lines = [statement.first for statement in part.statements]
     return Finding(
-        rule="unnoticed/not-run",
+        rule="tests/not-run",
         message=message,
         grade=Grade.MEASURED,
         severity="note",
@@ -328,7 +330,7 @@ def _survivor(part: Changed, mutant: Mutant, tests: Sequence[TestResult]) -> Fin
     names = ", ".join(test.node for test in tests[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
     line = mutant.source.split("\n")[mutant.line - 1].strip()
     return Finding(
-        rule="unnoticed/mutant",
+        rule="tests/unnoticed",
         message=f"{str(mutant)[0].upper()}{str(mutant)[1:]} in `{part.function.name}` breaks no test: {who}.",
         grade=Grade.MEASURED,
         severity="note",

@@ -85,9 +85,9 @@ def test_what_no_test_runs_and_what_no_test_notices() -> None:
     found, context = _found({"tests/test_pricing.py": TESTS, "tests/test_other.py": "def test_x():\n    pass\n"})
 
     assert all((f.grade, f.severity) == (Grade.MEASURED, "note") for f in found)
-    not_run = [finding for finding in found if finding.rule == "unnoticed/not-run"]
+    not_run = [finding for finding in found if finding.rule == "tests/not-run"]
     assert [(str(f.place), f.message) for f in not_run] == [("shop/pricing.py:23", "No test runs `fresh`.")]
-    mutants = {f.message: f for f in found if f.rule == "unnoticed/mutant"}
+    mutants = {f.message: f for f in found if f.rule == "tests/unnoticed"}
     boundary = mutants["Replacing `>=` by `>` in `discount` breaks no test: the one test that runs this line passes."]
     assert str(boundary.place) == "shop/pricing.py:11"
     assert boundary.proof.data["tests"] == ["tests/test_pricing.py::test_discount"]
@@ -120,14 +120,28 @@ def test_tests_that_fail_or_cannot_be_read_prove_nothing() -> None:
     assert "1 test files that import the changed code could not be collected" in context.left_out[0]
 
 
+def test_tests_that_the_change_turns_red_are_told_and_those_that_were_red_are_not() -> None:
+    tests = TESTS.replace("(1, 3)", "(1, 4)") + "\n\ndef test_label():\n    assert label(1) == 1\n"
+    tests = tests.replace("import discount, price", "import discount, label, price") + (
+        "\n\ndef test_again():\n    assert price(-1) == -3\n\n\ndef test_both():\n    assert price(-2) == -6\n"
+    )
+    found, _ = _found({"tests/test_pricing.py": tests})
+
+    [red] = [finding for finding in found if finding.rule == "tests/red"]
+    assert red.message == "test_again, test_both fail with this change and pass without it."
+    assert (str(red.place), red.place.symbol, red.grade) == ("shop/pricing.py:4", "price", Grade.WITNESSED)
+    assert "tests/test_pricing.py::test_again: ValueError: n must be positive" in red.proof.text
+    assert [related.place.path for related in red.related] == ["tests/test_pricing.py"]
+
+
 def test_a_test_that_hangs_takes_its_time_only_and_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unnoticed, "_EACH", 2.0)
     hangs = "import time\n\nfrom shop import pricing\n\n\ndef test_it():\n    time.sleep(1000)\n    pricing.fresh(1)\n"
 
     found, context = _found({"test_a.py": hangs, "tests/test_pricing.py": TESTS})
 
-    assert [(f.place.symbol, f.certainty) for f in found if f.rule == "unnoticed/not-run"] == [("fresh", "possible")]
-    assert any(f.rule == "unnoticed/mutant" for f in found)
+    assert [(f.place.symbol, f.certainty) for f in found if f.rule == "tests/not-run"] == [("fresh", "possible")]
+    assert any(f.rule == "tests/unnoticed" for f in found)
     assert context.left_out == []
 
 
