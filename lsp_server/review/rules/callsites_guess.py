@@ -67,7 +67,13 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
 
 
 def _found(changes: Changes, cls: Symbol, method: Symbol) -> bool:
-    return next(changes.new.resolver.classes.members(cls, method.name), None) is method
+    """Whether a receiver of this class has the method, or else the classes below it (``isinstance``) have no other."""
+    classes = changes.new.resolver.classes
+    own = next(classes.members(cls, method.name), None)
+    if own is not None:
+        return own is method
+    below = {next(classes.members(child, method.name), None) for child in classes.subclasses(cls)} - {None}
+    return below == {method}
 
 
 def _changed(changes: Changes, pairs: list[Pair], use: Use, shape: Shape) -> Iterator[Finding]:

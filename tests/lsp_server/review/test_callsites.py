@@ -413,6 +413,13 @@ def test_a_fixture_that_is_gone_is_missed_by_the_tests_that_ask_for_it() -> None
     assert not review(old, {"tests/conftest.py": "", "tests/test_a.py": FIXTURE + asking})
 
 
+def test_a_method_of_the_only_subclass_that_has_it_is_likely_meant() -> None:
+    base = "class A: ...\nclass B(A):\n    def go(self, day): ...\n"
+    old = {"m.py": base, "u.py": "from m import A, B\ndef f(a: A):\n    if isinstance(a, B):\n        a.go(day=1)\n"}
+    (finding,) = review(old, {"m.py": base.replace("day", "date")})
+    assert found([finding]) == {"u.py:4 unknown-keyword"} and finding.certainty == "likely"
+
+
 def test_objects_that_are_called_are_followed() -> None:
     old = {"m.py": "class C:\n    def __call__(self, a): ...\n", "u.py": "from m import C\nc = C()\nc(1)\n"}
     assert found(review(old, {"m.py": "class C:\n    def __call__(self): ...\n"})) == {"u.py:3 too-many-arguments"}
