@@ -36,20 +36,26 @@ def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seco
     if not passed:
         return
     still = {test.node for test in bench.server.run([n for n in names if n in passed], wall=seconds).red}
-    places: dict[tuple[str, str, int], list[TestResult]] = {}
+    places: dict[tuple[str, int], list[TestResult]] = {}
     for test in chosen:
         if test.node in still:
-            path, line = _at(change, test)
-            places.setdefault((test.type, path, line), []).append(test)
-    for (_, path, line), together in places.items():
+            places.setdefault(_at(change, test), []).append(test)
+    for (path, line), together in places.items():
         yield _finding(change, together, path, line)
 
 
 def _at(change: Change, test: TestResult) -> tuple[str, int]:
-    """Where to look: the innermost changed file that the failure went through, else the test."""
-    changed = [(path, line) for path, line in test.at if not of_tests(path) and change.file(path) is not None]
-    own = [(path, line) for path, line in test.at if path == test.node.partition("::")[0]]
-    return (changed or own or [(test.node.partition("::")[0], 1)])[-1]
+    """Where to look: the changed code that the failure came through, else the first changed line that the test ran,
+    else the test."""
+    through = [(path, line) for path, line in test.at if not of_tests(path) and change.file(path) is not None]
+    if through:
+        return through[-1]
+    for path, lines in sorted(test.lines.items()):
+        file = change.file(path)
+        if file is not None and (ran := lines & file.changed_new_lines):
+            return path, min(ran)
+    own = test.node.partition("::")[0]
+    return own, next((line for path, line in reversed(test.at) if path == own), 1)
 
 
 def _finding(change: Change, tests: Sequence[TestResult], path: str, line: int) -> Finding:

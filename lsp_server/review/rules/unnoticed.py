@@ -121,6 +121,8 @@ class Unnoticed:
     def _with(
         self, context: Context, bench: Workbench, tests: Sequence[str], changed: Sequence[Changed]
     ) -> Iterator[Finding]:
+        if bench.python.note:
+            context.left_out.append(bench.python.note)
         paths = sorted({part.file.path for part in changed})
         context.progress(f"Running {len(tests)} test files that import the changed code")
         wall = _seconds(context.clock)
@@ -152,7 +154,8 @@ def _run(context: Context, bench: Workbench, held: TestRun) -> Seen | None:
     """Run what is held once, with its lines. None if there is nothing to go by."""
     if not held.collected:
         told = held.errors[0].message if held.errors else held.said or held.broken
-        reason = told or "pytest found none in the files that import the code"
+        late = "pytest was not done with importing them in the time there was" if held.ended == "wall" else ""
+        reason = told or late or "pytest found none in the files that import the code"
         context.left_out.append(f"Which changed lines no test notices was not looked at: no test could run ({reason}).")
         return None
     run = bench.server.again(held.collected, wall=_seconds(context.clock), trace=True)
