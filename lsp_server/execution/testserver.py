@@ -181,13 +181,28 @@ class TestServer:
         """Whether held tests all pass with the mutant in ``path``, in a copy; None if it cannot be put in place so.
 
         A run that does not end within ``wall`` seconds has noticed it."""
+        run = self._with(path, mutant, tests, wall, first=True)
+        return None if run is None else not run.ended and not run.red and len(run.tests) == len(tests)
+
+    def noticed(self, path: str, mutant: Mutant, tests: Sequence[str], *, wall: float) -> frozenset[str] | None:
+        """Which held tests do not pass with the mutant in ``path``; None as :meth:`survives`.
+
+        Where a run does not end within ``wall`` seconds, the test that it was at has noticed it."""
+        run = self._with(path, mutant, tests, wall, first=False)
+        if run is None:
+            return None
+        passed = {test.node for test in run.tests if not test.red}
+        late = [node for node in tests if run.of(node) is None]
+        return frozenset(tests) - passed - frozenset(late[1:])
+
+    def _with(self, path: str, mutant: Mutant, tests: Sequence[str], wall: float, *, first: bool) -> TestRun | None:
+        """Held tests with a mutant, up to the ``first`` that fails; None if it cannot be put in place."""
         patch = {"path": path, "source": mutant.source, "function": mutant.function, "first": mutant.first}
-        asked = {"do": "again", "tests": list(tests), "wall": wall, "patch": patch, "first": True}
+        asked = {"do": "again", "tests": list(tests), "wall": wall, "patch": patch, "first": first}
         answer = self._ask(asked, wall)
         if not answer.get("patched") and (answer.get("broken") or "patched" in answer):
             return None
-        run = _told(answer)
-        return not run.ended and not run.red and len(run.tests) == len(tests)
+        return _told(answer)
 
     def release(self) -> None:
         """Let go of the tests that are held."""

@@ -13,3 +13,9 @@ class NothingToWrite(FamulusError):
     """No test was found that is worth writing."""
 
     code, status = "nothing_to_write", 422
+
+
+class CannotPlace(FamulusError):
+    """Tests cannot be put where they belong without harm."""
+
+    code, status = "cannot_place", 409

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import difflib
+import io
 import os
+import tokenize
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from famulus.engine.policy import Policy
+from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.change import Tree
 from famulus.lsp_server.review.folders import Folder
 from famulus.lsp_server.review.git import Blobs, NoRepository, Repository
@@ -36,8 +42,7 @@ def opened(targets: Sequence[Target], folder: Path) -> Iterator[Project]:
     Raises :class:`UnknownTarget` for files that are not there or in different projects."""
     files = [Path(os.path.abspath(folder / target.path)) for target in targets]
     for target, file in zip(targets, files, strict=True):
-        if not file.is_file():
-            raise UnknownTarget(f"{target.path} is not there.", fix="Check the path.")
+        _readable(target, file)
     with contextlib.ExitStack() as stack:
         root, tree = _tree(files[0].parent, folder, stack)
         inside = []
@@ -46,6 +51,48 @@ def opened(targets: Sequence[Target], folder: Path) -> Iterator[Project]:
                 raise UnknownTarget(f"{target.path} is not in {root}.", fix="Name files of one project at a time.")
             inside.append(replace(target, path=file.relative_to(root).as_posix()))
         yield Project(root, tree, inside)
+
+
+def _readable(target: Target, file: Path) -> None:
+    """Raises :class:`UnknownTarget` for what is no file of Python that can be parsed."""
+    try:
+        if file.is_dir():
+            raise UnknownTarget(f"{target.path} is a folder.", fix="Name a file in it.")
+        if not file.is_file():
+            near = _neighbours(file)
+            raise UnknownTarget(
+                f"{target.path} is not there.", fix=f"Did you mean {near}?" if near else "Check the path."
+            )
+        content = file.read_bytes()
+    except OSError as error:
+        raise UnknownTarget(f"{target.path} cannot be read ({error.strerror}).", fix="Name another file.") from error
+    if not content.strip():
+        raise UnknownTarget(f"{target.path} is empty.", fix="Name a file with functions.")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        content.decode(encoding)
+    except (SyntaxError, UnicodeError, LookupError):
+        raise UnknownTarget(
+            f"{target.path} is no UTF-8 text, and says no other encoding.", fix="Save it as UTF-8."
+        ) from None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            ast.parse(content)
+    except SyntaxError as error:
+        raise UnknownTarget(
+            f"{target.path} has a syntax error in line {error.lineno} ({error.msg}).", fix="Mend it first."
+        ) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise UnknownTarget(f"{target.path} cannot be parsed as Python.", fix="Name another file.") from None
+
+
+def _neighbours(file: Path) -> str:
+    """A file beside it with nearly its name."""
+    try:
+        names = [name for name in os.listdir(file.parent) if name.endswith(".py")]
+    except OSError:
+        return ""
+    return next(iter(difflib.get_close_matches(file.name, names, n=1, cutoff=0.6)), "")
 
 
 def _tree(folder: Path, here: Path, stack: contextlib.ExitStack) -> tuple[Path, Tree]:
@@ -59,3 +106,36 @@ def _tree(folder: Path, here: Path, stack: contextlib.ExitStack) -> tuple[Path, 
     marked = [top for top in (folder, *folder.parents) if any((top / name).is_file() for name in _MARKS)]
     root = marked[0] if marked else here if folder.is_relative_to(here) else folder
     return root, Folder(root)
+
+
+def relative(paths: Sequence[str], folder: Path, root: Path) -> frozenset[str]:
+    """Paths of files, given from ``folder``, as the project has them. Raises :class:`UnknownTarget`."""
+    found = set()
+    for path in paths:
+        file = Path(os.path.abspath(folder / path))
+        if not file.is_relative_to(root):
+            raise UnknownTarget(f"{path} is not in {root}.", fix="Name files of one project at a time.")
+        found.add(file.relative_to(root).as_posix())
+    return frozenset(found)
+
+
+@contextlib.contextmanager
+def suites(paths: Sequence[str], folder: Path) -> Iterator[tuple[Path, Tree, list[str]]]:
+    """The project around files and folders of tests: its root, its tree and the test files.
+
+    Raises :class:`UnknownTarget` where there are none."""
+    places = [Path(os.path.abspath(folder / path)) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if not place.exists():
+            raise UnknownTarget(f"{path} is not there.", fix="Name a folder or a file of tests.")
+    with contextlib.ExitStack() as stack:
+        root, tree = _tree(places[0] if places[0].is_dir() else places[0].parent, folder, stack)
+        known = sorted(relative(paths, folder, root))
+        inside = [
+            path
+            for path in tree.paths()
+            if is_test(path) and any(path == top or top == "." or path.startswith(top + "/") for top in known)
+        ]
+        if not inside:
+            raise UnknownTarget(f"{', '.join(paths)} holds no tests.", fix="Tests are in files test_….py.")
+        yield root, tree, inside

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from famulus.lsp_server.execution.functions import Function
@@ -30,7 +31,7 @@ def parse(text: str) -> Target:
     """The target that a user wrote. Raises :class:`UnknownTarget` for what has no such form."""
     match = _FORM.match(text.strip())
     if match is None:
-        raise UnknownTarget(f"{text!r} is no target.", fix="Write PATH.py, PATH.py::NAME or PATH.py:LINE.")
+        raise UnknownTarget(f"{text!r} names no Python file.", fix="Write PATH.py, PATH.py::NAME or PATH.py:LINE.")
     what = match["what"] or ""
     if what.isascii() and what.isdigit():
         return Target(match["path"], line=int(what))
@@ -57,9 +58,19 @@ def chosen(target: Target, functions: Iterable[Function], lines: Collection[int]
     if lines is not None:
         found = [f for f in found if set(lines) & set(f.lines)]
     if not found and lines is None:
-        named = ", ".join(f.name for f in listed[:5])
-        raise UnknownTarget(f"{target} names no function or class.", fix=f"It has {named}." if named else "")
+        raise UnknownTarget(f"{target} names no function or class.", fix=_instead(target, listed))
     return found
+
+
+def _instead(target: Target, listed: Sequence[Function]) -> str:
+    """What the user may have meant."""
+    names = [function.name for function in listed if _open(function)]
+    if not names:
+        return "" if target.name or target.line else "There is no function in it that other code may call."
+    known = dict.fromkeys([*names, *(name.partition(".")[0] for name in names)])
+    near = difflib.get_close_matches(target.name, known, n=3, cutoff=0.5) if target.name else []
+    near += [name for name in names if target.name and name.rpartition(".")[2] == target.name and name not in near]
+    return f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(names[:5])}."
 
 
 def _open(function: Function) -> bool:

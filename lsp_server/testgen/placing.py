@@ -1,0 +1,130 @@
+"""Puts tests into a file of the user's: lines come in, and not a byte of the others changes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from famulus.engine.errors import StorageFailed
+from famulus.lsp_server.testgen.errors import CannotPlace
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """``text``, whole lines with ``\\n``, to stand before ``line`` (from 0) of what is there."""
+
+    line: int
+    text: str
+
+
+def insertions(before: str, after: str) -> list[Insertion]:
+    """The lines that make ``after`` of ``before``, at most at two places: below the imports, and at the end.
+
+    Both have ``\\n`` as line ends. Raises :class:`CannotPlace` where a line of ``before`` would change."""
+    old, new = _rows(before), _rows(after)
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    rest = len(old) - same
+    for more in range(len(new) - len(old) + 1):
+        if new[same + more : same + more + rest] == old[same:]:
+            parts = ((same, new[same : same + more]), (len(old), new[same + more + rest :]))
+            return [Insertion(line, "".join(f"{row}\n" for row in rows)) for line, rows in parts if rows]
+    raise CannotPlace("The tests do not fit into the file without a change to its lines.", fix="Test another file.")
+
+
+def placed(content: bytes, inserted: Sequence[Insertion]) -> bytes:
+    """The file with the lines in place, in its own encoding and with its own kind of line end.
+
+    Raises :class:`CannotPlace` where it has no such form."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding)
+        if text.encode(encoding) != content:
+            raise CannotPlace(f"The file cannot be kept as it is in {encoding}.", fix="Save it as UTF-8.")
+        ends = _LINE_END.findall(text)
+        end = max(("\n", "\r\n", "\r"), key=ends.count)  # the first of those that are as frequent
+        rows = _with_ends(text)
+        for one in sorted(inserted, key=lambda i: -i.line):
+            lines = one.text.replace("\n", end)
+            if 0 < one.line == len(rows) and not rows[-1].endswith(("\n", "\r")):
+                lines = end + lines
+            rows.insert(one.line, lines)
+        return "".join(rows).encode(encoding)
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        raise CannotPlace("The file is in no encoding that Python reads.", fix="Save it as UTF-8.") from error
+
+
+def save(file: Path, root: Path, content: bytes, expected: bytes | None) -> None:
+    """Write a file all at once, unless it is not ``expected`` (None: not there) any more.
+
+    Raises :class:`CannotPlace`, also for a file that a link leads out of ``root`` to, and :class:`StorageFailed`."""
+    try:
+        real = file.resolve()
+        if not real.is_relative_to(root.resolve()):
+            raise CannotPlace(f"{file} leads out of the project.", fix="Write the tests elsewhere.")
+        if (real.read_bytes() if real.exists() else None) != expected:
+            raise _changed(file)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        mode = real.stat().st_mode & 0o7777 if expected is not None else 0o666 & ~_umask()
+        number, name = tempfile.mkstemp(prefix=".famulus-", dir=real.parent)
+        try:
+            with os.fdopen(number, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, mode)
+            if expected is None:
+                _come_first(name, real)
+            elif real.read_bytes() != expected:
+                raise _changed(file)
+            else:
+                os.replace(name, real)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+    except FileExistsError as error:
+        raise _changed(file) from error
+    except OSError as error:
+        raise StorageFailed(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _come_first(name: str, file: Path) -> None:
+    """Give a file its name, which nobody may have taken. Raises :class:`FileExistsError`."""
+    try:
+        os.link(name, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with open(file, "xb") as stream:
+            stream.write(Path(name).read_bytes())
+
+
+def _changed(file: Path) -> CannotPlace:
+    return CannotPlace(f"{file} changed meanwhile and was left as it is.", fix="Run it again.")
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _rows(text: str) -> list[str]:
+    rows = text.split("\n")
+    return rows[:-1] if rows[-1] == "" else rows
+
+
+def _with_ends(text: str) -> list[str]:
+    """Lines with their ends, as Python counts lines: a form feed ends none."""
+    starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    return [row for row in (text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)) if row]
