@@ -87,6 +87,9 @@ def review(
         str | None,
         typer.Option("--why", metavar="TEST", help="Only this: which part of the change makes this test fail."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also tell it in the model's words, checked against the findings.")
+    ] = False,
     no_run: Annotated[bool, typer.Option("--no-run", help="Run no code of the project.")] = False,
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
 ) -> None:
@@ -109,7 +112,7 @@ def review(
     try:
         outputs = Outputs(forms or ["terminal"], everything=everything)
         with compared(Asked(tuple(targets or ()), staged, worktree, since_push, Path.cwd())) as found:
-            status = _reviewed(found, options, outputs, fail_on, write_down=baseline == WRITE)
+            status = _reviewed(found, options, outputs, fail_on, write_down=baseline == WRITE, explain=explain)
     except UnknownForm as error:
         raise typer.BadParameter(str(error), param_hint="--format") from error
     except FamulusError as error:
@@ -126,7 +129,9 @@ def review(
         raise typer.Exit(status)
 
 
-def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: FailOn | None, *, write_down: bool) -> int:
+def _reviewed(
+    found: Compared, options: Options, outputs: Outputs, fail_on: FailOn | None, *, write_down: bool, explain: bool
+) -> int:
     """Runs the review and puts it out; the exit status."""
     from famulus.commands.application import EXIT_INTERRUPTED
     from famulus.lsp_server.review.finding import Grade
@@ -144,6 +149,8 @@ def _reviewed(found: Compared, options: Options, outputs: Outputs, fail_on: Fail
         except KeyboardInterrupt:
             outputs.interrupted()
     report = running.report()
+    if explain and report.complete:
+        report = outputs.explained(report, found.change)
     outputs.end(report, found.change)
     if not report.complete:
         return EXIT_INTERRUPTED

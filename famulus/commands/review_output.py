@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.status import Status
 
-from famulus.commands.terminal import output, write
-from famulus.engine.errors import InvalidRequest, StorageFailed
+from famulus.commands.terminal import output, waiting, write
+from famulus.engine.errors import FamulusError, InvalidRequest, StorageFailed
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.change import Change
@@ -84,6 +84,23 @@ class Outputs:
         """The user does not want to wait any longer; a second Ctrl-C ends at once what is left to do."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         gc.freeze()  # the trees of a large project would be walked through once more at the end
+
+    def explained(self, report: Report, change: Change) -> Report:
+        """The report with the model's words, for which an engine is started if none runs."""
+        from dataclasses import replace
+
+        from famulus.engine.client import connect
+        from famulus.lsp_server.review.words import worded
+
+        try:
+            with waiting("Asking the model"):
+                words = worded(connect(), change, report.shown(everything=self._everything))
+        except FamulusError as error:
+            return replace(report, left_out=(*report.left_out, f"The model could not be asked: {error}"))
+        if not words:
+            why = "The model said nothing that the findings bear out, so its words are left away."
+            return replace(report, left_out=(*report.left_out, why))
+        return replace(report, words=tuple(words))
 
     def end(self, report: Report, change: Change) -> None:
         """Writes the report in all forms. Raises :class:`StorageFailed`."""

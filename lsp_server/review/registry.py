@@ -35,6 +35,7 @@ RULES = (
     "foreign_calls",
     "unnoticed",
     "flaky",
+    "surprise",
 )  # fmt: skip
 """Modules in :mod:`famulus.lsp_server.review.rules`, each with a ``RULE``; within a stage they run in this order."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.review import registry
 from famulus.lsp_server.review.change import Change
-from famulus.lsp_server.review.finding import Finding, Grade, by_weight, numbered
+from famulus.lsp_server.review.finding import Finding, Grade, Place, by_weight, numbered
 from famulus.lsp_server.review.ignoring import read_baseline, sift
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
+from famulus.lsp_server.review.summary import summary
 
 MOST_SHOWN = 10
 """Findings that are shown unless all are asked for."""
@@ -74,6 +75,10 @@ class Report:
     changed_lines: int
     complete: bool = True
     suppressed: Mapping[str, int] = field(default_factory=dict)
+    summary: str = ""
+    """One sentence: what changed, and what the findings that count mean."""
+    words: tuple[str, ...] = ()
+    """The same in sentences of the model, which the findings bear out; empty unless they were asked for."""
 
     def shown(self, *, everything: bool = False, most: int = MOST_SHOWN) -> list[Finding]:
         """The findings to show: with a proof, at most ``most`` of them; or all.
@@ -102,6 +107,11 @@ class Report:
         return any(counts(finding) and finding.grade.rank <= grade.rank for finding in self.findings) or (
             grade is Grade.MODEL_ONLY and bool(self.findings)
         )
+
+
+def _places(finding: Finding) -> Iterator[Place]:
+    yield finding.place
+    yield from (related.place for related in finding.related)
 
 
 def _cause(finding: Finding) -> str:
@@ -147,6 +157,7 @@ class Review:
             left_out=[*self.notes, *troubles],
             sarif_old=tuple(self.options.sarif_old),
             sarif_new=tuple(self.options.sarif_new),
+            found=self.found,
         )
         self._settled = read_baseline(self.root, self.options.baseline)
         self._changed_lines = 0
@@ -198,7 +209,7 @@ class Review:
         sifted = sift(self.numbered(), self.change, self.root, self._settled)
         return Report(
             title=self.change.title,
-            findings=tuple(sorted(sifted.kept, key=by_weight)),
+            findings=tuple(sorted(map(self._surprising, sifted.kept), key=by_weight)),
             facts=dict(self.context.facts),
             left_out=tuple(dict.fromkeys([*self.context.left_out, *self._unfinished(), *sifted.complaints])),
             unread=dict(self.change.unread),
@@ -208,7 +219,13 @@ class Review:
             changed_lines=self._changed_lines,
             complete=self._ended,
             suppressed=dict(sifted.suppressed),
+            summary=summary(self.change, [finding for finding in sifted.kept if counts(finding)]),
         )
+
+    def _surprising(self, finding: Finding) -> Finding:
+        """The finding with the bits of the strangest line that it is about."""
+        lines = (self.context.surprise.get(p.path, {}).get(p.line, 0.0) for p in _places(finding) if p.side == "new")
+        return replace(finding, surprise=max(finding.surprise, *lines))
 
     def numbered(self) -> list[Finding]:
         """What was found so far, settled or not, with the fingerprints that it keeps."""

@@ -23,6 +23,8 @@ def document(report: Report, shown: Sequence[Finding]) -> dict[str, Any]:
         "files": report.files,
         "changed_lines": report.changed_lines,
         "seconds": round(report.seconds, 3),
+        "summary": report.summary,
+        "words": list(report.words),
         "findings": [finding.as_json() for finding in shown],
         "hidden": report.hidden(shown),
         "suppressed": dict(report.suppressed),

@@ -20,6 +20,8 @@ def text(report: Report, shown: Sequence[Finding], change: Change) -> str:
     lines = Lines(change)
     said = f"{len(shown)} finding{'' if len(shown) == 1 else 's'}" if shown else "nothing to report"
     parts = [f"### Famulus review: {said}"]
+    parts += [prose(report.summary)] if report.summary else []
+    parts += [f"In the model's words: {prose(' '.join(report.words))}"] if report.words else []
     parts.append(f"{prose(report.title)}: {report.changed_lines:,} changed lines of {report.files:,} files.")
     parts += [prose(fact) for fact in report.facts.values()]
     parts += [block(finding, lines) for finding in shown]

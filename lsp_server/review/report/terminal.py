@@ -24,6 +24,8 @@ def renderables(report: Report, shown: Sequence[Finding], change: Change) -> Ite
         yield from _finding(finding, lines)
         yield Text("")
     yield _verdict(report, shown)
+    if report.words:
+        yield _indented(Text(f"In the model's words: {visible(' '.join(report.words))}", style="italic"), 2)
     for fact in report.facts.values():
         yield _indented(Text(visible(fact)), 2)
     yield from (_indented(Text(sentence, style="dim"), 2) for sentence in remarks(report, shown))

@@ -1,0 +1,209 @@
+"""New lines that the model does not expect, given the file as it was: they rank what others find, and may be asked for.
+
+Only an engine that runs already is asked, and only for a few seconds: nobody waits for a model here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from famulus.engine.errors import FamulusError
+from famulus.lsp_server.review.change import FileChange
+from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
+from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage
+from famulus.lsp_server.review.statements import function_bodies
+
+if TYPE_CHECKING:
+    from famulus.engine.client import Client
+    from famulus.engine.generation import TokenScore
+
+SECONDS = 8.0
+"""For all functions of a change, whatever the review may take."""
+FUNCTIONS = 12
+LINES = 80
+"""A longer function is not looked at."""
+BEFORE = 1200
+"""Characters of the file before the function that the model sees, besides its old version."""
+LARGEST = 12_000
+"""Characters that one request may have."""
+MUCH = 16.0
+"""Bits more than is usual in the function, from which on a line is a finding."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A changed function: where it stands on the new side, and what it was before (empty if there was none)."""
+
+    file: FileChange
+    name: str
+    first: int
+    last: int
+    before: str
+
+    @property
+    def changed(self) -> list[int]:
+        """Its lines that are new."""
+        return [n for n in range(self.first, self.last + 1) if n in self.file.changed_new_lines]
+
+    @property
+    def prompt(self) -> str:
+        """What the model reads before the function: the file above it, and the function as it was."""
+        above = "\n".join(self.file.new_text.split("\n")[: self.first - 1])[-BEFORE:]
+        return f"# {self.file.path}\n{above}\n{self.before}".rstrip()
+
+    @property
+    def text(self) -> str:
+        """The function as it is now, from the end of the line before it: the model's tokens begin there."""
+        return "\n" + "\n".join(self.file.new_text.split("\n")[self.first - 1 : self.last])
+
+
+class Surprise:
+    """The rule. ``context.surprise`` has the bits of each line afterwards, by path."""
+
+    name = "surprise"
+    title = "new lines that the model does not expect"
+    stage = Stage.MODEL
+
+    def check(self, context: Context) -> Iterator[Finding]:
+        """Lines far above what is usual in their function; only the model says so."""
+        functions = chosen(context)
+        if not functions:
+            return
+        engine = _running(min(SECONDS, context.clock.left))
+        if engine is None:
+            if context.found:
+                context.left_out.append("No engine runs, so the model had no part in the order of the findings.")
+            return
+        clock = Clock(min(SECONDS, context.clock.left))
+        for number, function in enumerate(functions):
+            if clock.left <= 0:
+                context.left_out.append(f"The model was asked about {number} of {len(functions)} changed functions.")
+                return
+            try:
+                bits = surprise(engine, function, clock.left)
+            except FamulusError as error:
+                context.left_out.append(f"The model had no part in the order of the findings: {error.message}")
+                return
+            lines = context.surprise.setdefault(function.file.path, {})
+            lines.update(bits)
+            yield from _findings(function, bits)
+
+
+def chosen(context: Context) -> list[Function]:
+    """The changed functions that are looked at: first those in which something was found."""
+    marked = {(p.path, p.line) for f in context.found for p in (f.place, *(r.place for r in f.related))}
+    neutral = context.neutral
+    found = [
+        function
+        for file in context.change.python()
+        if file.new is not None
+        for function in _functions(file)
+        if set(function.changed) - neutral.get(file.path, frozenset())
+    ]
+
+    def rank(function: Function) -> tuple[bool, int]:
+        inside = any((function.file.path, n) in marked for n in range(function.first, function.last + 1))
+        return not inside, -len(function.changed)
+
+    return sorted(found, key=rank)[:FUNCTIONS]
+
+
+def surprise(engine: Client, function: Function, seconds: float) -> dict[int, float]:
+    """By how many bits each new line of a function is above the usual line of it. Raises the engine's typed errors."""
+    scores = engine.score(function.prompt, function.text, lane="idle", deadline=seconds)
+    scored = _by_line(scores, function.text)
+    if scored is None:
+        return {}
+    bits = scored[1:]
+    lines = function.text.split("\n")[1:]
+    told = [value for value, line in zip(bits, lines, strict=True) if line.strip()]
+    usual = median(told)
+    changed = set(function.changed)
+    return {
+        function.first + i: max(0.0, value - usual)
+        for i, (value, line) in enumerate(zip(bits, lines, strict=True))
+        if function.first + i in changed and line.strip()
+    }
+
+
+def _by_line(scores: Sequence[TokenScore], text: str) -> list[float] | None:
+    """Bits of each line; None if the tokens do not spell the text."""
+    if "".join(score.text for score in scores) != text:
+        return None
+    found = [0.0] * (text.count("\n") + 1)
+    line = 0
+    for score in scores:
+        here = line + len(score.text) - len(score.text.lstrip("\n"))
+        line += score.text.count("\n")
+        found[min(here, len(found) - 1)] -= (score.logprob or 0.0) / math.log(2)
+    return found
+
+
+def _findings(function: Function, bits: dict[int, float]) -> Iterable[Finding]:
+    """The strangest line, if it is strange enough."""
+    line, most = max(bits.items(), key=lambda item: item[1], default=(0, 0.0))
+    if most < MUCH:
+        return
+    said = f"line {line}: {most:.0f} bits more than a usual line of the function"
+    yield Finding(
+        rule="surprise",
+        message=f"Is line {line} of {function.file.path} meant so? The model did not expect it in `{function.name}`.",
+        grade=Grade.MODEL_ONLY,
+        severity="note",
+        certainty="possible",
+        place=Place(path=function.file.path, line=line, symbol=function.name),
+        key=f"{function.file.path} {function.name}",
+        proof=Proof(kind="bits", text=said, data={"bits": round(most, 1)}),
+        surprise=most,
+    )
+
+
+def _functions(file: FileChange) -> Iterator[Function]:
+    old = {body.name: body for body in function_bodies(file.old_text)}
+    was, now = file.old_text.split("\n"), file.new_text.split("\n")
+    for body in function_bodies(file.new_text):
+        last = _end(body.line, now)
+        if file.changed_new_lines.isdisjoint(range(body.line, last + 1)) or last - body.line >= LINES:
+            continue
+        before = old.get(body.name)
+        text = "\n".join(was[before.line - 1 : _end(before.line, was)]) if before is not None else ""
+        function = Function(file, body.name, body.line, last, text)
+        if len(function.prompt) + len(function.text) <= LARGEST:
+            yield function
+
+
+def _end(line: int, lines: Sequence[str]) -> int:
+    """The last line of the definition whose head stands at ``line``, by its indentation."""
+    margin = len(lines[line - 1]) - len(lines[line - 1].lstrip())
+    last, open_head = line, True
+    for number in range(line + 1, len(lines) + 1):
+        text = lines[number - 1]
+        if not text.strip():
+            continue
+        if len(text) - len(text.lstrip()) <= margin and not (open_head and text.lstrip()[:1] in ")]}"):
+            break
+        open_head = open_head and not text.rstrip().endswith(":")
+        last = number
+    return last
+
+
+def _running(seconds: float) -> Client | None:
+    """The engine of this user if one runs, answers at once and has its model."""
+    from famulus.engine import launch
+    from famulus.engine.client import Client
+
+    address = launch.find()
+    if address is None:
+        return None
+    engine = Client(address, timeout=max(1.0, seconds))
+    try:
+        return engine if engine.status()["state"] == "ready" else None
+    except FamulusError:
+        return None
+
+
+RULE: Rule = Surprise()

@@ -1,0 +1,66 @@
+"""A change and what a review found in it, in one sentence that is counted and not written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from famulus.lsp_server.review.change import Change, FileChange
+from famulus.lsp_server.review.finding import Finding
+
+_LARGEST = 400_000
+"""Characters of a file whose functions are counted."""
+
+_CONSEQUENCES = (
+    ("call-site", "place does not fit any more", "places do not fit any more"),
+    ("foreign-call", "call does not fit any more", "calls do not fit any more"),
+    ("contract", "promise to callers is another one", "promises to callers are others"),
+    ("witness", "function answers differently", "functions answer differently"),
+    ("culprit", "part of the change makes the test fail", "parts of the change make the test fail"),
+    ("weakened-test", "test checks less", "tests check less"),
+    ("secrets", "secret or hidden character would be published", "secrets or hidden characters would be published"),
+    ("tests/red", "new failure of tests", "new failures of tests"),
+    ("tests", "change goes unnoticed by all tests", "changes go unnoticed by all tests"),
+    ("flaky", "new test does not always pass", "new tests do not always pass"),
+    ("linters", "new remark of a linter", "new remarks of linters"),
+)  # fmt: skip
+"""What the findings of a rule mean, for one and for several; in the order of their weight."""
+
+
+def summary(change: Change, findings: Sequence[Finding]) -> str:
+    """``3 functions changed in 2 files; 2 places do not fit any more.``"""
+    return f"{'; '.join([_what_changed(change), *consequences(findings)])}."
+
+
+def consequences(findings: Sequence[Finding]) -> list[str]:
+    """What the findings mean, counted: ``1 function answers differently``."""
+    kinds = {rule for rule, _, _ in _CONSEQUENCES}
+    counts = Counter(f.rule if f.rule in kinds else f.rule.partition("/")[0] for f in findings)
+    told = [_counted(counts.pop(rule), one, several) for rule, one, several in _CONSEQUENCES if counts[rule]]
+    rest = sum(counts.values())
+    return [*told, _counted(rest, "more finding", "more findings")] if rest else told
+
+
+def changed_functions(file: FileChange) -> list[str]:
+    """Functions of a Python file that came, went or have another code, by their dotted names."""
+    from famulus.lsp_server.review.statements import function_bodies
+
+    if not file.path.endswith(".py") or max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
+        return []
+    old, new = ({body.name: body.code for body in function_bodies(text)} for text in (file.old_text, file.new_text))
+    return [name for name in [*new, *(name for name in old if name not in new)] if old.get(name) != new.get(name)]
+
+
+def _what_changed(change: Change) -> str:
+    within = [names for file in change.python() if (names := changed_functions(file))]
+    files = _counted(len(change.files), "file", "files")
+    if not within:
+        return f"{files} changed" if change.files else "Nothing changed"
+    functions = _counted(sum(map(len, within)), "function", "functions")
+    if len(within) == len(change.files):
+        return f"{functions} changed in {files}"
+    return f"{functions} changed in {_counted(len(within), 'file', 'files')} of {len(change.files)}"
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
