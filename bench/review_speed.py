@@ -72,7 +72,7 @@ def _changed(old: str, new: str) -> int:
 
 
 def report(seed: int) -> str:
-    """The table: the first review, the same again, and after one more edit, each by the command."""
+    """The table: the first review and the one after one more edit, each by the command."""
     dice = random.Random(seed)
     files = project()
     after = edited(files, LINES, dice)
@@ -87,7 +87,7 @@ def report(seed: int) -> str:
         _git(top, "-c", "user.name=Bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "-m", "Start")
         _write(top, after)
         for name, options in (("everything", ()), ("nothing run", ("--no-run",))):
-            for turn in ("first", "again", "after one edit"):
+            for turn in ("first", "after one edit"):
                 if turn == "after one edit":
                     path = min(after)
                     with (top / path).open("a") as file:

@@ -67,7 +67,16 @@ def places(package: Package) -> Iterator[Place]:
     """Functions and methods that are bound once, in classes of which all is known."""
     read = list(package.modules())
     names = Counter(n.name for *_, tree in read for n in ast.walk(tree) if isinstance(n, AnyFunction | ast.ClassDef))
+    shadowed = {
+        f"{module}.{name}"
+        for path, module, _, tree in read
+        if path.endswith("__init__.py")
+        for node in tree.body
+        for name in binds(node)
+    }
     for path, module, text, tree in read:
+        if module in shadowed:  # `package.module` then means something else
+            continue
         if "__main__" in path or any(isinstance(n, AnyFunction) and n.name == "__getattr__" for n in tree.body):
             continue
         bound = Counter(name for node in tree.body for name in binds(node))
