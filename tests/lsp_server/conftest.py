@@ -393,3 +393,18 @@ def stand_in() -> Iterator[Path]:
     process.terminate()
     process.wait(SECONDS)
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def plain_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with pytest and none of our plugins, which take longer to import than most tests to run."""
+    import venv
+
+    folder = tmp_path_factory.mktemp("plain")
+    venv.create(folder, symlinks=True, with_pip=False)
+    [packages] = folder.glob("lib/python*/site-packages")
+    installed = Path(pytest.__file__).parent.parent
+    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"):
+        shutil.copytree(installed / name, packages / name)
+    shutil.copy2(installed / "py.py", packages)  # a part of pytest
+    return folder / "bin/python"

@@ -42,6 +42,12 @@ def test_big():
 """
 
 
+@pytest.fixture(autouse=True)
+def project_python(plain_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projects below have an environment."""
+    monkeypatch.setenv("VIRTUAL_ENV", str(plain_python.parent.parent))
+
+
 def _explained(old: Files, new: Files, test: str = TEST, seconds: float = 120.0) -> list[Finding]:
     sides = [Memory({path: text.encode() for path, text in side.items()}) for side in (old, new)]
     context = Context(between(sides[0], sides[1], title="old..new"), clock=Clock(seconds))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Grade
 from famulus.lsp_server.review.rule import Clock, Context
@@ -38,6 +42,12 @@ def test_steady():
 def test_red():
     assert False
 """
+
+
+@pytest.fixture(autouse=True)
+def project_python(plain_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projects below have an environment."""
+    monkeypatch.setenv("VIRTUAL_ENV", str(plain_python.parent.parent))
 
 
 def _first(seed: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,12 @@ def test_discount():
     assert discount(50) == 50
     assert discount(200)
 """
+
+
+@pytest.fixture(autouse=True)
+def project_python(plain_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projects below have an environment."""
+    monkeypatch.setenv("VIRTUAL_ENV", str(plain_python.parent.parent))
 
 
 def _found(files: dict[str, str], old: str = OLD, new: str = NEW, **more: object) -> tuple[list[Finding], Context]:
