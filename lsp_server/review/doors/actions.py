@@ -140,10 +140,8 @@ def _action(title: str, command: str, arguments: list[str], shown: types.Diagnos
 
 
 def _overlap(one: types.Range, other: types.Range) -> bool:
-    return (one.start.line, one.start.character) <= (other.end.line, other.end.character) and (
-        other.start.line,
-        other.start.character,
-    ) <= (one.end.line, one.end.character)
+    """Whether they share a line: editors ask for the cursor, which may stand beside what is marked."""
+    return one.start.line <= other.end.line and other.start.line <= one.end.line
 
 
 def _takes_a_comment(text: str, line: int) -> bool:

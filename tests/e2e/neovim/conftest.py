@@ -151,6 +151,12 @@ def installed() -> Path:
     return Path(done.stdout.strip())
 
 
+@pytest.fixture(scope="session")
+def editor_class() -> type[Editor]:
+    """A Neovim, for other servers and folders."""
+    return Editor
+
+
 class Scripted(Editor):
     """A Neovim whose language server offers what the test writes down."""
 

@@ -51,6 +51,7 @@ SETTINGS: dict[str, Any] = {
     "extensions.autoCheckUpdates": False,
     "extensions.autoUpdate": False,
     "famulus.completion.minimumConfidence": 0,  # The embedded model is small, and often not sure enough by itself.
+    "famulus.review.budget": 3,
     "files.autoSave": "off",
     "window.commandCenter": False,
     "workbench.colorTheme": "Default Dark Modern",
@@ -72,6 +73,8 @@ PROJECT = {
     "sums.py": "def total(values):\n    result = 0\n    for one in values:\n        result += one\n    return result\n",
     "sales.py": "def sales():\n    return 1\n",
     "averages.py": "def mean(values):\n    return sum(valves) / len(values)\n",
+    "prices.py": "def price(amount, rate=0.2):\n    return amount * (1 + rate)\n",
+    "orders.py": "from prices import price\n\n\ndef order(amount):\n    return price(amount, rate=0.1)\n",
 }
 
 

@@ -111,6 +111,31 @@ def test_a_proposed_edit_is_shown_and_applied_on_request(vscode: Any) -> None:
     assert vscode.saved("sums.py") == before.replace("values", "numbers")
 
 
+def test_changes_are_reviewed_where_they_break(vscode: Any) -> None:
+    vscode.ready()
+    (vscode.project / "prices.py").write_text("def price(amount, tax=0.2):\n    return amount * (1 + tax)\n")
+    vscode.open("prices.py")
+    vscode.page.keys("Enter")
+    vscode.saved("prices.py")
+    vscode.open("orders.py")
+    vscode.page.wait(f"{EDITOR} .squiggly-error")
+    vscode.run("Famulus: Review My Changes")
+    vscode.page.wait(".tab.active[data-resource-name='Review.md']")
+    vscode.page.until("the summary names the caller", lambda: "orders.py:5 calls price()" in vscode.text())
+    vscode.page(".editor-group-container.active .tab.active .codicon-close", "click")
+    vscode.open("orders.py")
+    vscode.run("Go to Next Problem (Error, Warning, Info)")
+    vscode.page.wait(f"{EDITOR} .peekview-widget, {EDITOR} .zone-widget")
+    vscode.picture("review")
+    vscode.page.keys("Escape")
+    vscode.page.keys("Control+.")
+    vscode.page.wait(".action-widget >> text=rename `rate` to `tax`")
+    vscode.page.keys("Enter")
+    vscode.page.until("the caller is mended", lambda: "tax=0.1" in vscode.text())
+    vscode.saved("orders.py")
+    vscode.page.until("nothing is wrong any more", lambda: not vscode.page(f"{EDITOR} .squiggly-error", "count"))
+
+
 def test_a_commit_message_is_put_into_its_box(vscode: Any) -> None:
     vscode.ready()
     (vscode.project / "medians.py").write_text("def median(values):\n    return sorted(values)[len(values) // 2]\n")
