@@ -19,12 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from famulus import __version__
-from famulus.commands import tour_notebook
+from famulus.commands import tour_notebook, tour_review
 from famulus.commands.completing import ask_infill
 from famulus.commands.cursor import Hole
 from famulus.commands.serving import duration
 from famulus.commands.terminal import output, waiting
-from famulus.engine.errors import StorageFailed
+from famulus.engine.errors import FamulusError, StorageFailed
 
 if TYPE_CHECKING:
     from famulus.engine.client import Client, Generation
@@ -175,6 +175,18 @@ def show_notebook(walk: Walk) -> None:
     walk.times.append(("a cell in words", shown.time, "from the words to the value; tried on a copy first"))
 
 
+def show_review(walk: Walk) -> None:
+    """A review of a commit: the call that it breaks in another file, and an input that is answered differently."""
+    try:
+        with waiting("Reviewing a commit"):
+            shown = tour_review.run_review(FILES)
+    except FamulusError as error:
+        walk.console.print(str(error), style="dim")
+        return
+    walk.console.print(*shown.parts, sep="\n")
+    walk.times.append(("a commit reviewed", shown.time, "both versions were run, in a sandbox"))
+
+
 def show_times(walk: Walk) -> None:
     """How long everything took."""
     shown = [(what, _readable(time), note) for what, time, note in walk.times]
@@ -187,6 +199,7 @@ STOPS = [
     Stop("One more key: the cache knows the rest", show_keystroke),
     Stop("The same in an editor: ghost text from the language server", show_ghost_text),
     Stop(f"A notebook cell in plain words, on {TABLE}", show_notebook),
+    Stop("A commit reviewed: what it breaks, with proof", show_review),
     Stop("What it took", show_times),
 ]
 """In order; the times stay last."""

@@ -183,6 +183,7 @@ def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path
     notebook = done.stdout[done.stdout.index("A notebook cell in plain words") :]
     assert "sales.groupby('product')['price'].mean()" in notebook and "lamp      51.4" in notebook
     assert "a cell in words" in notebook
+    assert "calls gross() with `rate`, which it no longer takes." in notebook and "parcels(0) is now 1" in notebook
     assert served("stats", "--json").stdout == counted, "what the tour shows is no user's doing"
     assert (tmp_path / "tour.svg").read_text().startswith("<svg")
 
