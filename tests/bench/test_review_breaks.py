@@ -7,6 +7,7 @@ import functools
 import inspect
 import types
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,12 @@ SHARED = {"parameter removed", "tuple arity", "list → generator", "base class 
 
 
 VALUES = {f"a{n}": n for n in range(8)}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts of these little files are not kept in the user's cache."""
+    monkeypatch.setenv("FAMULUS_HOME", str(tmp_path / "home"))
 
 
 def made(kind: str) -> Any:

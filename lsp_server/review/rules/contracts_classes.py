@@ -8,8 +8,9 @@ from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.naming import uses
 from famulus.lsp_server.review.index.project import Project
-from famulus.lsp_server.review.index.values import Instance, Outside, Symbol, Unknown, Use
+from famulus.lsp_server.review.index.values import Above, Instance, Outside, Symbol, Unknown, Use, Value
 from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.contracts_callers import NONE
 from famulus.lsp_server.review.rules.contracts_finding import made
 
 _PROTOCOLS = {
@@ -38,7 +39,8 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
         if name != pair.new.name or not base or use.reference.use == "store":
             continue
         receivers = changes.new.resolver.resolve(use.module, use.reference.scope, base)
-        if not receivers or not all(isinstance(v, Instance) and _finds(changes, v.of, pair.new) for v in receivers):
+        receivers = tuple(v for v in receivers if v != NONE) or receivers
+        if not receivers or not all(_has(changes, v, pair.new) for v in receivers):
             continue
         if now_property and use.reference.call is not None:
             results = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
@@ -59,6 +61,15 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
         elif not now_property and use.reference.call is None and _untouched(changes, use):
             text = f"uses `{called(use.reference)}` without calling it, but it is now a method"
             yield made(changes, use.module, use.reference, "method", text, pair, "is a method now")
+
+
+def _has(changes: Changes, receiver: Value, method: Symbol) -> bool:
+    """Whether the object, or ``super()``, has just this method."""
+    if isinstance(receiver, Above):
+        above = [cls for cls in changes.new.resolver.classes.line(receiver.of)[1:] if isinstance(cls, Symbol)]
+        found = (cls.module.by_qualname.get(f"{cls.qualname}.{method.name}") for cls in above)
+        return receiver.instance and next((symbol for symbol in found if symbol is not None), None) is method
+    return isinstance(receiver, Instance) and _finds(changes, receiver.of, method)
 
 
 def _finds(changes: Changes, cls: Symbol, method: Symbol) -> bool:

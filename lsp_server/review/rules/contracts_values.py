@@ -14,7 +14,7 @@ from famulus.lsp_server.review.index.changes import Changes, Pair, same_paramete
 from famulus.lsp_server.review.index.facts import POSITIONAL, POSITIONAL_ONLY, Parameter, Shape
 from famulus.lsp_server.review.index.naming import uses
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Symbol, Use
+from famulus.lsp_server.review.index.values import Partial, Symbol, Use
 from famulus.lsp_server.review.rules.callsites_words import called
 from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made, shown
@@ -69,6 +69,8 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
 def _signatures(changes: Changes, pair: Pair, use: Use) -> tuple[Signature, Signature] | None:
     """The signatures on both sides as this caller sees them."""
     values = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
+    if any(isinstance(value, Partial) and value.keywords for value in values):
+        return None  # what it fills in looks like a default
     found = [s for s in map(changes.new.signatures.of, values) if s is not None]
     if len(found) != 1 or not found[0].sure:
         return None

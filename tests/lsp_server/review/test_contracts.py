@@ -109,6 +109,18 @@ CASES = {
     ),
     "property": (METHOD, PROPERTY, "from m import C\nprint(C().f())\n", "u.py:2 property"),
     "method": (PROPERTY, METHOD, "from m import C\nprint(C().f + 1)\n", "u.py:2 method"),
+    "method of what may be None": (
+        PROPERTY,
+        METHOD,
+        "from m import C\ndef g(c: C | None):\n    return c.f + 1\n",
+        "u.py:3 method",
+    ),
+    "method above": (
+        PROPERTY,
+        METHOD,
+        "from m import C\nclass D(C):\n    def g(self): return super().f + 1\n",
+        "u.py:3 method",
+    ),
     "exception": (KEY, LOOKUP, "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n", "u.py:3 exception"),
     "exception expected": (
         KEY,
@@ -198,6 +210,11 @@ QUIET = {
         "def f(a, b=1): return a\n",
         "def f(a, b=2): return a\n",
         "from m import f\nf(1, 3)\nf(1, b=3)\n",
+    ),
+    "default filled in by partial": (
+        "def f(a, b=1): return a\n",
+        "def f(a, b=2): return a\n",
+        "import functools\nfrom m import f\nfunctools.partial(f, 1, b=3)()\n",
     ),
     "default spelt otherwise": (
         "def f(a, b='x'): return a\n",
