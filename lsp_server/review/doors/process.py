@@ -1,4 +1,4 @@
-"""``famulus review`` as a process of its own: it never holds the server up, and can be ended at any moment."""
+"""``famulus review`` and its like as a process of their own: it never holds the server up, and can be ended at any moment."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ LAST_GRACE = 0.7
 LONGEST_LINE = 64 << 20
 _NICENESS = 5
 
+REVIEW = ("review", "--format", "stream", "--all")
+
 Process = asyncio.subprocess.Process
 
 
@@ -31,19 +33,22 @@ class ReviewFailed(FamulusError):
 
 
 class Processes:
-    """The reviews of one session that run, and those that are being ended."""
+    """The runs of one command in a session, and those that are being ended.
 
-    def __init__(self) -> None:
+    ``command``: a command that says events, one in each line, of which the last is ``end``."""
+
+    def __init__(self, command: Sequence[str] = REVIEW) -> None:
+        self._command = tuple(command)
         self._ending: set[asyncio.Task[None]] = set()
         self._running: set[Process] = set()
 
     async def events(self, folder: Path, arguments: Sequence[str]) -> AsyncGenerator[dict[str, Any], None]:
-        """What ``famulus review --format stream`` says, as it says it; the last event is its ``end``.
+        """What the command says, as it says it; the last event is its ``end``.
 
         Closing the generator does not wait until the process has ended. Raises :class:`ReviewFailed`.
         """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "famulus", "review", "--format", "stream", "--all", *arguments),
+            *(sys.executable, "-P", "-m", "famulus", *self._command, *arguments),
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -67,9 +72,9 @@ class Processes:
             if not ended:
                 status = await process.wait()
                 sentence = _sentence((await said).decode(errors="replace"))
-                raise ReviewFailed(sentence or f"The review ended with status {status}.")
+                raise ReviewFailed(sentence or f"famulus {self._command[0]} ended with status {status}.")
         except (ValueError, KeyError, TypeError) as error:
-            raise ReviewFailed("The review said something that cannot be read.") from error
+            raise ReviewFailed(f"famulus {self._command[0]} said something that cannot be read.") from error
         finally:
             _ask_to_end(process)
             task = asyncio.ensure_future(self._see_off(process, said))

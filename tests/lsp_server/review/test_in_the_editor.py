@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -404,3 +406,11 @@ def helper(): ...
 """
     assert list(lens.tests(source)) == [("test_one", 4, 5), ("TestCart::test_two", 8, 9)]
     assert list(lens.tests("def test_(:")) == []
+
+
+def test_a_server_that_reviews_nothing_does_not_import_the_review() -> None:
+    ask = "import sys, famulus.lsp_server.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", ask], capture_output=True, text=True, timeout=60, check=True)
+    doors, loaded = "famulus.lsp_server.review.doors", done.stdout.split()
+    assert f"{doors}.bind" in loaded
+    assert not {f"{doors}.service", f"{doors}.actions", f"{doors}.lenses", f"{doors}.commands"} & set(loaded)
