@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from famulus.lsp_server.execution.calls import Call
-from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.functions import Function, raises
 
 _Check = Callable[[object], bool]
 
@@ -50,11 +50,14 @@ class Domain:
     def __init__(self, function: Function) -> None:
         self.function = function
         self._conditions = self._read()
+        self._checks_types = "TypeError" in raises(function)
 
     def holds(self, call: Call) -> bool:
         """Whether nothing that is documented speaks against these arguments. Calls of the project's own always do."""
         if call.source in ("recorded", "test", "doctest"):
             return True
+        if not self._checks_types and not self._typed(call):
+            return False
         return all(check(value) for name, value in self._values(call) for check in self._conditions.get(name, ()))
 
     def mended(self, call: Call) -> Call:
@@ -68,6 +71,12 @@ class Domain:
                     except TypeError:
                         continue
         return call
+
+    def _typed(self, call: Call) -> bool:
+        """Whether the arguments have the types that the annotations name, as far as these are plain."""
+        hints = {p.name: p.annotation for p in self.function.parameters if p.annotation is not None}
+        texts = [(name, call.expressions[place]) for place, name in self._places(call)]
+        return all(_may_be(hints[name], text) for name, text in texts if name in hints)
 
     def _read(self) -> dict[str, list[_Check]]:
         found: dict[str, list[_Check]] = {}
@@ -89,6 +98,49 @@ class Domain:
 
     def _values(self, call: Call) -> list[tuple[str, object]]:
         return [(name, _literal(call.expressions[place])) for place, name in self._places(call)]
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (float, int), "complex": (complex, float, int), "str": (str,), "bytes": (bytes,),
+    "bool": (bool,), "None": (type(None),), "list": (list,), "List": (list,), "tuple": (tuple,), "Tuple": (tuple,),
+    "dict": (dict,), "Dict": (dict,), "set": (set,), "Set": (set,), "Sequence": (list, tuple, str, bytes),
+    "Mapping": (dict,),
+}  # fmt: skip
+"""Plain names of annotations, and what a literal of them is."""
+
+
+def _may_be(hint: ast.expr, text: str) -> bool:
+    """Whether a literal has the annotated type; True for what is no literal, or no plain annotation."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return True
+    return _is(hint, value)
+
+
+def _is(hint: ast.expr, value: object) -> bool:
+    match hint:
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str() as text):
+            try:
+                return _is(ast.parse(text, mode="eval").body, value)
+            except (SyntaxError, ValueError):
+                return True
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _is(left, value) or _is(right, value)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return value is None or _is(inner, value)
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=options)):
+            return any(_is(option, value) for option in options)
+        case ast.Subscript(value=ast.Name(id=name) as whole, slice=inner) if name in _TYPES:
+            if not _is(whole, value):
+                return False
+            pairs = isinstance(inner, ast.Tuple)
+            return pairs or not isinstance(value, list | set) or all(_is(inner, item) for item in value)
+        case ast.Name(id=name) if name in _TYPES:
+            return isinstance(value, _TYPES[name]) and (name == "bool" or not isinstance(value, bool))
+    return True
 
 
 def _literal(text: str) -> object:

@@ -6,13 +6,13 @@ import ast
 import time
 from collections.abc import Sequence
 
-from famulus.lsp_server.execution import rendering
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import raises
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.version import Version
-from famulus.lsp_server.testgen import domain
+from famulus.lsp_server.testgen import domain, simpler
+from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 
 MOST = 90
@@ -20,8 +20,6 @@ MOST = 90
 _FIRST, _NEXT, _ROUNDS = 60, 80, 6
 _CPU = 0.2
 _SEEDS = (2, 3)
-_WRITTEN = 160
-"""Characters of a value that a reader still takes in."""
 _TRUSTED = ("recorded", "test", "doctest")
 
 
@@ -66,6 +64,15 @@ class Oracle:
             return [], "its answers differ from run to run"
         return [], "no arguments were found that it takes" if tried else "there is no way to call it"
 
+    def more(self, aim: Aim, examples: Sequence[Example]) -> list[Example]:
+        """Stable examples beside these: simpler ones, and short sequences of calls."""
+        words = domain.Domain(aim.function)
+        calls = [*simpler.simpler(aim, examples), *simpler.observed(aim, examples), *simpler.prepared(aim)]
+        calls = [call for call in calls if words.holds(call)]
+        outcomes = self.version.calls(aim.module, calls, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
+        pairs = zip(calls, outcomes, strict=True)
+        return self._stable(aim, [Example(call, o) for call, o in pairs if self._counts(aim, call, o)])
+
     def again(self, aim: Aim, examples: Sequence[Example], seed: int) -> list[Outcome]:
         """The same calls in a process with other hashes."""
         calls = [example.call for example in examples]
@@ -83,21 +90,14 @@ class Oracle:
         if outcome.effects or outcome.answer.get("warned"):
             return False
         if outcome.kind == "value":
-            return _readable(outcome) and (call.doubt == 0 or call.source != "guess" or call.doubt <= 1)
+            return body(aim, call, outcome) is not None and (
+                call.doubt == 0 or call.source != "guess" or call.doubt <= 1
+            )
         if outcome.kind != "raised" or outcome.exception in ("RecursionError", "MemoryError"):
             return False
         if call.source in _TRUSTED:
             return True
         return bool(set(outcome.kinds) & raises(aim.function)) and _raised_by(aim, outcome)
-
-
-def _readable(outcome: Outcome) -> bool:
-    if outcome.arguments or outcome.receiver:
-        return True
-    form = outcome.value
-    if form and form[0] == "iterator" and len(form) == 2:
-        form = ["list", form[1]]
-    return 0 < len(rendering.expression(form)) <= _WRITTEN
 
 
 def _raised_by(aim: Aim, outcome: Outcome) -> bool:

@@ -23,10 +23,16 @@ from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.errors import UnknownTarget
 from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.kills import Kills, kills
+from famulus.lsp_server.testgen.style import Style
+from famulus.lsp_server.testgen.style import read as read_style
 from famulus.lsp_server.testgen.target import Target, chosen
 
 _EXAMPLES = 0.35
 """Part of a function's time in which answers are collected; the rest is for mutants."""
+_SIMPLER = 0.7
+"""Part of a function's time after which no simpler examples are looked for."""
+_NEIGHBOURS = 6
+"""Test files that are read for the project's style."""
 _PROOF = 0.2
 """Part of the whole time that is kept for the proof."""
 
@@ -118,6 +124,12 @@ class Generator:
             results.append(self._function(bench, oracle, aim, inputs, left))
         return self._written(bench, place, before, results, started)
 
+    def _style(self, layout: Layout, before: str | None) -> Style:
+        """That of the file that the tests are for, else of some of the project's test files."""
+        if before:
+            return read_style([before])
+        return read_style(decoded(self.tree.read(path) or b"") for path in sorted(layout.tests())[:_NEIGHBOURS])
+
     def _constructors(self, layout: Layout, path: str, source: str, function: Function) -> Constructors:
         def find(name: str, importer: str) -> tuple[str, str, str] | None:
             known = layout.found(name, importer)
@@ -134,20 +146,35 @@ class Generator:
             if examples:
                 found = kills(oracle.version, aim, examples, go_on=lambda: time.monotonic() < started + seconds)
                 known = existing.killed(bench, aim, found.mutants, seconds=max(1.0, seconds / 3))
+                if time.monotonic() < started + seconds * _SIMPLER:
+                    examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
                 self._choose(result, examples, found, known)
         except ImportFailed as error:
             result.refused = f"its module cannot be imported ({error.reason})"
         result.seconds = time.monotonic() - started
         return result
 
+    def _simpler(
+        self, oracle: Oracle, aim: Aim, examples: Sequence[Example], found: Kills, known: frozenset[int]
+    ) -> tuple[list[Example], Kills]:
+        """The examples, and simpler ones beside those that would be chosen, with what they all notice."""
+        price = [selection.price(example.call, example.outcome) for example in examples]
+        chosen = selection.cover(found.of, known=known, cost=price, most=self.options.most)
+        more = oracle.more(aim, [examples[n] for n in selection.diverse(chosen, _traits(examples), self.options.most)])
+        added = kills(oracle.version, aim, more, of=found.mutants)
+        if added.mutants != found.mutants:
+            return list(examples), found  # numbers would not mean the same
+        return [*examples, *more], Kills(found.mutants, (*found.of, *added.of))
+
     def _choose(self, result: Result, examples: Sequence[Example], found: Kills, known: frozenset[int] | None) -> None:
         """The examples that add most to what the project's tests notice."""
         already = known or frozenset()
-        price = [sum(example.call.size) + 2.0 * len(example.outcome.shown()) for example in examples]
-        cover = selection.cover(found.of, known=already, cost=price)[: self.options.most]
-        traits = [frozenset({e.outcome.exception or e.outcome.lines}) for e in examples]
+        price = [selection.price(example.call, example.outcome) for example in examples]
+        cover = selection.cover(found.of, known=already, cost=price, most=self.options.most)
         most = self.options.most if known is None else len(cover)
-        positions = selection.diverse(cover, traits, most)
+        worth = [_richness(example) for example in examples]
+        rich = selection.rich(cover, found.of, worth, price, most)
+        positions = selection.diverse(rich, _traits(examples), most, order=price)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
         result.killed_before = None if known is None else len(known)
@@ -160,9 +187,10 @@ class Generator:
     ) -> Generated:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
+        style = self._style(bench.layout, before)
         written: list[writing.Written] = []
         for result in results:
-            written += writing.write(result.aim, result.examples, taken | {one.name for one in written})
+            written += writing.write(result.aim, result.examples, taken | {one.name for one in written}, style)
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         proven = None
         text = ""
@@ -183,6 +211,25 @@ class Generator:
         return Generated(
             place, before, text if written else "", results, proven, written, notes, time.monotonic() - started
         )
+
+
+def _richness(example: Example) -> float:
+    """How much of the function an example shows; 0 for those that a reader would wonder about."""
+    if example.outcome.kind != "value" or not example.call.text.isascii():
+        return 0.0
+    return len(example.outcome.lines) + min(len(example.outcome.shown()), 60) / 100
+
+
+def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
+    """What tells the kinds of answer apart: the exception, or the lines that were run, the parameters that are given,
+    and the values that have no other like them."""
+    found: list[frozenset[object]] = []
+    for example in examples:
+        call, outcome = example.call, example.outcome
+        plain = str(outcome.value[1]) if outcome.value[:1] in (["bool"], ["const"]) else ""
+        given = (len(call.args), *(name for name, _ in call.kwargs))
+        found.append(frozenset({outcome.exception} if outcome.exception else {outcome.lines, plain, given}))
+    return found
 
 
 def test_path(layout: Layout, tree: Tree, path: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from famulus.lsp_server.execution.mutants import Mutant, equivalent, mutants
+from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.version import Version
+from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 
 MOST = 80
@@ -35,14 +37,21 @@ def of_function(aim: Aim) -> list[Mutant]:
 
 
 def kills(
-    version: Version, aim: Aim, examples: Sequence[Example], *, go_on: Callable[[], bool] = lambda: True
+    version: Version,
+    aim: Aim,
+    examples: Sequence[Example],
+    *,
+    of: Sequence[Mutant] | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Kills:
-    """Run the examples on each mutant, until ``go_on`` says no: mutants not tried are not in the result."""
+    """Run the examples on each mutant (``of``: these), until ``go_on`` says no: mutants not tried are not in the
+    result."""
     calls = [example.call for example in examples]
-    limits = [max(0.02, 20 * example.outcome.cpu) for example in examples]
+    slowest = max((example.outcome.cpu for example in examples), default=0.0)  # the first call imports what is lazy
+    limits = [min(1.0, max(0.02, 2 * slowest, 20 * example.outcome.cpu)) for example in examples]
     noticed: list[set[int]] = [set() for _ in examples]
     tried: list[Mutant] = []
-    for mutant in of_function(aim):
+    for mutant in of_function(aim) if of is None else of:
         if not go_on():
             break
         answers = version.calls(
@@ -52,7 +61,17 @@ def kills(
         if all(answer.kind == "invalid" for answer in answers):
             continue  # the code could not be put in place
         for position, answer in enumerate(answers):
-            if answer.ended != "skipped" and not examples[position].outcome.same(answer):
+            if answer.ended != "skipped" and _noticed(aim, examples[position], answer):
                 noticed[position].add(len(tried))
         tried.append(mutant)
     return Kills(tuple(tried), tuple(frozenset(found) for found in noticed))
+
+
+def _noticed(aim: Aim, example: Example, answer: Outcome) -> bool:
+    """Whether a test of the example fails with this answer: what it does not look at may differ."""
+    if example.outcome.same(answer):
+        return False
+    if answer.kind not in ("value", "raised") or answer.kind != example.outcome.kind:
+        return True
+    said, other = body(aim, example.call, example.outcome), body(aim, example.call, answer)
+    return other is None or said is None or said.lines != other.lines

@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
+
+from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.outcome import Outcome
 
 T = TypeVar("T")
 
 
+_ONE_MORE = 40.0
+"""What a test costs a reader besides its own price."""
+
+
 def cover(
-    kills: Sequence[Collection[int]], *, known: Collection[int] = (), cost: Sequence[float] | None = None
+    kills: Sequence[Collection[int]],
+    *,
+    known: Collection[int] = (),
+    cost: Sequence[float] | None = None,
+    most: int | None = None,
 ) -> list[int]:
-    """Positions of a small set that kills what all together kill, beyond ``known``; greedy, cheapest first among
-    equals, without those that the others make superfluous."""
+    """Positions of a small set that kills what all together kill, beyond ``known``: greedy, the most for its cost
+    first, without those that the others make superfluous. Where that are more than ``most``: the ``most`` that kill
+    the most."""
     price = cost or [0.0] * len(kills)
-    left = set().union(*kills) - set(known) if kills else set()
-    chosen: list[int] = []
-    while left:
-        best = max(range(len(kills)), key=lambda n: (len(left & set(kills[n])), -price[n], -n))
-        chosen.append(best)
-        left -= set(kills[best])
+    chosen = _greedy(kills, known, lambda n, gain: (gain / (_ONE_MORE + price[n]), -price[n], -n))
     for position in sorted(chosen, key=lambda n: -price[n]):
         others = set(known).union(*(kills[n] for n in chosen if n != position))
         if not set(kills[position]) - others:
             chosen.remove(position)
+    if most is not None and len(chosen) > most:
+        return _greedy(kills, known, lambda n, gain: (gain, -price[n], -n))[:most]
     return chosen
 
 
-def diverse(chosen: Sequence[int], traits: Sequence[Collection[T]], most: int) -> list[int]:
-    """``chosen`` and further positions, up to ``most``, each with a trait that none before it has."""
+def _greedy(
+    kills: Sequence[Collection[int]], known: Collection[int], worth: Callable[[int, int], tuple[float, ...]]
+) -> list[int]:
+    left = set().union(*kills) - set(known) if kills else set()
+    chosen: list[int] = []
+    while left:
+        adding = [n for n in range(len(kills)) if left & set(kills[n])]
+        best = max(adding, key=lambda n: worth(n, len(left & set(kills[n]))))
+        chosen.append(best)
+        left -= set(kills[best])
+    return chosen
+
+
+def price(call: Call, outcome: Outcome) -> float:
+    """How much a reader has to take in: characters, and more for those that nobody types without a reason."""
+    text = call.text + "".join(call.before)
+    strange = (
+        sum(not c.isascii() for c in text) + 2 * text.count("\\") + len(re.findall(r"[^\w\s\"'(),.:\[\]{}=-]", text))
+    )
+    long = sum(len(digits) - 3 for digits in re.findall(r"\d{4,}", text))
+    seen = len(outcome.shown(200))
+    trusted = call.source in ("recorded", "test", "doctest")
+    return len(text) + 0.5 * seen + 6.0 * strange + 4.0 * long + 15.0 * call.doubt - (20.0 if trusted else 0.0)
+
+
+_DEAR = 110.0
+"""Price above which an example is not taken for its richness alone."""
+
+
+def rich(
+    chosen: Sequence[int], kills: Sequence[Collection[int]], reach: Sequence[float], price: Sequence[float], most: int
+) -> list[int]:
+    """``chosen`` and one more, if there is room: the one that alone kills the most and has most ``reach``
+    (0: it is not wanted). What is
+    chosen kills with as little as possible; this one notices changes that no mutant stands for."""
+    left = [n for n in range(len(kills)) if n not in chosen and price[n] <= _DEAR and kills[n] and reach[n]]
+    if not left or len(chosen) >= most:
+        return list(chosen)
+    best = max(left, key=lambda n: (len(kills[n]), reach[n], -price[n]))
+    return [*chosen, best]
+
+
+def diverse(
+    chosen: Sequence[int], traits: Sequence[Collection[T]], most: int, *, order: Sequence[float] | None = None
+) -> list[int]:
+    """``chosen`` and further positions, up to ``most``, each with a trait that none before it has; the lowest of
+    ``order`` first."""
     found = list(chosen)
     seen: set[T] = set().union(*(traits[n] for n in found)) if found else set()
-    for position in range(len(traits)):
+    for position in sorted(range(len(traits)), key=lambda n: order[n] if order else n):
         if len(found) >= most:
             break
         if position not in found and set(traits[position]) - seen:

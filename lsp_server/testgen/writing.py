@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from famulus.lsp_server.execution import pytest_text
 from famulus.lsp_server.execution.rendering import expression
+from famulus.lsp_server.testgen import naming
+from famulus.lsp_server.testgen.assertions import Body, body
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.style import Style
 
+PLAIN = Style()
 _FLAT = 3
 """So many examples of one form become a table."""
+_ROW = 80
+"""Characters of a row of a table."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,24 @@ class Written:
     imports: tuple[str, ...]
 
 
-def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = ()) -> list[Written]:
+def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), style: Style = PLAIN) -> list[Written]:
     """Test functions for the chosen examples; none has a name of ``taken``."""
-    names = set(taken)
+    bodies = [(example, body(aim, example.call, example.outcome)) for example in examples]
+    kept = [(example, text) for example, text in bodies if text is not None]
+    kept.sort(key=lambda pair: (pair[0].outcome.kind == "raised", pair[0].call.size))
+    used = set(taken)
+    listed = naming.names(aim, [example for example, _ in kept], used)
+    rows = [n for n, (_, telling) in enumerate(listed) if not telling]
+    tables = _tables(aim, [kept[n][0] for n in rows]) if style.tables else []
     found = []
-    for group in _groups(aim, examples):
-        written = _table(aim, group, names) if len(group) >= _FLAT else None
-        for one in [written] if written else [w for e in group if (w := _single(aim, e, names))]:
-            names.add(one.name)
-            found.append(one)
-    return found
+    for group in tables:
+        written = _table(aim, group, used)
+        if written:
+            used.add(written.name)
+            found.append(written)
+            kept = [pair for pair in kept if all(pair[0] is not example for example in group)]
+    named = naming.names(aim, [example for example, _ in kept], used)
+    return found + [_single(aim, text, name, style) for (_, text), (name, _) in zip(kept, named, strict=True)]
 
 
 def module(written: Sequence[Written], head: str = "") -> str:
@@ -54,9 +66,7 @@ def appended(before: str, written: Sequence[Written]) -> str:
         missing = [name for name in names.split(", ") if name not in known] if start.startswith("from ") else []
         needed.append(f"{start} import {', '.join(missing)}" if missing else line)
     at = _below_imports(before)
-    rows = before.splitlines(keepends=True)
-    if rows and not rows[-1].endswith("\n"):
-        rows[-1] += "\n"
+    rows = [row + "\n" for row in before.removesuffix("\n").split("\n")] if before else []  # a form feed ends no line
     rows[at:at] = [line + "\n" for line in needed]
     return "".join(rows) + "".join(f"\n\n{one.text}" for one in written)
 
@@ -71,35 +81,35 @@ def names_of(source: str) -> set[str]:
     return {node.name for node in body if isinstance(node, kinds)}
 
 
-def _groups(aim: Aim, examples: Sequence[Example]) -> Iterator[list[Example]]:
-    """Examples that fit into one table, together; the others alone."""
+def _tables(aim: Aim, examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """Examples that fit into one table, together, if there are enough of them."""
     tables: dict[tuple[int, tuple[str, ...]], list[Example]] = {}
-    alone = []
     for example in examples:
         call, outcome = example.call, example.outcome
         plain = not (call.receiver or call.before or outcome.arguments or outcome.output or call.how == "get")
-        if plain and outcome.kind == "value" and expression(outcome.value) not in ("", "nan"):
-            tables.setdefault((len(call.args), tuple(name for name, _ in call.kwargs)), []).append(example)
-        else:
-            alone.append(example)
+        value = expression(outcome.value)
+        if plain and outcome.kind == "value" and value not in ("", "nan") and len(call.text) + len(value) <= _ROW:
+            simple = body(aim, call, outcome)
+            if simple and len(simple.lines) == 1 and "approx" not in simple.text and "asyncio" not in simple.text:
+                tables.setdefault((len(call.args), tuple(name for name, _ in call.kwargs)), []).append(example)
     for group in tables.values():
-        yield sorted(group, key=lambda e: e.call.size)
-    for example in alone:
-        yield [example]
+        if len(group) >= _FLAT:
+            yield sorted(group, key=lambda e: e.call.size)
 
 
 def _table(aim: Aim, group: Sequence[Example], taken: set[str]) -> Written | None:
     """One parametrized test."""
     call = group[0].call
     own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
-    if len(call.args) > len(own) or "expected" in own:
+    if len(call.args) > len(own) or {"expected", "request"} & {*own, *dict(call.kwargs)}:
         return None
     columns = [*own[: len(call.args)], *(name for name, _ in call.kwargs)]
-    if not columns:
+    if not columns or call.target.partition(".")[0] in columns:
         return None
-    name = _free(f"test_{_slug(call.target)}", taken)
+    stem = f"test_{naming.slug(call.target)}"
+    name = next(name for name in (stem, *(f"{stem}_{n}" for n in range(2, 1000))) if name not in taken)
     rows = [(*e.call.args, *(value for _, value in e.call.kwargs), expression(e.outcome.value)) for e in group]
-    given = ", ".join([*own[: len(call.args)], *(f"{name}={name}" for name, _ in call.kwargs)])
+    given = ", ".join([*own[: len(call.args)], *(f"{key}={key}" for key, _ in call.kwargs)])
     listed = ", ".join(f'"{column}"' for column in [*columns, "expected"])
     lines = [
         "@pytest.mark.parametrize(",
@@ -109,58 +119,21 @@ def _table(aim: Aim, group: Sequence[Example], taken: set[str]) -> Written | Non
         "    ],",
         ")",
         f"def {name}({', '.join([*columns, 'expected'])}):",
-        f'    """{_sentence(aim)}"""',
         f"    assert {call.target}({given}) == expected",
     ]
     used: dict[str, None] = {"import pytest": None}
     for example in group:
-        body = pytest_text.assertion(example.call, example.outcome, "", example.outcome.value)
-        used |= dict.fromkeys(line for line in pytest_text.imports(aim.module, example.call, body) if line)
-    return Written(name, "\n".join(lines) + "\n", (*used, *aim.imports))
+        one = body(aim, example.call, example.outcome)
+        used |= dict.fromkeys(one.imports if one else ())
+    return Written(name, "\n".join(lines) + "\n", tuple(used))
 
 
-def _single(aim: Aim, example: Example, taken: set[str]) -> Written | None:
-    call, outcome = example.call, example.outcome
-    body = pytest_text.assertion(call, outcome, "", outcome.value)
-    if "assert" not in body and "pytest.raises" not in body:
-        return None
-    what = f"raises_{_slug(outcome.exception)}" if outcome.kind == "raised" else _told(example)
-    name = _free(f"test_{_slug(call.target)}_{what}".rstrip("_"), taken)
-    fixture = "capsys" if "capsys" in body else ""
-    lines = [f"def {name}({fixture}):", *("    " + line for line in body.split("\n"))]
-    needed = [line for line in pytest_text.imports(aim.module, call, body) if line]
-    return Written(name, "\n".join(lines) + "\n", (*needed, *aim.imports))
-
-
-def _told(example: Example) -> str:
-    """What is special about a call, in a word or two."""
-    if example.outcome.arguments or example.outcome.receiver:
-        return "changes_what_it_is_given" if example.outcome.arguments else "changes_the_object"
-    if example.outcome.output:
-        return "prints"
-    value = expression(example.outcome.value)
-    words = re.findall(r"[A-Za-z]+|\d+", value)
-    return f"gives_{'_'.join(words[:3]).lower()}" if words else "gives_nothing_else"
-
-
-def _sentence(aim: Aim) -> str:
-    """A line on what the function does: the first sentence of its own documentation, if that is short."""
-    first = aim.function.docstring.strip().split("\n\n")[0].replace("\n", " ").strip()
-    sentence = re.split(r"(?<=[.!?])\s", first)[0].replace("\\", "").replace('"', "'")
-    return sentence if 0 < len(sentence) <= 88 else f"What {aim.function.name} answers."
-
-
-def _slug(text: str) -> str:
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.replace("__", ""))
-    return re.sub(r"\W+|_+", "_", split).strip("_").lower() or "call"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    return found
+def _single(aim: Aim, text: Body, name: str, style: Style) -> Written:
+    annotated = style.annotated
+    fixture = text.fixture + (": pytest.CaptureFixture[str]" if annotated and text.fixture else "")
+    imports = (*text.imports, "import pytest") if annotated and text.fixture else text.imports
+    head = f"def {name}({fixture}){' -> None' if annotated else ''}:"
+    return Written(name, "\n".join([head, *("    " + line if line else "" for line in text.lines)]) + "\n", imports)
 
 
 def _lines(written: Sequence[Written]) -> list[str]:

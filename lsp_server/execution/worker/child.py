@@ -182,7 +182,7 @@ class Child:
         answer["args"] = {name: form for name, form in after.items() if form != before[name]}
         changed = self.writer.form(receiver, drain=False)
         if changed != own:
-            answer["receiver"] = changed
+            answer["receiver"], answer["receiver_before"] = changed, own
         return answer
 
     def _function(self, call: Message, receiver: Any) -> Callable[..., Any]:

@@ -1,0 +1,94 @@
+"""Simpler calls beside those that were chosen: they take the place of these if they notice as much."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from famulus.lsp_server.execution.calls import Call, How
+from famulus.lsp_server.execution.functions import Function, functions
+from famulus.lsp_server.execution.shrink import smaller_expressions
+from famulus.lsp_server.testgen.case import Aim, Example
+
+_OF_ONE = 14
+_ALL = 60
+_OBSERVERS = 6
+_PLAIN = {"int": ("1", "2"), "float": ("1.5", "2.5"), "str": ("'a'", "'b'"), "bool": ("True", "False")}
+"""Arguments for methods that only prepare an object."""
+
+
+def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
+    """Calls with less in them than the examples have."""
+    required = sum(p.required and p.kind in ("position", "either") for p in aim.function.parameters)
+    known = {example.call for example in examples}
+    found: dict[Call, None] = {}
+    for example in examples:
+        smaller = [c for c in dict.fromkeys(_neighbours(example.call, required)) if c not in known]
+        found |= dict.fromkeys(sorted(smaller, key=lambda c: (len(c.text), c.text))[:_OF_ONE])
+        found |= dict.fromkeys(sorted(smaller, key=lambda c: (_strange(c.text), -len(c.text)))[: _OF_ONE // 2])
+    return list(found)[:_ALL]
+
+
+def observed(aim: Aim, examples: Sequence[Example]) -> list[Call]:
+    """Short sequences of calls: after a method that changes its object, another one of the class tells of it."""
+    function = aim.function
+    changing = [e.call for e in examples if e.outcome.receiver and not e.call.before and e.call.receiver]
+    if not changing or function.owner is None:
+        return []
+    holder = function.name.rpartition(".")[0]
+    found: dict[Call, None] = {}
+    for observer in _observers(aim, holder):
+        for call in sorted(changing, key=lambda c: c.size)[:_OBSERVERS]:
+            own = call.target.rpartition(".")[2]
+            done = f"self.{Call(own, call.args, call.kwargs).text}"
+            how: How = "get" if observer.how == "property" else "call"
+            look = Call(observer.name, (), (), call.receiver, (done,), how, call.source)
+            found |= {look: None, replace(look, before=(done, done)): None}
+    return list(found)
+
+
+def prepared(aim: Aim) -> list[Call]:
+    """Calls of a method that needs no argument, after others of its class have been called."""
+    function = aim.function
+    asked = function.owner is not None and function.how in ("method", "property")
+    if not asked or any(p.required for p in function.parameters):
+        return []
+    holder, _, own = function.name.rpartition(".")
+    how: How = "get" if function.how == "property" else "call"
+    found = []
+    for other in functions(aim.source).values():
+        inside, _, name = other.name.rpartition(".")
+        needed = [p for p in other.parameters if p.required]
+        if inside != holder or name.startswith("_") or name == own or other.how != "method" or not needed:
+            continue
+        values = [_PLAIN.get(ast.unparse(p.annotation)) if p.annotation else None for p in needed]
+        for number in (1, 2):
+            steps = [f"self.{name}({', '.join(v[n] for v in values if v)})" for n in range(number)]
+            if all(values):
+                found.append(Call(function.name, (), (), f"{holder}()", tuple(steps), how, "hint"))
+    return found
+
+
+def _observers(aim: Aim, holder: str) -> Iterator[Function]:
+    """Methods and properties of the class that need no argument."""
+    for function in functions(aim.source).values():
+        inside, _, name = function.name.rpartition(".")
+        open_ = not name.startswith("_") and not isinstance(function.node, ast.AsyncFunctionDef)
+        called = function.how in ("method", "property") and not any(p.required for p in function.parameters)
+        if inside == holder and open_ and called:
+            yield function
+
+
+def _neighbours(call: Call, required: int) -> Iterator[Call]:
+    for place in range(len(call.kwargs)):
+        yield replace(call, kwargs=(*call.kwargs[:place], *call.kwargs[place + 1 :]))
+    if len(call.args) > required:
+        yield replace(call, args=call.args[:-1])
+    for place, text in enumerate(call.expressions):
+        for less in smaller_expressions(text):
+            yield call.replaced(place, less)
+
+
+def _strange(text: str) -> int:
+    return sum(not (c.isalnum() or c in " _-.,:()[]{}'\"=") or not c.isascii() for c in text)
