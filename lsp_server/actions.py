@@ -20,7 +20,7 @@ log = logging.getLogger("famulus.lsp")
 
 Provider = Callable[[types.CodeActionParams], Awaitable[list[types.CodeAction]]]
 
-KINDS = (types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite)
+KINDS = (types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite, types.CodeActionKind.Source)
 
 
 def wanted(kind: str, only: Sequence[types.CodeActionKind | str] | None) -> bool:

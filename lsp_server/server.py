@@ -19,6 +19,7 @@ from famulus.lsp_server.protocol import FamulusProtocol
 from famulus.lsp_server.review.doors import bind as review
 from famulus.lsp_server.session import Session
 from famulus.lsp_server.syntax import bind as syntax
+from famulus.lsp_server.testgen.doors import bind as testgen
 
 PARTS = (
     configuration.bind,
@@ -32,6 +33,7 @@ PARTS = (
     actions.bind,
     commands.bind,
     review.bind,
+    testgen.bind,
 )
 """Each part registers its features, and puts its service into the session. Later parts may use earlier ones."""
 

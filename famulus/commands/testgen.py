@@ -117,10 +117,9 @@ def _of_targets(targets: Sequence[str], options: Options, outputs: Outputs) -> I
     """The files that are named."""
     from famulus.commands.testgen_output import Made
     from famulus.lsp_server.testgen.generate import Generator
-    from famulus.lsp_server.testgen.project import opened
-    from famulus.lsp_server.testgen.target import parse
+    from famulus.lsp_server.testgen.project import named, opened
 
-    with opened([parse(text) for text in targets], Path.cwd()) as project:
+    with opened(named(targets, Path.cwd()), Path.cwd()) as project:
         generator = Generator(project.tree, project.root, options, outputs.progress)
         yield _Work(project.root, project.tree, lambda: (Made(one) for one in generator.run(project.targets)))
 
@@ -135,6 +134,7 @@ def _of_change(targets: Sequence[str], options: Options, outputs: Outputs) -> It
     from famulus.commands.testgen_output import Made
     from famulus.engine.errors import InvalidRequest
     from famulus.lsp_server.review.comparison import Asked, compared
+    from famulus.lsp_server.review.git import NoRepository
     from famulus.lsp_server.testgen.changed import OtherVersion, labelled, shared, touched, witnesses
     from famulus.lsp_server.testgen.errors import NothingToWrite
     from famulus.lsp_server.testgen.generate import Generator
@@ -144,7 +144,11 @@ def _of_change(targets: Sequence[str], options: Options, outputs: Outputs) -> It
     revisions = tuple(text for text in targets if not text.endswith(".py"))
     if len(revisions) > 1:
         raise InvalidRequest("--changed takes one revision, REV or A..B.", fix="Name files as PATH.py.")
-    with compared(Asked(revisions, folder=Path.cwd())) as found:
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(compared(Asked(revisions, folder=Path.cwd())))
+        except NoRepository as error:
+            raise InvalidRequest("There is no git repository here.", fix="Go into one, or name a file.") from error
         change, root = found.change, found.root
         if root is None:
             raise InvalidRequest("There is no working tree here.", fix="Go into a repository that has one.")
@@ -161,8 +165,7 @@ def _of_change(targets: Sequence[str], options: Options, outputs: Outputs) -> It
                     yield Made(one, labels=labels, notes=notes)
                 old = Generator(change.old, root, shared(options, _OLD), outputs.progress)
                 for one, failing in witnesses(change, old, now, only):
-                    shown = Made(_without_text(one), labels={}, witnesses=failing)
-                    yield shown
+                    yield Made(_without_text(one), witnesses=failing)
 
         yield _Work(root, change.new, files)
 

@@ -139,7 +139,8 @@ def _show(made: Made) -> None:
             console.print(Text(line, style=_style(line)))
     console.print(Text(_headline(made), style="bold"))
     for result in one.results:
-        console.print(f"  {_told(result)}")
+        if result.mutants:
+            console.print(f"  {_told(result)}")
     for name, label in made.labels.items():
         console.print(f"  {name}: {label}")
     for witness in made.witnesses:
@@ -173,8 +174,6 @@ def _headline(made: Made) -> str:
 
 def _told(result: Result) -> str:
     name, of = result.aim.function.name, result.mutants
-    if not of:
-        return f"{name}: no mutants"
     before, after = score(result.killed_before, of), score(result.killed, of)
     return f"{name}: mutation score {before} → {after} ({result.killed} of {of} mutants noticed)"
 

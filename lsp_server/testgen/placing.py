@@ -54,7 +54,7 @@ def placed(content: bytes, inserted: Sequence[Insertion]) -> bytes:
         ends = _LINE_END.findall(text)
         end = max(("\n", "\r\n", "\r"), key=ends.count)  # the first of those that are as frequent
         rows = _with_ends(text)
-        for one in sorted(inserted, key=lambda i: -i.line):
+        for one in sorted(inserted, key=lambda i: i.line)[::-1]:
             lines = one.text.replace("\n", end)
             if 0 < one.line == len(rows) and not rows[-1].endswith(("\n", "\r")):
                 lines = end + lines
@@ -84,7 +84,7 @@ def save(file: Path, root: Path, content: bytes, expected: bytes | None) -> None
                 os.fsync(stream.fileno())
             os.chmod(name, mode)
             if expected is None:
-                _come_first(name, real)
+                _come_first(name, real, file)
             elif real.read_bytes() != expected:
                 raise _changed(file)
             else:
@@ -92,21 +92,22 @@ def save(file: Path, root: Path, content: bytes, expected: bytes | None) -> None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
-    except FileExistsError as error:
-        raise _changed(file) from error
     except OSError as error:
         raise StorageFailed(f"{file} cannot be written ({error.strerror}).") from error
 
 
-def _come_first(name: str, file: Path) -> None:
-    """Give a file its name, which nobody may have taken. Raises :class:`FileExistsError`."""
+def _come_first(name: str, real: Path, file: Path) -> None:
+    """Give a file its name, which nobody may have taken. Raises :class:`CannotPlace`."""
     try:
-        os.link(name, file)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        with open(file, "xb") as stream:
-            stream.write(Path(name).read_bytes())
+        try:
+            os.link(name, real)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with open(real, "xb") as stream:
+                stream.write(Path(name).read_bytes())
+    except FileExistsError as error:
+        raise _changed(file) from error
 
 
 def _changed(file: Path) -> CannotPlace:

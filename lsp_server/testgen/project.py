@@ -20,7 +20,7 @@ from famulus.lsp_server.review.folders import Folder
 from famulus.lsp_server.review.git import Blobs, NoRepository, Repository
 from famulus.lsp_server.review.versions import Versions
 from famulus.lsp_server.testgen.errors import UnknownTarget
-from famulus.lsp_server.testgen.target import Target
+from famulus.lsp_server.testgen.target import Target, parse
 
 _MARKS = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "pytest.ini")
 
@@ -53,6 +53,14 @@ def opened(targets: Sequence[Target], folder: Path) -> Iterator[Project]:
         yield Project(root, tree, inside)
 
 
+def named(texts: Sequence[str], folder: Path) -> list[Target]:
+    """The targets that a user wrote. Raises :class:`UnknownTarget`."""
+    for text in texts:
+        if text and (folder / text).is_dir():
+            raise UnknownTarget(f"{text} is a folder.", fix="Name a file in it.")
+    return [parse(text) for text in texts]
+
+
 def _readable(target: Target, file: Path) -> None:
     """Raises :class:`UnknownTarget` for what is no file of Python that can be parsed."""
     try:
@@ -79,9 +87,8 @@ def _readable(target: Target, file: Path) -> None:
         with warnings.catch_warnings(action="ignore"):
             ast.parse(content)
     except SyntaxError as error:
-        raise UnknownTarget(
-            f"{target.path} has a syntax error in line {error.lineno} ({error.msg}).", fix="Mend it first."
-        ) from None
+        line = f" in line {error.lineno}" if error.lineno else ""
+        raise UnknownTarget(f"{target.path} has a syntax error{line} ({error.msg}).", fix="Mend it first.") from None
     except (ValueError, RecursionError, MemoryError):
         raise UnknownTarget(f"{target.path} cannot be parsed as Python.", fix="Name another file.") from None
 

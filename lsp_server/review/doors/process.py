@@ -1,4 +1,4 @@
-"""``famulus review`` and its like as a process of their own: it never holds the server up, and can be ended at any moment."""
+"""``famulus review`` and its like as processes: they never hold the server up, and can be ended at any moment."""
 
 from __future__ import annotations
 
