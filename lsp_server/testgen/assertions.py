@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from famulus.lsp_server.execution import pytest_text
 from famulus.lsp_server.execution.calls import Call
-from famulus.lsp_server.execution.mining import top_names
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.rendering import Form, expression
 from famulus.lsp_server.testgen.case import Aim
@@ -82,7 +81,9 @@ def _finished(aim: Aim, call: Call, lines: list[str], imports: set[str], fixture
         imports.add("import math")
     if "pytest." in text:
         imports.add("import pytest")
-    return Body(tuple(lines), (*sorted(found | imports), *aim.imports), fixture)
+    used = set(re.findall(r"\w+", text))
+    others = [line for line in aim.imports if used & set(re.findall(r"\w+", line.partition("import ")[2]))]
+    return Body(tuple(lines), (*sorted(found | imports), *others), fixture)
 
 
 def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, list[str]]:
@@ -127,7 +128,7 @@ def _is_async(aim: Aim, call: Call) -> bool:
 
 def _kind(aim: Aim, outcome: Outcome, imports: set[str]) -> str:
     """The class of the exception, by a name that a test can import."""
-    known = top_names(aim.source)
+    known = aim.names
     for kind in outcome.kinds:
         if isinstance(getattr(builtins, kind, None), type):
             return kind
@@ -161,7 +162,7 @@ def _said(aim: Aim, made: str, form: Form, imports: set[str]) -> Iterator[str]:
     if form and form[0] == "frame":
         yield from _frame(made, form, imports)
         return
-    if form and form[0] == "enum" and str(form[1]) in top_names(aim.source):
+    if form and form[0] == "enum" and str(form[1]) in aim.names:
         imports.add(f"from {aim.module} import {form[1]}")
         yield f"assert {made} is {form[1]}.{form[2]}"
         return

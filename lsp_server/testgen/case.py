@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.mining import top_names
 from famulus.lsp_server.execution.outcome import Outcome
 
 
@@ -28,6 +31,17 @@ class Aim:
     source: str = field(repr=False)
     function: Function
     imports: tuple[str, ...] = ()
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names that stand at the top of its module."""
+        return frozenset(top_names(self.source))
+
+    @cached_property
+    def raising(self) -> frozenset[int]:
+        """Lines of its module's ``raise`` statements."""
+        nodes = [node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Raise)]
+        return frozenset(line for node in nodes for line in range(node.lineno, (node.end_lineno or node.lineno) + 1))
 
 
 @dataclass

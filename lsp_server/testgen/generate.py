@@ -215,7 +215,8 @@ class Generator:
 
 def _richness(example: Example) -> float:
     """How much of the function an example shows; 0 for those that a reader would wonder about."""
-    if example.outcome.kind != "value" or not example.call.text.isascii():
+    strange = not example.call.text.isascii() or "\\" in example.call.text
+    if example.outcome.kind != "value" or strange:
         return 0.0
     return len(example.outcome.lines) + min(len(example.outcome.shown()), 60) / 100
 
@@ -235,7 +236,9 @@ def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
 def test_path(layout: Layout, tree: Tree, path: str) -> str:
     """Where the tests of the module at ``path`` stand, or would: beside other tests of it, in ``tests``, beside it."""
     name = f"test_{posixpath.basename(path)}"
+    package = posixpath.basename(posixpath.dirname(path)).encode()
     named = [p for p in layout.tests() if posixpath.basename(p) in (name, name[5:-3] + "_test.py")]
+    named = [p for p in named if package in (tree.read(p) or b"")]  # others have modules of this name as well
     if named:
         folder = posixpath.dirname(path).split("/")
         return max(named, key=lambda p: (len(set(p.split("/")) & set(folder)), -len(p), p))

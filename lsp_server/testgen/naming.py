@@ -58,6 +58,9 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
         if message:
             yield f"raises_{message}"
         yield f"raises_{slug(outcome.exception)}"
+        if given and _wordy(given[0][1]):
+            yield f"refuses_{slug(given[0][1])}"
+        yield f"raises_{slug(outcome.exception)}_again"
         return
     if call.before:
         methods = [m[1] for line in call.before if (m := re.match(r"self\.(\w+)\(", line))]
