@@ -82,7 +82,7 @@ class Outputs:
         self._made.append(made)
         self._say("file", file=_plain(made))
         if self._form == "terminal":
-            _show(made)
+            show(made, output())
 
     def interrupted(self) -> None:
         """The user does not want to wait any longer; a second Ctrl-C ends at once what is left to do."""
@@ -132,8 +132,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _show(made: Made) -> None:
-    console, one = output(), made.one
+def show(made: Made, console: Console) -> None:
+    """The tests as a patch, unless they are written already, and the numbers below it."""
+    one = made.one
     if one.text and not made.saved:
         for line in _patch(one):
             console.print(Text(line, style=_style(line)))

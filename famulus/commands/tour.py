@@ -19,11 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from famulus import __version__
-from famulus.commands import tour_notebook, tour_review
+from famulus.commands import tour_notebook, tour_review, tour_testgen
 from famulus.commands.completing import ask_infill
 from famulus.commands.cursor import Hole
 from famulus.commands.serving import duration
 from famulus.commands.terminal import output, waiting
+from famulus.commands.testgen_output import show
 from famulus.engine.errors import FamulusError, StorageFailed
 
 if TYPE_CHECKING:
@@ -187,6 +188,19 @@ def show_review(walk: Walk) -> None:
     walk.times.append(("a commit reviewed", shown.time, "both versions were run, in a sandbox"))
 
 
+def show_testgen(walk: Walk) -> None:
+    """Tests for a module whose own tests look at little, and how much more is noticed with them."""
+    try:
+        with waiting("Making tests"):
+            shown = tour_testgen.run_testgen(FILES)
+    except FamulusError as error:
+        walk.console.print(str(error), style="dim")
+        return
+    for made in shown.made:
+        show(made, walk.console)
+    walk.times.append(("tests for two functions", shown.time, "mutants, examples, and five runs of what is shown"))
+
+
 def show_times(walk: Walk) -> None:
     """How long everything took."""
     shown = [(what, _readable(time), note) for what, time, note in walk.times]
@@ -200,6 +214,7 @@ STOPS = [
     Stop("The same in an editor: ghost text from the language server", show_ghost_text),
     Stop(f"A notebook cell in plain words, on {TABLE}", show_notebook),
     Stop("A commit reviewed: what it breaks, with proof", show_review),
+    Stop(f"Tests that notice more, for {tour_testgen.MODULE}", show_testgen),
     Stop("What it took", show_times),
 ]
 """In order; the times stay last."""

@@ -184,6 +184,8 @@ def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path
     assert "sales.groupby('product')['price'].mean()" in notebook and "lamp      51.4" in notebook
     assert "a cell in words" in notebook
     assert "calls gross() with `rate`, which it no longer takes." in notebook and "parcels(0) is now 1" in notebook
+    tests = done.stdout[done.stdout.index("Tests that notice more") :]
+    assert "+def test_fine" in tests and "fine: mutation score 20 % →" in tests and "none failed" in tests
     assert served("stats", "--json").stdout == counted, "what the tour shows is no user's doing"
     assert (tmp_path / "tour.svg").read_text().startswith("<svg")
 
