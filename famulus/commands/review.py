@@ -104,14 +104,18 @@ def review(
     settled = Path(baseline) if baseline not in (None, WRITE) else None
     options = Options(budget or None, _listed(rules), _listed(skip), python, run_code, settled)
     options = replace(options, sarif_old=sarif_before or (), sarif_new=sarif or ())
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise CannotReview("The folder that you stand in is gone. Go into another one.") from error
     if why is not None:
         from famulus.lsp_server.review.culprit import Culprit
 
         back = not (targets or staged or since_push)
-        options = replace(options, instead=(Culprit(why, back, Path.cwd()),))
+        options = replace(options, instead=(Culprit(why, back, folder),))
     try:
         outputs = Outputs(forms or ["terminal"], everything=everything)
-        with compared(Asked(tuple(targets or ()), staged, worktree, since_push, Path.cwd())) as found:
+        with compared(Asked(tuple(targets or ()), staged, worktree, since_push, folder)) as found:
             status = _reviewed(found, options, outputs, fail_on, write_down=baseline == WRITE, explain=explain)
     except UnknownForm as error:
         raise typer.BadParameter(str(error), param_hint="--format") from error

@@ -10,6 +10,7 @@ import bisect
 import difflib
 import io
 import tokenize
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -228,7 +229,41 @@ def difference(old: Sequence[str], new: Sequence[str]) -> Iterator[Hunk]:
     while tail < min(len(old), len(new)) - start and old[-1 - tail] == new[-1 - tail]:
         tail += 1
     left, right = old[start : len(old) - tail], new[start : len(new) - tail]
+    i = k = 0
+    large = len(left) + len(right) > _CAREFUL_LINES
+    for j, m in [*(_landmarks(left, right) if large else ()), (len(left), len(right))]:
+        yield from _between(left[i:j], right[k:m], start + i, start + k)
+        i, k = j, m
+
+
+def _between(left: Sequence[str], right: Sequence[str], old_start: int, new_start: int) -> Iterator[Hunk]:
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=len(left) + len(right) > _CAREFUL_LINES)
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag != "equal":
-            yield Hunk(start + i + 1, tuple(left[i:j]), start + k + 1, tuple(right[k:m]))
+            yield Hunk(old_start + i + 1, tuple(left[i:j]), new_start + k + 1, tuple(right[k:m]))
+
+
+def _landmarks(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
+    """Where lines stand that both sides have once, as many as keep their order (patience diff).
+
+    They cut a large difference into small ones, since the search for it takes the square of the lines."""
+    once = [{line: at for at, line in enumerate(side) if count[line] == 1} for side, count in
+            ((left, Counter(left)), (right, Counter(right)))]  # fmt: skip
+    pairs = [(i, once[1][line]) for line, i in once[0].items() if line in once[1]]
+    ends: list[int] = []
+    before: list[int] = []
+    last: list[int] = []
+    for number, (_, k) in enumerate(pairs):
+        length = bisect.bisect_left(ends, k)
+        before.append(last[length - 1] if length else -1)
+        if length == len(ends):
+            ends.append(k)
+            last.append(number)
+        else:
+            ends[length], last[length] = k, number
+    found = []
+    at = last[-1] if last else -1
+    while at >= 0:
+        found.append(pairs[at])
+        at = before[at]
+    return found[::-1]

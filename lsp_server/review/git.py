@@ -148,6 +148,8 @@ class Repository:
             fix = "Check its name with git log."
             if self.shallow:
                 fix = "The history is cut short here (a shallow clone): fetch more with git fetch --unshallow."
+            if (self.folder / name).exists():
+                fix = "It is a path here, and a review compares whole versions: name a commit, or two folders."
             raise UnknownRevision(f"`{name}` means no commit in this repository.", fix=fix)
         return found
 

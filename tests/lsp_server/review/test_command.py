@@ -212,3 +212,15 @@ def test_ctrl_c_ends_it_at_once_with_what_was_found(review: Review, plugin: Inst
     assert (report["complete"], [f["message"] for f in report["findings"]]) == (False, ["a.py:1 has before the wait."])
     assert report["left_out"] == ["Interrupted before the end: what a plugin looks for."]
     assert time.monotonic() - started < 5, "promised are 0.2 s, on a machine that does nothing else"
+
+
+def test_a_path_is_no_revision_and_a_folder_that_is_gone_is_named(review: Review, repo: Any) -> None:
+    assert "name a commit, or two folders" in review("a.py").err
+    gone = repo.path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'rmdir "$1"; exec "$2" -P -m famulus review', "sh", str(gone), sys.executable],
+        cwd=gone, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "The folder that you stand in is gone" in done.stderr
