@@ -190,7 +190,8 @@ class Generator:
         style = self._style(bench.layout, before)
         written: list[writing.Written] = []
         for result in results:
-            written += writing.write(result.aim, result.examples, taken | {one.name for one in written}, style)
+            used = taken | {one.name for one in written}
+            written += writing.headed(result, writing.write(result.aim, result.examples, used, style))
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         proven = None
         text = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from famulus.lsp_server.execution.rendering import expression
 from famulus.lsp_server.testgen import naming
 from famulus.lsp_server.testgen.assertions import Body, body
-from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.style import Style
 
 PLAIN = Style()
@@ -47,6 +47,32 @@ def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), styl
             kept = [pair for pair in kept if all(pair[0] is not example for example in group)]
     named = naming.names(aim, [example for example, _ in kept], used)
     return found + [_single(aim, text, name, style) for (_, text), (name, _) in zip(kept, named, strict=True)]
+
+
+def headed(result: Result, written: Sequence[Written]) -> list[Written]:
+    """The tests of a function, with a comment before the first that says how much they reach and notice."""
+    if not written or not result.mutants:
+        return list(written)
+    lines = frozenset().union(*(example.outcome.lines for example in result.examples))
+    spans = list(_statements(result.aim))
+    reached = sum(not lines.isdisjoint(span) for span in spans)
+    before = f" ({result.killed_before} before)" if result.killed_before is not None else ""
+    told = f"{reached} of {len(spans)} statements, {result.killed} of {result.mutants} mutants{before}"
+    first = written[0]
+    comment = f"# {result.aim.function.name}: {told}\n"
+    return [Written(first.name, comment + first.text, first.imports), *written[1:]]
+
+
+def _statements(aim: Aim) -> Iterator[range]:
+    """Lines of each statement of a function, of compound ones those of the head."""
+    for node in ast.walk(aim.function.node):
+        documents = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not isinstance(node, ast.stmt) or node is aim.function.node or documents:
+            continue
+        inner = getattr(node, "body", None)
+        end = inner[0].lineno - 1 if inner else node.end_lineno or node.lineno
+        if not isinstance(node, ast.Try | ast.Global | ast.Nonlocal):
+            yield range(node.lineno, max(end, node.lineno) + 1)
 
 
 def module(written: Sequence[Written], head: str = "") -> str:

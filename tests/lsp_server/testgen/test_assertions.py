@@ -1,0 +1,111 @@
+"""What a test says is the whole answer, in the form that a person would choose; its name says what is special."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.functions import functions
+from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.testgen import naming
+from famulus.lsp_server.testgen.assertions import body
+from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.domain import Domain
+from famulus.lsp_server.testgen.selection import price
+from famulus.lsp_server.testgen.style import read
+
+SOURCE = """
+class TooMuch(Exception): ...
+
+def plain(values: list[int], most: int = 3) -> int: ...
+async def later(x: int) -> int: ...
+async def items(x: int):
+    yield x
+
+class Stack:
+    def push(self, item: int) -> None: ...
+    def top(self) -> int: ...
+"""
+
+
+def aim(name: str) -> Aim:
+    return Aim("shop.py", "shop", SOURCE, functions(SOURCE)[name])
+
+
+def said(name: str, call: Call, answer: dict[str, Any]) -> str:
+    found = body(aim(name), call, Outcome(answer))
+    return found.text if found else ""
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (["int", "2"], "assert plain([1]) == 2"),
+        (["bool", True], "assert plain([1]) is True"),
+        (["float", "0.30000000000000004"], "assert plain([1]) == pytest.approx(0.3)"),
+        (["float", "0.25"], "assert plain([1]) == 0.25"),
+        (["float", "nan"], "assert math.isnan(plain([1]))"),
+        (["iterator", [["int", "2"]]], "assert list(plain([1])) == [2]"),
+        (["array", "int64", [1], ["list", [["int", "2"]]]], "np.testing.assert_array_equal(plain([1]), [2])"),
+        (["object", "Point", [["x", ["int", "1"]], ["_y", ["int", "2"]]]], "assert plain([1]).x == 1"),
+        (["object", "Point", [["_y", ["int", "2"]]]], ""),
+    ],
+)
+def test_a_value_is_compared_in_the_form_that_fits_it(form: list[Any], expected: str) -> None:
+    assert said("plain", Call("plain", ("[1]",)), {"value": form}) == expected
+
+
+def test_an_exception_is_matched_by_the_words_of_its_message() -> None:
+    answer = {"raised": ["exception", "TooMuch", ["list", []]], "kinds": ["TooMuch", "Exception"]}
+    found = body(aim("plain"), Call("plain", ("[]",)), Outcome({**answer, "message": "more than 3: the stack is full"}))
+    assert found is not None
+    assert found.text == "with pytest.raises(TooMuch, match='the stack is full'):\n    plain([])"
+    assert "from shop import TooMuch" in found.imports
+
+
+def test_what_is_asynchronous_is_awaited() -> None:
+    assert said("later", Call("later", ("1",)), {"value": ["int", "1"]}) == "assert asyncio.run(later(1)) == 1"
+    many = said("items", Call("items", ("1",)), {"value": ["list", [["int", "1"]]]})
+    assert many.endswith("assert asyncio.run(collected()) == [1]")
+    compile(many, "test", "exec")
+
+
+def test_changes_and_sequences_of_calls_are_spelled_out() -> None:
+    changed = {"value": ["const", "None"], "args": {"0": ["list", []]}}
+    assert said("plain", Call("plain", ("[1]",)), changed) == "values = [1]\nplain(values)\nassert values == []"
+    look = Call("Stack.top", receiver="Stack()", before=("self.push(2)",))
+    assert (
+        said("Stack.push", look, {"value": ["int", "2"]}) == "stack = Stack()\nstack.push(2)\nassert stack.top() == 2"
+    )
+
+
+def test_names_tell_inputs_apart() -> None:
+    calls = [("[]",), ("[1]",), ("[1, 1]",), ("[-1, 2]",), ("[4, 5]",), ("[]", "0")]
+    examples = [Example(Call("plain", args), Outcome({"value": ["int", str(n)]})) for n, args in enumerate(calls)]
+    names = [name for name, _ in naming.names(aim("plain"), examples, {"test_plain_of_duplicates"})]
+    assert names[:2] == ["test_plain_of_an_empty_list", "test_plain_of_one_item"]
+    assert names[3] == "test_plain_of_negative_numbers"
+    assert names[5] in ("test_plain_with_zero_most", "test_plain_with_empty_values", "test_plain_with_most_0")
+    assert len(set(names)) == len(names) and "test_plain_of_duplicates" not in names
+    assert all(name.isidentifier() for name in names)
+
+
+def test_arguments_of_other_types_than_annotated_are_left_alone() -> None:
+    domain = Domain(functions(SOURCE)["plain"])
+    assert domain.holds(Call("plain", ("[1]", "2")))
+    assert not domain.holds(Call("plain", ("['a']", "2")))
+    assert not domain.holds(Call("plain", ("[1]", "False")))
+
+
+def test_strange_inputs_cost_more_than_plain_ones() -> None:
+    answer = Outcome({"value": ["int", "1"]})
+    assert price(Call("f", ("'ab'",)), answer) < price(Call("f", ("'é\\n'",)), answer)
+
+
+def test_the_style_is_that_of_the_tests_that_are_there() -> None:
+    assert read([]).tables and not read([]).annotated
+    typed = "".join(f"def test_{n}() -> None: ...\n" for n in range(5))
+    assert read([typed]).annotated and not read([typed]).tables
+    assert read([typed, "@pytest.mark.parametrize('x', [1])\ndef test_x(x): ...\n"]).tables
