@@ -16,8 +16,8 @@ from famulus.engine.errors import FamulusError
 
 GRACE = 3.0
 """Seconds in which a review that is not wanted any more removes its copies, before it is killed."""
-LAST_GRACE = 0.7
-"""The same at the end of a session."""
+LAST_GRACE = 0.4
+"""The same at the end of a session, which as a whole may take a second."""
 LONGEST_LINE = 64 << 20
 _NICENESS = 5
 
