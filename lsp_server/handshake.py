@@ -19,7 +19,7 @@ NOTEBOOKS = {"notebookSelector": [{"notebook": "*"}], "save": False}
 POPUP = {"triggerCharacters": list(". ([{=,:")}
 ALWAYS = {
     "textDocumentSync": {"openClose": True, "change": 2, "save": True},
-    "codeActionProvider": {"codeActionKinds": ["quickfix", "refactor.rewrite"]},
+    "codeActionProvider": {"codeActionKinds": ["quickfix", "refactor.rewrite", "source"]},
     "executeCommandProvider": {
         "commands": [
             "famulus.restartEngine",
@@ -36,6 +36,7 @@ ALWAYS = {
             "famulus.review.why",
             "famulus.review.ignore",
             "famulus.review.witness",
+            "famulus.testgen",
         ]
     },
     "inlineCompletionProvider": {},
