@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -19,8 +20,7 @@ def killed(bench: Workbench, aim: Aim, mutants: Sequence[Mutant], *, seconds: fl
 
     Mutants for which the time is too short count as not noticed. Raises :class:`ExecutionFailed`."""
     deadline = time.monotonic() + seconds
-    name = (aim.function.owner.name if aim.function.owner else aim.function.node.name).encode()
-    files = [path for path in bench.layout.tests() if name in (bench.tree.read(path) or b"")][:_MOST_FILES]
+    files = [path for path in bench.layout.tests() if _speaks_of(aim, bench.tree.read(path) or b"")][:_MOST_FILES]
     if not files or not mutants:
         return None
     bench.exchange({})
@@ -42,3 +42,13 @@ def killed(bench: Workbench, aim: Aim, mutants: Sequence[Mutant], *, seconds: fl
             found.add(position)
     bench.server.release()
     return frozenset(found)
+
+
+def _speaks_of(aim: Aim, content: bytes) -> bool:
+    """Whether a test file names the function, or its class, and the module or the package that it is imported from."""
+    name = aim.function.owner.name if aim.function.owner else aim.function.node.name
+    parts = aim.module.split(".")
+    return all(
+        re.search(rb"\b(%s)\b" % b"|".join(re.escape(word.encode()) for word in words), content)
+        for words in ([name], [parts[0], parts[-1]])
+    )
