@@ -51,7 +51,7 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         made = f"asyncio.run({made})"
     if outcome.kind == "raised":
         kind = _kind(aim, outcome, imports)
-        found = stable_message(outcome)
+        found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
         lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
         return _finished(aim, call, lines, imports | {"import pytest"})
@@ -138,14 +138,16 @@ def _kind(aim: Aim, outcome: Outcome, imports: set[str]) -> str:
     return "Exception"
 
 
-def stable_message(outcome: Outcome) -> str:
-    """The part of an exception's message that a test may rely on: its longest run of plain words."""
-    runs = re.findall(r"[A-Za-z][A-Za-z ,'-]*[A-Za-z]", outcome.message.partition("\n")[0])
-    given = {str(part[1]) for part in (outcome.value[2][1] if len(outcome.value) > 2 else []) if len(part) > 1}
-    longest = max(runs, key=len, default="")
+def stable_message(aim: Aim, outcome: Outcome) -> str:
+    """The part of an exception's message that a test may rely on: the words that fewest other messages have."""
     least, most = _MATCHED
-    whole = outcome.message in given or not given
-    return longest if whole and least <= len(longest) <= most and " " in longest else ""
+    runs = re.findall(r"[A-Za-z][A-Za-z ,'-]*[A-Za-z]", outcome.message.partition("\n")[0])
+    runs = [run for run in runs if least <= len(run) <= most and " " in run]
+    given = {str(part[1]) for part in (outcome.value[2][1] if len(outcome.value) > 2 else []) if len(part) > 1}
+    if given and outcome.message not in given:
+        return ""
+    own = [run for run in runs if run in aim.source]
+    return min(own, key=lambda run: (aim.source.count(run), -len(run)), default=max(runs, key=len, default=""))
 
 
 def _said(aim: Aim, made: str, form: Form, imports: set[str]) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Oracle:
         found: list[Example] = []
         effects: set[str] = set()
         lines: set[int] = set()
+        changing: list[Call] = []
         tried = 0
         for number in range(_ROUNDS):
             calls = [words.mended(call) for call in inputs.calls(_FIRST if number == 0 else _NEXT)]
@@ -51,28 +52,31 @@ class Oracle:
             for call, outcome in zip(calls, outcomes, strict=True):
                 inputs.learn(call, outcome)
                 effects |= set(outcome.effects)
+                if outcome.receiver and outcome.kind == "value":
+                    changing.append(call)
                 if self._counts(aim, call, outcome):
                     found.append(Example(call, outcome))
                     lines |= outcome.lines
             if time.monotonic() > deadline or (len(found) >= MOST and len(lines) == before):
                 break
-        stable = self._stable(aim, _spread(found))
+        sequences = self._counted(aim, [*simpler.observed(aim, changing), *simpler.prepared(aim)])
+        stable = self._stable(aim, [*_spread(found), *sequences])
         if stable:
             return stable, ""
         if effects and not found:
             return [], f"it reaches outside its process ({', '.join(sorted(effects)[:3])})"
-        if found:
+        if found or sequences:
             return [], "its answers differ from run to run"
         return [], "no arguments were found that it takes" if tried else "there is no way to call it"
 
     def more(self, aim: Aim, examples: Sequence[Example]) -> list[Example]:
-        """Stable examples beside these: simpler ones, and short sequences of calls."""
+        """Stable examples that are simpler than these."""
         words = domain.Domain(aim.function)
-        calls = [*simpler.simpler(aim, examples), *simpler.observed(aim, examples), *simpler.prepared(aim)]
-        calls = [call for call in calls if words.holds(call)]
+        return self._stable(aim, self._counted(aim, [c for c in simpler.simpler(aim, examples) if words.holds(c)]))
+
+    def _counted(self, aim: Aim, calls: Sequence[Call]) -> list[Example]:
         outcomes = self.version.calls(aim.module, calls, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
-        pairs = zip(calls, outcomes, strict=True)
-        return self._stable(aim, [Example(call, o) for call, o in pairs if self._counts(aim, call, o)])
+        return [Example(c, o) for c, o in zip(calls, outcomes, strict=True) if self._counts(aim, c, o)]
 
     def again(self, aim: Aim, examples: Sequence[Example], seed: int) -> list[Outcome]:
         """The same calls in a process with other hashes."""
@@ -115,7 +119,7 @@ def _spread(found: list[Example]) -> list[Example]:
     """At most :data:`MOST` examples: those of the project first, then the short ones of every kind of answer."""
     kept: dict[str, Example] = {}
     for example in found:
-        kept.setdefault(example.call.text, example)
+        kept.setdefault("\n".join((*example.call.before, example.call.text)), example)
     ranked = sorted(kept.values(), key=lambda e: (e.call.source not in _TRUSTED, e.call.doubt, e.call.size))
     groups: dict[tuple[str, frozenset[int]], list[Example]] = {}
     for example in ranked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -219,7 +220,9 @@ def _richness(example: Example) -> float:
     strange = not example.call.text.isascii() or "\\" in example.call.text
     if example.outcome.kind != "value" or strange:
         return 0.0
-    return len(example.outcome.lines) + min(len(example.outcome.shown()), 60) / 100
+    text = "".join(example.call.expressions)
+    different = len(set(re.findall(r"\w+", text))) / 10 + (text != text.lower()) / 10
+    return len(example.outcome.lines) + min(different, 0.6) + min(len(example.outcome.shown()), 30) / 100
 
 
 def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
@@ -230,7 +233,9 @@ def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
         call, outcome = example.call, example.outcome
         plain = str(outcome.value[1]) if outcome.value[:1] in (["bool"], ["const"]) else ""
         given = (len(call.args), *(name for name, _ in call.kwargs))
-        found.append(frozenset({outcome.exception} if outcome.exception else {outcome.lines, plain, given}))
+        found.append(
+            frozenset({outcome.exception, outcome.lines} if outcome.exception else {outcome.lines, plain, given})
+        )
     return found
 
 
@@ -239,9 +244,14 @@ def test_path(layout: Layout, tree: Tree, path: str) -> str:
     name = f"test_{posixpath.basename(path)}"
     package = posixpath.basename(posixpath.dirname(path)).encode()
     named = [p for p in layout.tests() if posixpath.basename(p) in (name, name[5:-3] + "_test.py")]
-    named = [p for p in named if package in (tree.read(p) or b"")]  # others have modules of this name as well
+    here = posixpath.dirname(path)
+    # Others have modules of this name as well.
+    named = [p for p in named if posixpath.dirname(p) == here or package in (tree.read(p) or b"")]
     if named:
-        folder = posixpath.dirname(path).split("/")
+        folder = here.split("/")
         return max(named, key=lambda p: (len(set(p.split("/")) & set(folder)), -len(p), p))
-    folders = {p.split("/")[0] for p in tree.paths() if "/" in p}
-    return f"tests/{name}" if "tests" in folders else posixpath.join(posixpath.dirname(path), name)
+    module = layout.module(path)
+    apart = module is not None and module[1] not in ("", *layout.declared)  # a file in tests/ could not import it
+    if not apart and any(p.startswith("tests/") for p in tree.paths()):
+        return f"tests/{name}"
+    return posixpath.join(here, name)

@@ -44,7 +44,8 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
     verb = "refuses" if outcome.kind == "raised" else "of"
     given = list(_given(aim, example))
     several = len(given) > 1
-    message = slug(stable_message(outcome)) if outcome.kind == "raised" and stable_message(outcome) else ""
+    said = stable_message(aim, outcome) if outcome.kind == "raised" else ""
+    message = slug(said) if said else ""
     if message and sum(e.outcome.kind == "raised" for e in examples) > 1:
         yield f"raises_{message}"
     optional = [p.name for p in aim.function.parameters if p.default is not None and p.kind != "star"]

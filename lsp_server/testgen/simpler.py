@@ -30,10 +30,11 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
     return list(found)[:_ALL]
 
 
-def observed(aim: Aim, examples: Sequence[Example]) -> list[Call]:
-    """Short sequences of calls: after a method that changes its object, another one of the class tells of it."""
+def observed(aim: Aim, calls: Sequence[Call]) -> list[Call]:
+    """Short sequences of calls: after one of ``calls``, which change their object, another one of its class tells of
+    it."""
     function = aim.function
-    changing = [e.call for e in examples if e.outcome.receiver and not e.call.before and e.call.receiver]
+    changing = [call for call in calls if call.receiver and not call.before]
     if not changing or function.owner is None:
         return []
     holder = function.name.rpartition(".")[0]

@@ -14,6 +14,7 @@ from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.domain import Domain
 from famulus.lsp_server.testgen.selection import price
+from famulus.lsp_server.testgen.simpler import observed, prepared
 from famulus.lsp_server.testgen.style import read
 
 SOURCE = """
@@ -109,3 +110,13 @@ def test_the_style_is_that_of_the_tests_that_are_there() -> None:
     typed = "".join(f"def test_{n}() -> None: ...\n" for n in range(5))
     assert read([typed]).annotated and not read([typed]).tables
     assert read([typed, "@pytest.mark.parametrize('x', [1])\ndef test_x(x): ...\n"]).tables
+
+
+def test_hidden_state_is_seen_by_other_methods() -> None:
+    push = Call("Stack.push", ("2",), receiver="Stack()")
+    looks = [(call.target, call.before) for call in observed(aim("Stack.push"), [push])]
+    assert looks[0] == ("Stack.top", ("self.push(2)",))
+    assert [call.before for call in prepared(aim("Stack.top"))] == [
+        ("self.push(1)",),
+        ("self.push(1)", "self.push(2)"),
+    ]
