@@ -83,7 +83,7 @@ _ARGS = "*more, a0, a1, a2, a3, a4, a5, a6, a7, options"
 
 FUNCTION = (
     Form("from-import", "from {module} import {name}", "{name}"),
-    Form("aliased import", "from {module} import {name} as other", "other"),
+    Form("aliased import", "from {module} import {name} as given", "given"),
     Form("module", "import {module}", "{module}.{name}"),
     Form("aliased module", "import {module} as short", "short.{name}"),
     Form("star import", "from {module} import *", "{name}", fits=_exported),

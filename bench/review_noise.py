@@ -60,6 +60,7 @@ def judged(most: int, seed: int) -> list[Commit]:
         found = review(change, options).findings
         shown = tuple(finding for finding in found if counts(finding))
         done.append(Commit(kind, package.name, path, shown, time.perf_counter() - started))
+        print(f"{kind}, {path}: {len(shown)} findings, {done[-1].seconds:.1f} s", file=sys.stderr, flush=True)
     return done
 
 

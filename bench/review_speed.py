@@ -36,7 +36,7 @@ def project() -> dict[str, str]:
 def edited(files: Mapping[str, str], lines: int, dice: random.Random) -> dict[str, str]:
     """The project after a change of about ``lines`` lines: breaks, mutants, rewritten code, comments and new code."""
     made: dict[str, str] = {}
-    for package in packages(99):
+    for package in packages(3):
         broken = breaks(package, list(KINDS), 0)
         made |= {b.target.path: b.text for b in broken[:2] if b.target.path in files and len(made) < 6}
     paths = [path for path in files if path not in made and files[path].count("\n") > 60]
@@ -95,6 +95,7 @@ def report(seed: int) -> str:
                 seconds, told = _review(top, home if name == "everything" else f"{home}/static", options)
                 slowest = slowest or {r["rule"]: r["seconds"] for r in told.get("rules", told.get("runs", []))}
                 rows.append([f"{name}, {turn}", f"{seconds:.1f} s", len(told.get("findings", []))])
+                print(*rows[-1], file=sys.stderr, flush=True)
     text = table(["review", "time", "findings"], rows)
     some = sorted(slowest.items(), key=lambda pair: -pair[1])[:6]
     parts = ", ".join(f"{rule} {seconds:.1f} s" for rule, seconds in some)

@@ -136,6 +136,7 @@ def report(number: int, seed: int, failures: int) -> str:
         seen = look(made.package, made.files)
         seconds += seen.seconds.values()
         shown += [seen.seconds[key] for key in seen.findings if key in seen.seconds]
+        print(f"{made.package}: {len(seen.findings)} of {len(made.mutants)}", file=sys.stderr, flush=True)
         rest = {key for key in made.mutants if key in seen.seconds and key not in seen.findings}
         deeper = _deeper(made, rest) if rest else {}
         for key, mutant in made.mutants.items():
