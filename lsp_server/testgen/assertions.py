@@ -51,6 +51,8 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         made = f"asyncio.run({made})"
     if outcome.kind == "raised":
         kind = _kind(aim, outcome, imports)
+        if not kind:
+            return None
         found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
         lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
@@ -127,15 +129,16 @@ def _is_async(aim: Aim, call: Call) -> bool:
 
 
 def _kind(aim: Aim, outcome: Outcome, imports: set[str]) -> str:
-    """The class of the exception, by a name that a test can import."""
+    """The class of the exception, or its nearest base, by a name that a test can import; empty if that is none but
+    ``Exception``, which says nothing."""
     known = aim.names
     for kind in outcome.kinds:
         if isinstance(getattr(builtins, kind, None), type):
-            return kind
+            return kind if kind != "Exception" or outcome.exception == kind else ""
         if kind in known:
             imports.add(f"from {aim.module} import {kind}")
             return kind
-    return "Exception"
+    return ""
 
 
 def stable_message(aim: Aim, outcome: Outcome) -> str:

@@ -66,6 +66,11 @@ def test_an_exception_is_matched_by_the_words_of_its_message() -> None:
     assert "from shop import TooMuch" in found.imports
 
 
+def test_an_exception_that_no_name_of_the_project_tells_is_not_pinned() -> None:
+    answer = {"raised": ["exception", "error", ["list", []]], "kinds": ["error", "Exception"], "message": "bad pattern"}
+    assert said("plain", Call("plain", ("[]",)), answer) == ""
+
+
 def test_what_is_asynchronous_is_awaited() -> None:
     assert said("later", Call("later", ("1",)), {"value": ["int", "1"]}) == "assert asyncio.run(later(1)) == 1"
     many = said("items", Call("items", ("1",)), {"value": ["list", [["int", "1"]]]})
