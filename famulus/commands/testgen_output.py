@@ -140,7 +140,7 @@ def show(made: Made, console: Console) -> None:
             console.print(Text(line, style=_style(line)))
     console.print(Text(_headline(made), style="bold"))
     for result in one.results:
-        if result.mutants:
+        if result.mutants and (one.text or result.killed == result.killed_before):
             console.print(f"  {_told(result)}")
     for name, label in made.labels.items():
         console.print(f"  {name}: {label}")
