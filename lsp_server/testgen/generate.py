@@ -113,6 +113,8 @@ class Generator:
         before = None if content is None else decoded(content)
         if found is None:
             return Generated(place, before, "", (), None, notes=[f"{path} cannot be imported by a name."])
+        if before and not writing.parses(before):
+            return Generated(place, before, "", (), None, notes=[f"{place} has a syntax error: mend it first."])
         oracle, mine, names = Oracle(version), Mine(self.tree), top_names(source)
         results = []
         for number, function in enumerate(wanted):

@@ -97,6 +97,15 @@ def appended(before: str, written: Sequence[Written]) -> str:
     return "".join(rows) + "".join(f"\n\n{one.text}" for one in written)
 
 
+def parses(source: str) -> bool:
+    """Whether a test file is Python, so that tests can be added to it."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def names_of(source: str) -> set[str]:
     """Names that a test file defines at its top."""
     try:

@@ -102,6 +102,14 @@ def test_what_cannot_be_done_is_one_clear_sentence(
     assert shown.out == ""
 
 
+def test_a_test_file_that_does_not_parse_stays_as_it_is(shop: Path) -> None:
+    (shop / "test_shop.py").write_text("def test_a(:\n")
+    done = famulus(shop, "shop.py", "--write")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "test_shop.py has a syntax error: mend it first." in done.stdout
+    assert (shop / "test_shop.py").read_text() == "def test_a(:\n"
+
+
 def test_what_is_shown_is_a_patch_and_nothing_is_written(shop: Path) -> None:
     before = sorted(shop.rglob("*"))
     done = famulus(shop, "shop.py::clamp")
