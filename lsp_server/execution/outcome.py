@@ -134,7 +134,6 @@ class Difference:
     path: str = ""
     name: str = ""
     old_form: tuple[Any, ...] = ()
-    new_form: tuple[Any, ...] = ()
 
 
 def difference(old: Outcome, new: Outcome) -> Difference | None:
@@ -153,7 +152,7 @@ def difference(old: Outcome, new: Outcome) -> Difference | None:
         if found is not None:
             path, was, now = found
             what = "type" if what == "value" and _equal_numbers(was, now) else what
-            return Difference(what, rendering.shown(was), rendering.shown(now), path, name, tuple(was), tuple(now))
+            return Difference(what, rendering.shown(was), rendering.shown(now), path, name, tuple(was))
     if old.output != new.output:
         return Difference("output", repr(old.output)[:200], repr(new.output)[:200])
     if old.kind == "raised" and old.message != new.message:

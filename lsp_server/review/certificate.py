@@ -114,14 +114,16 @@ def certify_files(files: Iterable[FileChange]) -> Certificates:
     compared: list[tuple[int, FileChange, Comparison]] = []
     for file in files:
         if max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
-            found.append(Certificate(path=file.path, lines=_size(file), reason="the file is very large"))
+            found.append(Certificate(path=file.path, lines=file.changed_lines, reason="the file is very large"))
             continue
         if not file.path.endswith((".py", ".pyi")) or file.binary:
             found.append(_other(file))
             continue
         comparison = _comparison(file, keys)
         if comparison is None:
-            found.append(Certificate(path=file.path, lines=_size(file), reason="one side cannot be read as Python"))
+            found.append(
+                Certificate(path=file.path, lines=file.changed_lines, reason="one side cannot be read as Python")
+            )
             continue
         compared.append((len(found), file, comparison))
         found.append(_python(file, comparison))
@@ -168,7 +170,7 @@ def _python(file: FileChange, comparison: Comparison) -> Certificate:
     old_documentation = _documentation(old, new) & file.changed_old_lines - comparison.open_old
     made = Certificate(
         path=file.path,
-        lines=_size(file),
+        lines=file.changed_lines,
         documentation=documentation,
         old_documentation=old_documentation,
         changed=tuple(comparison.changed),
@@ -217,10 +219,6 @@ def _counted(file: FileChange, made: Certificate, neutral: frozenset[int], old: 
     return replace(made, neutral=neutral, old_neutral=old, proven=len(neutral) + len(old & gone))
 
 
-def _size(file: FileChange) -> int:
-    return sum(len(hunk.new_lines) or len(hunk.old_lines) for hunk in file.hunks)
-
-
 def _moves(compared: list[tuple[int, FileChange, Comparison]], keys: Keys, found: list[Certificate]) -> None:
     """Adds to the certificates what only moved."""
     owner: dict[int, tuple[int, FileChange, Comparison]] = {}
@@ -254,7 +252,7 @@ def _moves(compared: list[tuple[int, FileChange, Comparison]], keys: Keys, found
 
 def _other(file: FileChange) -> Certificate:
     """A file that is no Python: prose is documentation, other languages are compared by their syntax trees."""
-    made = Certificate(path=file.path, lines=_size(file))
+    made = Certificate(path=file.path, lines=file.changed_lines)
     if file.binary:
         return replace(made, reason="the file is binary")
     if file.path.lower().endswith(_PROSE):

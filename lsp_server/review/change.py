@@ -6,10 +6,12 @@ working tree, and two folders are trees as well.
 
 from __future__ import annotations
 
+import ast
 import bisect
 import difflib
 import io
 import tokenize
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,6 +138,16 @@ class FileChange:
         return "" if self.new is None or self.binary else decoded(self.new)
 
     @cached_property
+    def old_tree(self) -> ast.Module | None:
+        """The old side as Python; None if it is none. All rules share it: nobody changes it."""
+        return parsed(self.old_text)
+
+    @cached_property
+    def new_tree(self) -> ast.Module | None:
+        """The new side as Python; None if it is none. All rules share it: nobody changes it."""
+        return parsed(self.new_text)
+
+    @cached_property
     def hunks(self) -> tuple[Hunk, ...]:
         """The changed lines, in order, without context."""
         return tuple(difference(self.old_text.split("\n"), self.new_text.split("\n")))
@@ -149,6 +161,11 @@ class FileChange:
     def changed_old_lines(self) -> frozenset[int]:
         """Lines of the old side that are gone or changed."""
         return frozenset(n for hunk in self.hunks for n in range(hunk.old_start, hunk.old_end))
+
+    @property
+    def changed_lines(self) -> int:
+        """How many lines there are to read: the new ones, and the old ones where nothing stands in their place."""
+        return sum(len(hunk.new_lines) or len(hunk.old_lines) for hunk in self.hunks)
 
     def old_line(self, new_line: int) -> int | None:
         """The line of the old side that stands unchanged at ``new_line``; None for a changed one."""
@@ -208,6 +225,16 @@ def between(old: Tree, new: Tree, *, renames: Mapping[str, str] | None = None, t
         elif path not in gone:
             found.append(FileChange(path, None, old.read(path), None))
     return Change(old, new, tuple(found), title)
+
+
+def parsed(text: str) -> ast.Module | None:
+    """Python as a tree; None if this Python cannot read it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def decoded(content: bytes) -> str:

@@ -126,7 +126,8 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """Stays the same from run to run, and when the code around it moves."""
-        return hashlib.sha256(f"{self.rule}\0{self.key}\0{self.ordinal}".encode(errors="surrogatepass")).hexdigest()[:20]
+        said = f"{self.rule}\0{self.key}\0{self.ordinal}"
+        return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:20]
 
     def as_json(self) -> dict[str, Any]:
         """The finding as plain values; empty ones are left out, ``fingerprint`` is added."""

@@ -165,7 +165,7 @@ class Review:
 
     def run(self) -> Generator[Finding]:
         """Runs the rules, the static ones first. Closing the generator, or Ctrl-C, ends the rule that runs."""
-        self._changed_lines = sum(len(h.new_lines) + len(h.old_lines) for f in self.change.files for h in f.hunks)
+        self._changed_lines = sum(file.changed_lines for file in self.change.files)
         waiting = [rule for rule in self._rules if rule.stage is not Stage.STATIC]
         for rule in self._rules:
             if rule.stage is Stage.STATIC:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from famulus.lsp_server.review.index.facts import Binding, Definition
-from famulus.lsp_server.review.index.values import UNKNOWN, Gone, Instance, Method, Module, Outside, Symbol, Value
+from famulus.lsp_server.review.index.values import UNKNOWN, Gone, Instance, Method, Outside, Symbol, Value
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.resolution import Resolver
@@ -276,8 +276,3 @@ def _names_of(value: Value) -> frozenset[str]:
         found = _builtin(value.name)
         return frozenset(dir(found)) if found is not None and found is not object else frozenset()
     return frozenset()
-
-
-def is_module(value: Value) -> bool:
-    """Whether it is a module."""
-    return isinstance(value, Module)

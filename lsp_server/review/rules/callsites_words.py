@@ -16,7 +16,12 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 def called(reference: Reference) -> str:
     """The callee as it is written, without arguments of calls in it."""
-    return reference.path.partition("!")[0].replace("<>", "[]").replace("^", "").replace("@", "")
+    return written(reference.path)
+
+
+def written(path: str) -> str:
+    """A path of the index as it is written in code, without arguments of calls in it."""
+    return path.partition("!")[0].replace("<>", "[]").replace("^", "").replace("@", "")
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.naming import uses
+from famulus.lsp_server.review.index.paths import steps
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Above, Instance, Outside, Symbol, Unknown, Use, Value
-from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.callsites_words import called, written
 from famulus.lsp_server.review.rules.contracts_callers import NONE
 from famulus.lsp_server.review.rules.contracts_finding import made
 
@@ -34,15 +35,16 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
     """Users that call what is now a property, or do not call what is now a method."""
     classes = changes.new.resolver.classes
     now_property = classes.kind(pair.new) == "property"
-    for use in uses(changes.new, {pair.new.name}):
-        base, _, name = use.reference.path.rpartition(".")
-        if name != pair.new.name or not base or use.reference.use == "store":
-            continue
+    for use, base, after in _taken(changes, pair.new):
         receivers = changes.new.resolver.resolve(use.module, use.reference.scope, base)
         receivers = tuple(v for v in receivers if v != NONE) or receivers
         if not receivers or not all(_has(changes, v, pair.new) for v in receivers):
             continue
-        if now_property and use.reference.call is not None:
+        if after:
+            if not now_property and _on_a_function(pair.new, after) and _untouched(changes, use):
+                text = f"uses `{written(base)}.{pair.new.name}` without calling it, but it is now a method"
+                yield made(changes, use.module, use.reference, "method", text, pair, "is a method now")
+        elif now_property and use.reference.call is not None:
             results = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
             if any(isinstance(v, (Symbol, Instance)) for v in results):
                 continue
@@ -61,6 +63,21 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
         elif not now_property and use.reference.call is None and _untouched(changes, use):
             text = f"uses `{called(use.reference)}` without calling it, but it is now a method"
             yield made(changes, use.module, use.reference, "method", text, pair, "is a method now")
+
+
+def _taken(changes: Changes, method: Symbol) -> Iterator[tuple[Use, str, str]]:
+    """References that take the attribute from something: with the path of that, and the next step, if there is one."""
+    for use in uses(changes.new, {method.name}):
+        root, following = steps(use.reference.path)
+        for position, step in enumerate(following):
+            after = following[position + 1] if position + 1 < len(following) else ""
+            if step == f".{method.name}" and (after or use.reference.use != "store"):
+                yield use, root + "".join(following[:position]), after
+
+
+def _on_a_function(method: Symbol, step: str) -> bool:
+    """Whether a step is one that no plain method knows: an attribute that functions lack, or an index."""
+    return not method.definition.decorators and step.startswith((".", "[")) and not step.startswith(".__")
 
 
 def _has(changes: Changes, receiver: Value, method: Symbol) -> bool:

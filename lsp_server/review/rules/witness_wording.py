@@ -13,6 +13,7 @@ from famulus.lsp_server.review.rules.witness_changes import Changed
 _SHOWN = 5
 _LONGEST = 160
 _SLIGHT = {"type": 1, "message": 2}
+_PAST = {"raises": "raised", "does": "did", "yields": "yielded"}
 
 
 def finding(item: Changed, result: Found, module: str, callers: Sequence[Place]) -> Finding:
@@ -55,7 +56,7 @@ def finding(item: Changed, result: Found, module: str, callers: Sequence[Place])
         ),
         severity="note" if slight else "warning",
         certainty="certain" if certain else "possible" if what == "message" else "likely",
-        related=tuple(Related(place=place, message=f"Calls {item.new.name}().") for place in callers[:_SHOWN]),
+        related=tuple(Related(place=place, message=f"Calls {item.new.name}().") for place in _lines(callers)[:_SHOWN]),
         reach=len(callers),
     )
 
@@ -97,10 +98,12 @@ def _sentence(witness: Witness) -> str:
     text, new, old = _told(witness), difference.new, difference.old
     match difference.what:
         case "value" | "type":
-            return f"{text}{difference.path} is now {new}; it was {old}."
+            now = f"now {new}" if new.startswith("yields") else f"is now {new}"
+            was = f"it {_past(old)}" if old.startswith("yields") else f"it was {old}"
+            return f"{text}{difference.path} {now}; {was}."
         case "exception" | "end":
             verb = "" if new.startswith(("raises", "does not")) else "answers "
-            was = f"it {old}" if old.startswith(("raises", "does not")) else f"it answered {old}"
+            was = f"it {_past(old)}" if old.startswith(("raises", "does not")) else f"it answered {old}"
             return f"{text} now {verb}{new}; before, {was}."
         case "argument" | "state":
             thing = "its argument" if difference.what == "argument" else "the object"
@@ -108,6 +111,17 @@ def _sentence(witness: Witness) -> str:
         case "output":
             return f"{text} now prints {new}; before, {old}."
     return f"{text} still raises {witness.new.exception}, but with another text."
+
+
+def _lines(places: Sequence[Place]) -> list[Place]:
+    """One place for each line: two calls in one line are no more to read than one."""
+    return list({(place.path, place.line): place for place in reversed(places)}.values())[::-1]
+
+
+def _past(said: str) -> str:
+    """``raises KeyError('a')`` → ``raised KeyError('a')``."""
+    verb, _, rest = said.partition(" ")
+    return f"{_PAST[verb]} {rest}"
 
 
 def _told(witness: Witness) -> str:

@@ -59,7 +59,7 @@ def test_the_report_is_printed_and_the_exit_status_is_0_even_with_findings(revie
     assert "proved  a.py:1  plugged/thing" in done.out
     assert " ".join(["long"] * 60) in done.out
     assert not [line for line in done.out.splitlines() if line.endswith(" ")]
-    assert "3 findings in 4 changed lines of 1 file (working tree against HEAD" in done.out
+    assert "3 findings in 2 changed lines of 1 file (working tree against HEAD" in done.out
     assert "a guess" not in done.out and "Not shown: 1 only the model's" in done.out
     assert "a guess" in review("--rules", "plugged", "--all").out
 

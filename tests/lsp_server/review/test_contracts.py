@@ -109,6 +109,9 @@ CASES = {
     ),
     "property": (METHOD, PROPERTY, "from m import C\nprint(C().f())\n", "u.py:2 property"),
     "method": (PROPERTY, METHOD, "from m import C\nprint(C().f + 1)\n", "u.py:2 method"),
+    "method whose result is used": (PROPERTY, METHOD, "from m import C\nprint(C().f.real())\n", "u.py:2 method"),
+    "method that is indexed": (PROPERTY, METHOD, "from m import C\ndef g(c: C):\n    c.f[0]\n", "u.py:3 method"),
+    "property whose result is used": (METHOD, PROPERTY, "from m import C\nprint(C().f().hex())\n", "u.py:2 property"),
     "method of what may be None": (
         PROPERTY,
         METHOD,

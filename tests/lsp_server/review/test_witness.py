@@ -290,3 +290,11 @@ def test_a_copy_with_other_names_and_another_layout_shows_nothing(module: str, m
     with contextlib.suppress(TimeUp):
         found += witness.RULE.check(run)
     assert [f.proof.text for f in found] == []
+
+
+def test_the_sentences_are_english_and_callers_are_named_once_a_line() -> None:
+    (found,) = findings("def f(n):\n    return [n]\n", "def f(n):\n    yield n\n\nf(1), f(2)\n")
+    assert found.message.endswith("now yields 0; it was [0].")
+    assert [(place.place.line, place.message) for place in found.related] == [(4, "Calls f().")]
+    (found,) = findings("def f(n):\n    raise KeyError(1)\n", "def f(n):\n    raise OSError(1)\n")
+    assert "now raises OSError(1); before, it raised KeyError(1)." in found.message
