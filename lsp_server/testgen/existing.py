@@ -24,10 +24,10 @@ def killed(bench: Workbench, aim: Aim, mutants: Sequence[Mutant], *, seconds: fl
     if not files or not mutants:
         return None
     bench.exchange({})
-    run = bench.server.hold(files, wall=_WALL, trace=[aim.path])
+    run = bench.server.hold(files, wall=_left(deadline), trace=[aim.path])
     if run.ended or run.broken:
         return None
-    first = bench.server.again(run.collected[: 5 * _MOST_TESTS], wall=_WALL, trace=True)
+    first = bench.server.again(run.collected[: 5 * _MOST_TESTS], wall=_left(deadline), trace=True)
     lines = frozenset(aim.function.lines) - {aim.function.lines.start}
     touching = [t for t in first.tests if t.outcome == "passed" and lines & t.lines.get(aim.path, frozenset())]
     if not touching:
@@ -42,6 +42,11 @@ def killed(bench: Workbench, aim: Aim, mutants: Sequence[Mutant], *, seconds: fl
             found.add(position)
     bench.server.release()
     return frozenset(found)
+
+
+def _left(deadline: float) -> float:
+    """Seconds for a run of tests: some even where the time is over, since an import needs them."""
+    return min(_WALL, max(2.0, deadline - time.monotonic()))
 
 
 def _speaks_of(aim: Aim, content: bytes) -> bool:
