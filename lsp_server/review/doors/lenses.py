@@ -14,17 +14,12 @@ from collections.abc import Iterator
 from lsprotocol import types
 
 from famulus.lsp_server.documents import HUGE, Document
+from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.doors.service import ReviewService
 from famulus.lsp_server.review.doors.standing import CULPRIT, Standing, paths
 from famulus.lsp_server.session import Session
 
 WHY = "famulus.review.why"
-
-
-def is_test(path: str) -> bool:
-    """Whether pytest looks for tests in a file of this name."""
-    name = path.rpartition("/")[2]
-    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
 def tests(source: str) -> Iterator[tuple[str, int, int]]:

@@ -6,6 +6,7 @@ import ast
 import posixpath
 from collections.abc import Iterator
 
+from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.finding import Finding, Grade, Proof, Related
 from famulus.lsp_server.review.index.annotations import parsed
 from famulus.lsp_server.review.index.changes import Changes
@@ -64,11 +65,10 @@ def _askers(changes: Changes, name: str, fixture: Symbol, left: list[str]) -> It
 def _asks(project: Project, symbol: Symbol) -> bool:
     """Whether pytest fills the parameters: a test, or a fixture; not one with parameters from elsewhere."""
     definition = symbol.definition
-    file = posixpath.basename(symbol.module.path)
     if definition.kind != "function" or "<locals>" in symbol.qualname:
         return False
     fixture = any(d.path.rpartition(".")[2] == "fixture" for d in definition.decorators)
-    test = definition.name.startswith("test") and (file.startswith("test_") or file.endswith("_test.py"))
+    test = definition.name.startswith("test") and is_test(symbol.module.path)
     marks = {d.path.rpartition(".")[2] for d in definition.decorators}
     strange = not marks <= _PLAIN_MARKS
     return (fixture or test) and not strange

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.equality.canonical import Definition, Function
 from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
@@ -56,7 +57,7 @@ class Weakened:
                 yield self._whole(entry, mark)
         if entry.file.status == "renamed" and entry.old_tests:
             was, now = PurePosixPath(entry.file.old_path or ""), PurePosixPath(entry.file.path)
-            if _by_name(was) and not _by_name(now):
+            if is_test(str(was)) and not is_test(str(now)):
                 message = f"The {_tests(len(entry.old_tests))} of {was} are no longer run: {now.name} is not collected."
                 yield Finding(
                     rule=f"{self.name}/not-collected",
@@ -218,10 +219,6 @@ def _stands_in(tests: Suite, test: Test, room: Counter[int]) -> bool:
 
 
 _COMMON = frozenset({"", "len", "list", "dict", "set", "str", "int", "sorted", "range", "raises", "approx", "print"})
-
-
-def _by_name(path: PurePosixPath) -> bool:
-    return path.stem.startswith("test_") or path.stem.endswith("_test")
 
 
 def _tests(count: int) -> str:

@@ -194,8 +194,8 @@ class _Run:
     def _callers(self, item: Changed) -> list[Place]:
         """Who calls the function, in the new version."""
         project = self.context.new
-        module = self.versions.new_layout.module(item.file.new_path or "")
-        symbol = project.symbol(f"{module[0]}.{item.new.name}") if module else None
+        module = project.module(item.file.new_path or "")
+        symbol = module.by_qualname.get(item.new.name) if module is not None else None
         uses = project.callers(symbol) if symbol is not None else []
         return [project.place(use.module, use.reference) for use in uses]
 
