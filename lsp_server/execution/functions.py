@@ -63,6 +63,11 @@ def functions(source: str) -> dict[str, Function]:
         module = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
+    return functions_in(module)
+
+
+def functions_in(module: ast.Module) -> dict[str, Function]:
+    """As :func:`functions`, of what is parsed already."""
     return {function.name: function for function in _inside(module.body, "", None)}
 
 

@@ -145,6 +145,11 @@ class Inputs:
     def _is_init(self) -> bool:
         return self.function.node.name == "__init__"
 
+    @property
+    def reached(self) -> int:
+        """How many lines the calls have reached."""
+        return len(self._lines)
+
     def calls(self, number: int) -> list[Call]:
         """The next calls, at most ``number``, none of them twice."""
         made: list[Call] = []

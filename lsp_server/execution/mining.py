@@ -9,10 +9,11 @@ import ast
 import builtins
 import doctest
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from famulus.lsp_server.execution.callplaces import Names, Places, last_name
 from famulus.lsp_server.execution.calls import MODULES, STANDARD, Call, Source
 from famulus.lsp_server.execution.functions import AnyFunction, Function
 from famulus.lsp_server.execution.layout import is_test
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST = 40
 _LARGEST = 2000
-_Names = Mapping[str, Sequence[ast.expr]]
 _HARMLESS = frozenset(name for name, kind in vars(builtins).items() if isinstance(kind, type)) | {
     *("abs", "chr", "iter", "len", "max", "min", "ord", "repr", "round", "sorted", "sum"),
 }
@@ -51,24 +51,24 @@ class Mine:
     def __init__(self, tree: Tree) -> None:
         self._texts = {path: tree.read(path) or b"" for path in tree.paths() if path.endswith(".py")}
         self._trees: dict[str, ast.Module | None] = {}
+        self._places: dict[str, Places] = {}
+        self._documented: dict[str, list[str]] = {}
 
     def of(self, function: Function, path: str, names: frozenset[str]) -> Mined:
         """Calls of ``function``, which the file ``path`` defines. ``names``: what that module knows at its top."""
         mined = Mined()
         reader = _Reader(function, names)
-        own = self._tree(path)
-        documented = _documentation(own) if own else []
-        for text in documented:
+        for text in self._documentation(path):
             if function.node.name in text or (function.owner and function.owner.name in text):
                 mined.calls += reader.doctests(text)
         word = re.compile(rb"\b" + re.escape(_word(function)).encode() + rb"\b")
         for other in sorted(self._texts, key=lambda other: (not is_test(other), other != path, other)):
             if not word.search(self._texts[other]):
                 continue
-            tree = self._tree(other)
-            if tree is None:
+            places = self._places_of(other)
+            if places is None:
                 continue
-            for site, call in reader.file(tree, "test" if is_test(other) else "call"):
+            for site, call in reader.file(places, "test" if is_test(other) else "call"):
                 mined.sites.append(Site(other, site))
                 if call is not None and len(mined.calls) < MOST:
                     mined.calls.append(call)
@@ -81,6 +81,17 @@ class Mine:
             return []
         pattern = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
         return [path for path, text in self._texts.items() if is_test(path) and pattern.search(text)]
+
+    def _documentation(self, path: str) -> list[str]:
+        if path not in self._documented:
+            tree = self._tree(path)
+            self._documented[path] = _documentation(tree) if tree else []
+        return self._documented[path]
+
+    def _places_of(self, path: str) -> Places | None:
+        if path not in self._places and (tree := self._tree(path)) is not None:
+            self._places[path] = Places(tree)
+        return self._places.get(path)
 
     def _tree(self, path: str) -> ast.Module | None:
         if path not in self._trees:
@@ -118,22 +129,14 @@ class _Reader:
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
             return []
-        return [call for _, call in self.file(tree, "doctest") if call is not None]
+        return [call for _, call in self.file(Places(tree), "doctest") if call is not None]
 
-    def file(self, tree: ast.Module, source: Source) -> Iterator[tuple[int, Call | None]]:
+    def file(self, places: Places, source: Source) -> Iterator[tuple[int, Call | None]]:
         """Line of each call, and the call if its arguments are written out."""
-        top = _assigned(tree.body)
-        seen: set[ast.AST] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, AnyFunction):
-                names = {**top, **_assigned(node.body), **_parametrized(node)}
-                for inner in ast.walk(node):
-                    if inner not in seen and self._is_call(inner):
-                        seen.add(inner)
-                        yield from self._read(inner, names, node.body, source)
-        for node in ast.walk(tree):
-            if node not in seen and self._is_call(node):
-                yield from self._read(node, top, tree.body, source)
+        wanted = self.owner if self.constructor else self.function.node.name
+        for node, around in places.of(wanted, read=self.function.how == "property"):
+            if self._is_call(node):
+                yield from self._read(node, places.names(around), around.body, source)
 
     def _is_call(self, node: ast.AST) -> bool:
         wanted = self.function.node.name
@@ -141,13 +144,13 @@ class _Reader:
             return isinstance(node, ast.Attribute) and node.attr == wanted and isinstance(node.ctx, ast.Load)
         if not isinstance(node, ast.Call):
             return False
-        name = _last(node.func)
+        name = last_name(node.func)
         if self.constructor:
             return name == self.owner
         return name == wanted and (isinstance(node.func, ast.Attribute) or not self.function.owner)
 
     def _read(
-        self, node: ast.AST, names: _Names, body: Sequence[ast.stmt], source: Source
+        self, node: ast.AST, names: Names, body: Sequence[ast.stmt], source: Source
     ) -> Iterator[tuple[int, Call | None]]:
         assert isinstance(node, ast.Call | ast.Attribute)
         variants = max([1, *(len(names[n.id]) for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names)])
@@ -165,7 +168,7 @@ class _Reader:
         if self.method and not self.constructor:
             assert isinstance(function, ast.Attribute)
             receiver = write.text(function.value) or ""
-            if not receiver or _last(function.value) in self.names or receiver in MODULES:
+            if not receiver or last_name(function.value) in self.names or receiver in MODULES:
                 return None
             if isinstance(function.value, ast.Name):
                 before = _before(function.value.id, body, node, write)
@@ -187,7 +190,7 @@ class _Reader:
 class _Writer:
     """Writes expressions without the names of the function around them. ``own``: names that may stay."""
 
-    def __init__(self, names: _Names, own: frozenset[str], variant: int) -> None:
+    def __init__(self, names: Names, own: frozenset[str], variant: int) -> None:
         self.names, self.own, self.variant = names, own, variant
 
     def text(self, node: ast.expr) -> str | None:
@@ -245,52 +248,6 @@ def _free(node: ast.AST) -> set[str]:
     return {n.id for n in names} - bound
 
 
-def _assigned(body: Sequence[ast.stmt]) -> dict[str, list[ast.expr]]:
-    """Names that these statements give one value, once."""
-    found: dict[str, list[ast.expr]] = {}
-    twice: set[str] = set()
-    for statement in body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                (twice if node.id in found else set()).add(node.id)
-                found.setdefault(node.id, [])
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-            if isinstance(target, ast.Name):
-                found[target.id] = [statement.value]
-        elif isinstance(statement, ast.AnnAssign) and statement.value and isinstance(statement.target, ast.Name):
-            found[statement.target.id] = [statement.value]
-        elif isinstance(statement, ast.For) and isinstance(statement.target, ast.Name):
-            rows = statement.iter
-            found[statement.target.id] = list(rows.elts) if isinstance(rows, ast.List | ast.Tuple | ast.Set) else []
-    return {name: values for name, values in found.items() if name not in twice and values}
-
-
-def _parametrized(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, list[ast.expr]]:
-    """Values of the parameters that ``pytest.mark.parametrize`` gives."""
-    found: dict[str, list[ast.expr]] = {}
-    for decorator in function.decorator_list:
-        if not (
-            isinstance(decorator, ast.Call) and _last(decorator.func) == "parametrize" and len(decorator.args) >= 2
-        ):
-            continue
-        heads, rows = decorator.args[:2]
-        if isinstance(heads, ast.Constant) and isinstance(heads.value, str):
-            names = [name.strip() for name in heads.value.split(",")]
-        elif isinstance(heads, ast.Tuple | ast.List):
-            names = [str(getattr(head, "value", "")) for head in heads.elts]
-        else:
-            continue
-        for row in rows.elts if isinstance(rows, ast.List | ast.Tuple) else ():
-            if isinstance(row, ast.Call) and _last(row.func) == "param":
-                cells = row.args
-            else:
-                cells = row.elts if isinstance(row, ast.Tuple | ast.List) and len(names) > 1 else [row]
-            for name, cell in zip(names, cells, strict=False):
-                found.setdefault(name, []).append(cell)
-    return found
-
-
 def _before(name: str, body: Sequence[ast.stmt], until: ast.AST, write: _Writer) -> tuple[str, ...]:
     """Statements between the making of an object and a call that only call its methods."""
     found: list[str] = []
@@ -325,7 +282,3 @@ def top_names(source: str) -> frozenset[str]:
         else:
             found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return frozenset(found)
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -17,6 +17,8 @@ from famulus.lsp_server.execution.shrink import shrunk
 from famulus.lsp_server.execution.version import Version
 
 FIRST, NEXT, ROUNDS = 40, 80, 8
+_ENOUGH, _STALE = 120, 2
+"""After so many calls that the old version answered, and rounds that reached no new line, nothing more is expected."""
 _CPU = 0.1
 """CPU seconds that a call of the old version may take. Slower ones are not compared."""
 _WALL = 0.7
@@ -81,7 +83,9 @@ class Search:
         found = Found()
         deadline = time.monotonic() + seconds
         self.open(subject.old_module, subject.new_module)
+        stale = 0
         for number in range(ROUNDS):
+            reached = inputs.reached
             calls = inputs.calls(FIRST if number == 0 else NEXT)
             if not calls:
                 break
@@ -92,6 +96,9 @@ class Search:
                 if witness is not None:
                     found.witnesses.append(witness)
             if any(w.difference.what not in _SLIGHT for w in found.witnesses) or time.monotonic() > deadline:
+                break
+            stale = 0 if inputs.reached > reached else stale + 1
+            if stale >= _STALE and found.usable >= _ENOUGH:
                 break
         return found
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from famulus.lsp_server.review.change import FileChange, parsed
+from famulus.lsp_server.review.finding import Side
 
 _NO_CODE = frozenset({"abstractmethod", "overload"})
 _PRAGMAS = ("pragma: no cover", "pragma: nocover")
@@ -34,15 +38,33 @@ class FunctionBody:
     line: int
     """Of its head."""
     statements: tuple[Statement, ...]
-    code: str
-    """The same for functions of the same code, wherever they stand."""
+    node: _Function = field(repr=False, compare=False)
+
+    @property
+    def lines(self) -> range:
+        """All its lines, from the first decorator on."""
+        first = min([self.line, *(decorator.lineno for decorator in self.node.decorator_list)])
+        return range(first, (self.node.end_lineno or self.line) + 1)
+
+    @cached_property
+    def code(self) -> str:
+        """The same for functions of the same name and code, wherever they stand."""
+        return hashlib.sha256(ast.dump(self.node).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def bodies_of(file: FileChange, side: Side) -> list[FunctionBody]:
+    """The functions of one side of a changed file, as :func:`function_bodies`."""
+    old = side == "old"
+    return _bodies(file.old_tree if old else file.new_tree, file.old_text if old else file.new_text)
 
 
 def function_bodies(source: str) -> list[FunctionBody]:
     """The functions of a file; none if it is no Python. What is marked ``# pragma: no cover`` is left out."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    return _bodies(parsed(source), source)
+
+
+def _bodies(tree: ast.Module | None, source: str) -> list[FunctionBody]:
+    if tree is None:
         return []
     marked = {number for number, line in enumerate(source.split("\n"), 1) if any(mark in line for mark in _PRAGMAS)}
     return list(_functions(tree.body, "", marked))
@@ -57,8 +79,7 @@ def _functions(body: Sequence[ast.stmt], around: str, marked: set[int]) -> Itera
                 continue
             name = f"{around}{node.name}"
             own = node.body[1:] if _is_text(node.body[0]) else node.body
-            code = hashlib.sha256(ast.dump(node).encode("utf-8", "surrogatepass")).hexdigest()
-            yield FunctionBody(name, node.lineno, tuple(_statements(own, marked)), code)
+            yield FunctionBody(name, node.lineno, tuple(_statements(own, marked)), node)
             yield from _functions(list(_inside(node)), f"{name}.", marked)
         elif isinstance(node, (ast.If, ast.Try, ast.With)) and not _for_others(node):
             inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
@@ -70,7 +91,7 @@ def _inside(node: ast.AST) -> Iterator[_Function]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield child
-        else:
+        elif not isinstance(child, ast.expr):
             yield from _inside(child)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.change import Change, FileChange
 from famulus.lsp_server.review.finding import Finding
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.review.statements import FunctionBody
 
 _LARGEST = 400_000
 """Characters of a file whose functions are counted."""
@@ -43,12 +47,21 @@ def consequences(findings: Sequence[Finding]) -> list[str]:
 
 def changed_functions(file: FileChange) -> list[str]:
     """Functions of a Python file that came, went or have another code, by their dotted names."""
-    from famulus.lsp_server.review.statements import function_bodies
+    from famulus.lsp_server.review.statements import bodies_of
 
     if not file.path.endswith(".py") or max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
         return []
-    old, new = ({body.name: body.code for body in function_bodies(text)} for text in (file.old_text, file.new_text))
-    return [name for name in [*new, *(name for name in old if name not in new)] if old.get(name) != new.get(name)]
+    old, new = ({body.name: body for body in bodies_of(file, side)} for side in ("old", "new"))
+    was, now = file.old_text.split("\n"), file.new_text.split("\n")
+    came_or_changed = [name for name, body in new.items() if name not in old or _differ(old[name], was, body, now)]
+    return [*came_or_changed, *(name for name in old if name not in new)]
+
+
+def _differ(old: FunctionBody, was: Sequence[str], new: FunctionBody, now: Sequence[str]) -> bool:
+    """Whether two functions have different code. The same lines are the same code: no need to look inside."""
+    return was[old.lines.start - 1 : old.lines.stop - 1] != now[new.lines.start - 1 : new.lines.stop - 1] and (
+        old.code != new.code
+    )
 
 
 def _what_changed(change: Change) -> str:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import __future__
 
 import ast
-import copy
 import dis
 import inspect
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -48,16 +48,8 @@ def code_of(side: Source, function: Function) -> CodeType | None:
             ast.copy_location(alone, above)
         else:
             alone = above
-    copied = copy.deepcopy(alone)
-    target = next(
-        new for old, new in zip(ast.walk(alone), ast.walk(copied), strict=True) if old is function
-    )  # fmt: skip
-    for node in ast.walk(copied):
-        if isinstance(node, ast.IfExp):
-            unnegated(node)
-    numbers = {node: n for n, node in enumerate((n for n in ast.walk(copied) if isinstance(n, Definition)), 1)}
-    module = ast.Module([copied], [])
-    _renumber(module, numbers)
+    numbers = {node: n for n, node in enumerate((n for n in ast.walk(alone) if isinstance(n, Definition)), 1)}
+    module = ast.Module([_renumbered(alone, 1, numbers)], [])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,7 +57,7 @@ def code_of(side: Source, function: Function) -> CodeType | None:
             whole = compile(module, "<file>", "exec", flags=flags, dont_inherit=True, optimize=0)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    wanted = (numbers[target], function.name)  # type: ignore[index]
+    wanted = (numbers.get(function), function.name)
     return next((code for code in _all(whole) if (code.co_firstlineno, code.co_name) == wanted), None)
 
 
@@ -79,16 +71,26 @@ def _future(tree: ast.Module) -> int:
     return flags
 
 
-def _renumber(tree: ast.Module, numbers: Mapping[Definition, int]) -> None:
-    """Puts all of a definition onto the line of its number."""
-    stack: list[tuple[Any, int]] = [(tree, 1)]
-    while stack:
-        node, line = stack.pop()
-        line = numbers.get(node, line) if isinstance(node, Definition) else line
-        if hasattr(node, "lineno"):
-            node.lineno = node.end_lineno = line
-            node.col_offset = node.end_col_offset = 0
-        stack += [(child, line) for child in ast.iter_child_nodes(node)]
+def _renumbered(value: Any, line: int, numbers: Mapping[Definition, int]) -> Any:
+    """A copy with all of a definition on the line of its number, and conditions without ``not``."""
+    if isinstance(value, list):
+        return [_renumbered(item, line, numbers) for item in value]
+    if not isinstance(value, ast.AST):
+        return value
+    if isinstance(value, Definition):
+        line = numbers.get(value, line)
+    made: Any = type(value)()
+    for name in value._fields:
+        if (part := getattr(value, name, None)) is not None:
+            setattr(made, name, _renumbered(part, line, numbers))
+        elif hasattr(value, name):
+            setattr(made, name, None)
+    if value._attributes:
+        made.lineno = made.end_lineno = line
+        made.col_offset = made.end_col_offset = 0
+    if isinstance(made, ast.IfExp):
+        unnegated(made)
+    return made
 
 
 def _all(code: CodeType) -> Iterator[CodeType]:
@@ -100,9 +102,8 @@ def _all(code: CodeType) -> Iterator[CodeType]:
 
 def same_function(old: Function, new: Function, old_code: CodeType, new_code: CodeType) -> bool:
     """Whether two functions with the same header must behave the same."""
-    if _unseen_by_code(old) != _unseen_by_code(new):
-        return False
-    return _Pair(_Renaming(old_code, new_code)).same(old_code, new_code)
+    same = _Pair(_Renaming(old_code, new_code)).same(old_code, new_code)
+    return same and _unseen_by_code(old) == _unseen_by_code(new)
 
 
 def _unseen_by_code(function: Function) -> list[str] | object:
@@ -122,29 +123,38 @@ class _Renaming:
     """Which locals of a function may have another name on the other side."""
 
     def __init__(self, old: CodeType, new: CodeType) -> None:
-        self._spelled: set[str] = set()
-        self._closed = False
-        for code in (*_all(old), *_all(new)):
-            self._closed |= not _SEES_LOCALS.isdisjoint((*code.co_names, *code.co_freevars))
+        self._codes = (*_all(old), *_all(new))
+
+    @cached_property
+    def _closed(self) -> bool:
+        return any(not _SEES_LOCALS.isdisjoint((*code.co_names, *code.co_freevars)) for code in self._codes)
+
+    @cached_property
+    def _spelled(self) -> set[str]:
+        found: set[str] = set()
+        for code in self._codes:
             loads = [item for item in dis.get_instructions(code) if item.opname not in _PADDING]
             for item, after in zip(loads, [*loads[1:], None], strict=True):
                 keywords = item.opname == "KW_NAMES" or (after is not None and after.opname == "CALL_KW")
                 if item.opcode in dis.hasconst and not keywords:
-                    self._spell(item.argval)
-
-    def _spell(self, value: object) -> None:
-        if isinstance(value, str):
-            self._spelled.update(_WORD.findall(value))
-        elif isinstance(value, bytes):
-            self._spelled.update(_WORD.findall(value.decode("latin-1")))
-        elif isinstance(value, tuple | frozenset):
-            for item in value:
-                self._spell(item)
+                    found.update(_words(item.argval))
+        return found
 
     def allowed(self, old: str, new: str) -> bool:
         """Whether ``old`` may be called ``new``."""
         special = any(name.startswith((".", "__")) for name in (old, new))
         return not (self._closed or special or {old, new} & self._spelled)
+
+
+def _words(value: object) -> Iterator[str]:
+    """The names that a constant spells."""
+    if isinstance(value, str):
+        yield from _WORD.findall(value)
+    elif isinstance(value, bytes):
+        yield from _WORD.findall(value.decode("latin-1"))
+    elif isinstance(value, tuple | frozenset):
+        for item in value:
+            yield from _words(item)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from famulus.engine.errors import FamulusError
 from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage
-from famulus.lsp_server.review.statements import function_bodies
+from famulus.lsp_server.review.statements import bodies_of
 
 if TYPE_CHECKING:
     from famulus.engine.client import Client
@@ -70,14 +70,14 @@ class Surprise:
 
     def check(self, context: Context) -> Iterator[Finding]:
         """Lines far above what is usual in their function; only the model says so."""
-        functions = chosen(context)
-        if not functions:
+        if next(_candidates(context), None) is None:
             return
         engine = _running(min(SECONDS, context.clock.left))
         if engine is None:
             if context.found:
                 context.left_out.append("No engine runs, so the model had no part in the order of the findings.")
             return
+        functions = chosen(context)
         clock = Clock(min(SECONDS, context.clock.left))
         for number, function in enumerate(functions):
             if clock.left <= 0:
@@ -96,20 +96,20 @@ class Surprise:
 def chosen(context: Context) -> list[Function]:
     """The changed functions that are looked at: first those in which something was found."""
     marked = {(p.path, p.line) for f in context.found for p in (f.place, *(r.place for r in f.related))}
-    neutral = context.neutral
-    found = [
-        function
-        for file in context.change.python()
-        if file.new is not None
-        for function in _functions(file)
-        if set(function.changed) - neutral.get(file.path, frozenset())
-    ]
 
     def rank(function: Function) -> tuple[bool, int]:
         inside = any((function.file.path, n) in marked for n in range(function.first, function.last + 1))
         return not inside, -len(function.changed)
 
-    return sorted(found, key=rank)[:FUNCTIONS]
+    return sorted(_candidates(context), key=rank)[:FUNCTIONS]
+
+
+def _candidates(context: Context) -> Iterator[Function]:
+    """The functions of the change that can be looked at."""
+    for file in context.change.python():
+        if file.new is not None:
+            neutral = context.neutral.get(file.path, frozenset())
+            yield from (function for function in _functions(file) if set(function.changed) - neutral)
 
 
 def surprise(engine: Client, function: Function, seconds: float) -> dict[int, float]:
@@ -163,9 +163,9 @@ def _findings(function: Function, bits: dict[int, float]) -> Iterable[Finding]:
 
 
 def _functions(file: FileChange) -> Iterator[Function]:
-    old = {body.name: body for body in function_bodies(file.old_text)}
+    old = {body.name: body for body in bodies_of(file, "old")}
     was, now = file.old_text.split("\n"), file.new_text.split("\n")
-    for body in function_bodies(file.new_text):
+    for body in bodies_of(file, "new"):
         last = _end(body.line, now)
         if file.changed_new_lines.isdisjoint(range(body.line, last + 1)) or last - body.line >= LINES:
             continue

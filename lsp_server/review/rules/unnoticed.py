@@ -15,7 +15,7 @@ from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Place, Proof
 from famulus.lsp_server.review.importers import related_tests
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
-from famulus.lsp_server.review.statements import FunctionBody, Statement, function_bodies
+from famulus.lsp_server.review.statements import FunctionBody, Statement, bodies_of
 from famulus.lsp_server.review.turned_red import turned_red
 
 MOST_OF_A_FUNCTION = 3
@@ -85,13 +85,12 @@ class Unnoticed:
     def check(self, context: Context) -> Iterator[Finding]:
         """What turned red first, then what no test runs, then what tests run and do not check."""
         files = [file for file in context.change.python() if _is_code(file)]
-        were = {body.code for file in context.change.python() for body in function_bodies(file.old_text)}
-        changed = [
-            part
-            for file in files
-            for part in _changed(file, context.neutral.get(file.path, frozenset()))
-            if part.function.code not in were  # it only moved
-        ]
+        parts = [part for file in files for part in _changed(file, context.neutral.get(file.path, frozenset()))]
+        names = {part.function.node.name for part in parts}
+        were = {
+            body.code for file in context.change.python() for body in bodies_of(file, "old") if body.node.name in names
+        }
+        changed = [part for part in parts if part.function.code not in were]  # the others only moved
         if not changed:
             return
         if context.run_code == "no":
@@ -182,7 +181,7 @@ def _is_code(file: FileChange) -> bool:
 
 def _changed(file: FileChange, neutral: frozenset[int]) -> Iterator[Changed]:
     lines = file.changed_new_lines - neutral
-    for function in function_bodies(file.new_text):
+    for function in bodies_of(file, "new"):
         statements = tuple(s for s in function.statements if not lines.isdisjoint(s.lines))
         if statements:
             yield Changed(file, function, statements)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from famulus.lsp_server.execution.functions import Function, Parameter, functions
+from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
 from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.rule import Context
@@ -32,18 +32,24 @@ def changed(context: Context) -> Iterator[Changed]:
     for file in context.change.python():
         if file.old is None or file.new is None or is_test(file.path) or not file.path.endswith(".py"):
             continue
-        was, now = functions(file.old_text), functions(file.new_text)
+        if file.old_tree is None or file.new_tree is None:
+            continue
+        was, now = functions_in(file.old_tree), functions_in(file.new_tree)
+        old_lines, new_lines = file.old_text.split("\n"), file.new_text.split("\n")
         neutral = context.neutral.get(file.path, frozenset())
-        constants = {n: line for n, line in _constants(file).items() if line not in neutral}
+        constants = {n: line for n, line in _constants(file.old_tree, file.new_tree).items() if line not in neutral}
         for name in (name for name in now if name in was):
             old, new = was[name], now[name]
             own = file.changed_new_lines & frozenset(new.lines)
             lines = sorted(own - neutral) or sorted(own)
             if old.how != new.how:
                 continue
-            if old.shape != new.shape and not (lines and neutral.issuperset(lines)):
+            same = _text(old, old_lines) == _text(new, new_lines)  # the same lines are the same code
+            if not same and old.shape != new.shape and not (lines and neutral.issuperset(lines)):
                 line = lines[0] if lines else new.node.lineno
             else:
+                if not constants:
+                    continue
                 read = {node.id for node in ast.walk(new.node) if isinstance(node, ast.Name)} & constants.keys()
                 if not read:
                     continue
@@ -53,12 +59,12 @@ def changed(context: Context) -> Iterator[Changed]:
                 yield Changed(file, old, new, parameters, line)
 
 
-def _constants(file: FileChange) -> dict[str, int]:
+def _text(function: Function, lines: Sequence[str]) -> Sequence[str]:
+    return lines[function.lines.start - 1 : function.lines.stop - 1]
+
+
+def _constants(*sides: ast.Module) -> dict[str, int]:
     """Names that both versions of a file assign at their top, to other values; and the line of the new one."""
-    try:
-        sides = [ast.parse(text) for text in (file.old_text, file.new_text)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
     values: list[dict[str, tuple[str, int]]] = []
     for side in sides:
         found: dict[str, tuple[str, int]] = {}
