@@ -56,7 +56,9 @@ def run(changed: Change, *lines: int) -> Report:
 @pytest.fixture
 def engine_runs(served: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("FAMULUS_HOME", str(served.home))
-    return connect(served.home, start=False)
+    client = connect(served.home, start=False)
+    client.score("x = ", "1", deadline=90.0)  # answered once the weights are loaded
+    return client
 
 
 def test_what_the_model_does_not_expect_weighs_more(engine_runs: Any) -> None:
