@@ -13,8 +13,9 @@ class Want:
     """What an instruction asks for, read from its words alone.
 
     ``kind``: a value to look at, a name to bind, a plot, a file to write, or anything. ``name``: the name that the
-    result must get (*call it squares*). The literals are what the instruction says and the code must use. ``changes``:
-    the words may mean that something that exists is changed.
+    result must get (*call it squares*). The literals are what the instruction says and the code must use; ``equated``:
+    the names that it says to equal something (*spread = high - low*). ``changes``: the words may mean that something
+    that exists is changed.
     """
 
     kind: Literal["value", "bind", "plot", "file", "any"] = "any"
@@ -23,6 +24,7 @@ class Want:
     quoted: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    equated: tuple[str, ...] = ()
     changes: bool = False
 
 

@@ -252,7 +252,11 @@ def read(words: str, schema: Schema) -> Want:
         tuple(dict.fromkeys(t.value for t in its_tokens if t.kind == "quoted")),
         tuple(dict.fromkeys(t.value for t in its_tokens if t.kind == "path")),
         tuple(sorted(names)),
+        tuple(dict.fromkeys(_EQUATED.findall(words))),
     )
+
+
+_EQUATED = re.compile(r"(?<![\w.=<>!'\"])([A-Za-z_]\w*)\s*=(?!=)")
 
 
 def _over_time(its_tokens: tuple[Token, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -115,7 +116,11 @@ def guess(attempt: Attempt, want: Want, *, small: bool) -> str:
     alone is right too seldom to run.
     """
     candidate, seen = attempt.candidate, attempt.rehearsal
-    if candidate.source == "recording" or candidate.match >= PLAIN:
+    if candidate.source == "recording":
+        return ""
+    if missing := [name for name in want.equated if not re.search(rf"\b{name}\b", candidate.code)]:
+        return f"This is a guess that does not make {', '.join(missing)}"
+    if candidate.match >= PLAIN:
         return ""
     if missing := [text for text in want.quoted if text not in candidate.code]:
         return f"This is a guess that does not use {', '.join(missing)}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from famulus.jupyter_kernel import rank
+from dataclasses import replace
+
+from famulus.jupyter_kernel import intent, rank
 from famulus.jupyter_kernel.candidate import Candidate, Effect, Rehearsal, Want
 from famulus.jupyter_kernel.rank import Attempt
+from famulus.jupyter_kernel.schema import Schema
 
 
 def attempt(code: str = "x", *, match: float = 0.5, coverage: float = 1.0, **seen: object) -> Attempt:
@@ -97,3 +100,12 @@ def test_candidates_that_agree_strengthen_each_other() -> None:
 def test_an_effect_that_was_refused_is_no_failure() -> None:
     writing = attempt(status="refused", effects=(Effect("write", "/out.csv"),))
     assert rank.order([writing], Want("file")) == [writing]
+
+
+def test_what_the_words_say_to_equal_something_is_made_or_nothing_runs() -> None:
+    words = intent.read("add spread = high - low", Schema(()))
+    assert words.equated == ("spread",)
+    other = attempt("highs.append('low')", match=0.95, changed=("highs",))
+    assert "spread" in rank.guess(other, replace(words, changes=True), small=True)
+    right = attempt("df['spread'] = df['high'] - df['low']", match=0.95, changed=("df",))
+    assert rank.guess(right, replace(words, changes=True), small=True) == ""
