@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -21,6 +25,22 @@ MOST_BYTES = 256 << 20
 LARGEST_DATA = 4 << 20
 """Files other than Python's that are larger are left out."""
 
+_PREFIX = "famulus-run-"
+_STALE = 3600.0  # seconds; a process of another container may have the number of none here
+
+
+def sweep() -> None:
+    """Remove what processes left that were killed: folders of ours, an hour old, whose process is gone."""
+    if sys.platform == "win32":
+        return  # there is no harmless way to ask for a process by its number
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            known = folder.lstat()
+            mine = stat.S_ISDIR(known.st_mode) and known.st_uid == os.geteuid() and number.isdigit()
+            if mine and time.time() - known.st_mtime > _STALE and not _runs(int(number)):
+                trees.remove(str(folder))
+
 
 class Checkouts:
     """Writes versions. Equal files of two versions are one file, so code must be shown them read-only.
@@ -28,7 +48,8 @@ class Checkouts:
     Use it in a ``with`` block."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="famulus-run-")).resolve()
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
         self._written: dict[str, Path] = {}
         self._bytes = 0
 
@@ -107,3 +128,14 @@ class Checkouts:
 
 def _linked(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+
+
+def _runs(number: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
