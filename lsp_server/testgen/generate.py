@@ -6,7 +6,7 @@ import posixpath
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -195,6 +195,8 @@ class Generator:
         for result in results:
             used = taken | {one.name for one in written}
             written += writing.headed(result, writing.write(result.aim, result.examples, used, style))
+        if before is not None:  # nothing else in the file may change, so they are formatted alone
+            written = [replace(one, text=writing.formatted(one.text, self.root / place)) for one in written]
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         proven = None
         text = ""
