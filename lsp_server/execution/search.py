@@ -116,7 +116,7 @@ class Search:
         differing = []
         for (call, old), new in zip(usable, now, strict=True):
             seen = difference(old, new)
-            if seen is not None and new.ended != "wall" and not _far(call, new):
+            if seen is not None and new.ended != "wall" and not _other(subject, call, new):
                 differing.append((call, seen))
         return sorted(differing, key=lambda pair: (_WEIGHT[pair[1].what], pair[0].doubt, pair[0].size))
 
@@ -183,7 +183,7 @@ class Search:
         shown = [False] * len(calls)
         for n, outcome in zip(some, now, strict=True):
             seen = difference(was[n], outcome)
-            shown[n] = seen is not None and seen.what == what and not _far(calls[n], outcome)
+            shown[n] = seen is not None and seen.what == what and not _other(subject, calls[n], outcome)
         return shown
 
     def _thoroughly(self, subject: Subject, call: Call, what: What) -> Witness | None:
@@ -213,7 +213,7 @@ class Search:
             subject.new_module, [call], cpu=limit, wall=8.0 + limit, fresh=True, imports=subject.imports, seed=seed
         )[0]
         found = difference(old, new)
-        if found is None or found.what != what or new.ended == "wall" or _far(call, new):
+        if found is None or found.what != what or new.ended == "wall" or _other(subject, call, new):
             return None
         return Witness(call, old, new, found)
 
@@ -223,8 +223,12 @@ def _reordered(old: Outcome, new: Outcome) -> bool:
     return sorted(old.key) == sorted(new.key)
 
 
-def _far(call: Call, new: Outcome) -> bool:
-    """Whether the new version only refuses arguments of a type that nobody said it takes."""
+def _other(subject: Subject, call: Call, new: Outcome) -> bool:
+    """Whether the difference is another matter: the new version refuses arguments of a type that nobody said it takes,
+    or the call no longer fits its parameters, which is told of the callers."""
+    was, now = ([(p.name, p.kind, p.required) for p in side.parameters] for side in (subject.old, subject.new))
+    if was != now and new.exception == "TypeError" and not new.answer.get("at"):  # raised by the call itself
+        return True
     return call.source == "guess" and call.doubt > 0 and new.exception in ("TypeError", "AttributeError")
 
 

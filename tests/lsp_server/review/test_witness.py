@@ -56,6 +56,14 @@ def test_a_changed_value_is_shown_by_a_call() -> None:
     assert not holds(found.proof.code, new)
 
 
+def test_a_call_that_no_longer_fits_is_told_of_its_caller_and_not_here() -> None:
+    old, new = "def area(w, h=1):\n    return w * h\n", "def area(w, height=1):\n    return w * height\n"
+    cart = "from shop import area\nprint(area(0, h=0))\n"
+    assert findings(old, new, cart=cart) == []
+    (found,) = findings(old, new.replace("w * height", "w * height + 1"), cart=cart)
+    assert found.rule == "witness/value"
+
+
 def holds(test: str, shop: str) -> bool:
     """Whether a test passes with this version."""
     module = types.ModuleType("shop")
