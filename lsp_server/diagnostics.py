@@ -32,5 +32,16 @@ class Diagnostics:
         able = self._session.server.client_capabilities.text_document
         publish = able.publish_diagnostics if able is not None else None
         told = version if publish is not None and publish.version_support else None
-        together = [one for name in sorted(parts) for one in parts[name]]
+        together = _once([one for name in sorted(parts) for one in parts[name]])
         self._session.server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, together, told))
+
+
+def _once(listed: list[types.Diagnostic]) -> list[types.Diagnostic]:
+    """Without what two parts say: ``F821`` of a text and ``linters/ruff/F821`` of a review, in the same place."""
+    plain = {(str(one.code), one.range.start.line) for one in listed}
+
+    def said(one: types.Diagnostic) -> bool:
+        group, _, code = str(one.code).rpartition("/")
+        return bool(group) and (code, one.range.start.line) in plain
+
+    return [one for one in listed if not said(one)]
