@@ -61,7 +61,7 @@ def test_a_history_has_thirty_hunks_of_which_one_breaks(tmp_path: Path) -> None:
     assert made.breaking.partition("{n}")[0] in line
     path, bad = tmp_path / made.path, git("show", f"{made.bad}:{made.path}")
     good = git("show", f"{made.good}:{made.path}").split("\n")[made.line - 1]
-    test = [sys.executable, "-c", "from tests.test_total import test_total; test_total()"]
+    test = [sys.executable, "-B", "-c", "from tests.test_total import test_total; test_total()"]
     assert subprocess.run(test, cwd=tmp_path, capture_output=True).returncode == 1
     path.write_text(bad.replace(line, good))
     assert subprocess.run(test, cwd=tmp_path, capture_output=True).returncode == 0
