@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,9 @@ def test_a_worker_is_told_to_sleep_early_unless_the_user_said_otherwise(
 
     worker = start_worker(sys.executable, CORE)
     try:
-        raw = Path(f"/proc/{worker.pid}/environ").read_bytes()
+        raw, deadline = b"", time.monotonic() + 30
+        while not raw and time.monotonic() < deadline:  # empty until the new program is in place
+            raw = Path(f"/proc/{worker.pid}/environ").read_bytes()
     finally:
         worker.end()
     environment = dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if entry)
