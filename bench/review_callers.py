@@ -63,10 +63,6 @@ def _gone(broken: Break) -> bool:
     return broken.kind in GONE
 
 
-def _not_gone(broken: Break) -> bool:
-    return broken.kind not in GONE
-
-
 def _called(broken: Break) -> bool:
     return broken.kind not in GONE + _RESULTS and not _property(broken)
 

@@ -7,18 +7,17 @@ with one function exchanged. The code sees its folder read-only, and a temporary
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
-import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from famulus import sandbox
 from famulus.lsp_server.execution.errors import ExecutionFailed
-from famulus.lsp_server.execution.worker import frames
+from famulus.lsp_server.execution.peer import Peer
 
 if TYPE_CHECKING:
     from famulus.lsp_server.execution.mutants import Mutant
@@ -30,7 +29,6 @@ _BOOT = (
     "package = types.ModuleType('famulus_worker'); package.__path__ = [here]; sys.modules['famulus_worker'] = package; "
     "from famulus_worker import testing; testing.main(rest[0], rest[1:])"
 )
-_TICK = 0.05  # seconds between two looks at the clock
 _START = 60.0
 _GRACE = 15.0  # seconds beyond its time after which an answer is not waited for
 
@@ -114,33 +112,32 @@ class TestServer:
     check: Callable[[], None] = lambda: None
     pytest: str = ""
     """Version of the project's pytest, known after the start."""
-    _process: sandbox.Process | subprocess.Popen[bytes] | None = None
-    _into: BinaryIO | None = None
-    _out: BinaryIO | None = None
+    _peer: Peer | None = None
 
     def start(self) -> None:
         """Start the process; done by itself at the first use.
 
         Raises :class:`NoPytest`, and :class:`sandbox.SandboxError` where code cannot be run safely."""
-        if self._process is not None:
+        if self._peer is not None:
             return
         root = os.path.realpath(self.root)
         paths = [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
         argv = [str(self.python), "-s", "-B", "-c", _BOOT, str(_WORKER), root, *paths]
         variables = {"PYTHONHASHSEED": str(self.seed)}
-        process: sandbox.Process | subprocess.Popen[bytes]
-        if self.sandboxed:
-            limits = sandbox.Limits(
-                wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=128, tmp_bytes=512 << 20
-            )
-            process = sandbox.spawn(argv, project=Path(root), readable=[_WORKER], env=variables, limits=limits)
-        else:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,
-                env={**os.environ, **variables}, start_new_session=True, bufsize=0,
-            )  # fmt: skip
-        self._process, self._into, self._out = process, process.stdin, process.stdout  # type: ignore[assignment]
-        ready = self._receive(_START)
+        limits = sandbox.Limits(
+            wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=128, tmp_bytes=512 << 20
+        )
+        self._peer = Peer(
+            "tests",
+            argv,
+            root,
+            readable=[_WORKER],
+            variables=variables,
+            limits=limits if self.sandboxed else None,
+            check=self.check,
+        )
+        with self._closing():
+            ready = self._peer.receive(_START)
         if "missing" in ready:
             self.close()
             raise NoPytest(f"The project's Python has no pytest ({ready['missing']}).", fix=f"Add it to {self.python}.")
@@ -210,47 +207,24 @@ class TestServer:
 
     def _ask(self, message: dict[str, Any], wall: float) -> dict[str, Any]:
         self.start()
-        assert self._into is not None
-        try:
-            frames.send(self._into.fileno(), message)
-        except OSError as error:
-            self.close()
-            raise ExecutionFailed("The process that runs the project's tests is gone.", fix="Run it again.") from error
-        return self._receive(wall + _GRACE)
+        assert self._peer is not None
+        with self._closing():
+            return self._peer.ask(message, wall + _GRACE)
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        assert self._out is not None
-        poller = select.poll()
-        poller.register(self._out, select.POLLIN)
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Whatever fails inside ends the server; the next use starts another."""
         try:
-            for _ in range(int(seconds / _TICK) + 1):
-                self.check()
-                if poller.poll(_TICK * 1000):
-                    message = frames.receive(self._out.fileno(), 10.0)
-                    if message is not None:
-                        return message
-                    break
-        except (OSError, ValueError, TimeoutError):
-            pass
+            yield
         except BaseException:
             self.close()
             raise
-        self.close()
-        raise ExecutionFailed("The process that runs the project's tests is gone.", fix="Run it again.")
 
     def close(self) -> None:
         """End the process and everything that it started. Safe to call twice."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        if isinstance(process, sandbox.Process):
-            process.__exit__(None, None, None)
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.close()
 
     def __enter__(self) -> Self:
         return self

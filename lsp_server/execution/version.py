@@ -6,20 +6,19 @@ has a process of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
-import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Literal, Self
 
 from famulus import sandbox
 from famulus.lsp_server.execution.calls import Call
-from famulus.lsp_server.execution.errors import ExecutionFailed, ImportFailed
+from famulus.lsp_server.execution.errors import ImportFailed
 from famulus.lsp_server.execution.outcome import Outcome
-from famulus.lsp_server.execution.worker import frames
+from famulus.lsp_server.execution.peer import Peer
 
 WORKER = Path(__file__).parent / "worker"
 BOOT = (
@@ -30,7 +29,6 @@ BOOT = (
     "server.main(rest[0], rest[1:]) if what == 'serve' else server.host_main(int(rest[0]), rest[1], rest[2:])"
 )
 OPTIONS = ("-s", "-B")
-_TICK = 0.05  # seconds between two looks at the clock
 _IMPORT = 30.0
 _SEED = 1
 
@@ -64,9 +62,7 @@ class Version:
     second: Path | None = None
     fill: Callable[[], None] = lambda: None
     _filled: bool = False
-    _process: sandbox.Process | subprocess.Popen[bytes] | None = None
-    _into: BinaryIO | None = None
-    _out: BinaryIO | None = None
+    _peer: Peer | None = None
     _opened: dict[tuple[str, int], Opened | ImportFailed] = field(default_factory=dict)
     _hosts: dict[int, int] = field(default_factory=dict)
     _started: int = 0
@@ -75,30 +71,24 @@ class Version:
         """Start its process; done by itself at the first use.
 
         Raises :class:`sandbox.SandboxError` where code cannot be run safely."""
-        if self._process is not None:
+        if self._peer is not None:
             return
         root = os.path.realpath(self.root)
         paths = self._paths(root)
         argv = [str(self.python), *OPTIONS, "-c", BOOT, str(WORKER), "serve", root, *paths]
         variables = {"PYTHONHASHSEED": str(_SEED)}
-        process: sandbox.Process | subprocess.Popen[bytes]
-        if self.run == "sandboxed":
-            shown = [WORKER, self.second] if self.second else [WORKER]
-            limits = sandbox.Limits(wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=48)
-            process = sandbox.spawn(argv, project=Path(root), readable=shown, env=variables, limits=limits)
-        else:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=root,
-                env={**os.environ, **variables, "PYTHONDONTWRITEBYTECODE": "1"},
-                start_new_session=True,
-                bufsize=0,
-            )
-        self._process, self._into, self._out = process, process.stdin, process.stdout  # type: ignore[assignment]
-        self._receive(_IMPORT)
+        limits = sandbox.Limits(wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=48)
+        self._peer = Peer(
+            "code",
+            argv,
+            root,
+            readable=[WORKER, self.second] if self.second else [WORKER],
+            variables=variables,
+            limits=limits if self.run == "sandboxed" else None,
+            check=self.check,
+        )
+        with self._closing():
+            self._peer.receive(_IMPORT)
 
     def open(self, module: str, *, seed: int = _SEED) -> Opened:
         """Import a module, once. ``seed``: of the hashes. Raises :class:`ImportFailed`."""
@@ -193,64 +183,31 @@ class Version:
 
     def _ask(self, message: dict[str, Any], host: int, wall: float) -> dict[str, Any]:
         self.start()
-        assert self._into is not None
-        try:
-            frames.send(self._into.fileno(), {**message, "host": host, "wall": wall})
-        except OSError as error:
-            self.close()
-            raise ExecutionFailed("The process that runs the project's code is gone.", fix="Run it again.") from error
-        return self._receive(wall + 10.0)
+        assert self._peer is not None
+        with self._closing():
+            return self._peer.ask({**message, "host": host, "wall": wall}, wall + 20.0)
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        """The next message. The server keeps the time; ours is for a server that is itself lost."""
-        assert self._out is not None
-        poller = select.poll()
-        poller.register(self._out, select.POLLIN)
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Whatever fails inside ends the version: what it had imported is gone."""
         try:
-            for _ in range(int(seconds / _TICK) + 1):
-                self.check()
-                if poller.poll(_TICK * 1000):
-                    message = frames.receive(self._out.fileno(), 10.0)
-                    if message is not None:
-                        return message
-                    break
-        except (OSError, ValueError, TimeoutError):
-            message = None
+            yield
         except BaseException:
             self.close()
             raise
-        said = self._said()
-        self.close()
-        raise ExecutionFailed(f"The process that runs the project's code is gone{said}.", fix="Run it again.")
-
-    def _said(self) -> str:
-        if not isinstance(self._process, sandbox.Process):
-            return ""
-        lines = self._process.stderr.text.strip().splitlines()
-        return f" ({lines[-1]})" if lines else ""
 
     def kill(self) -> None:
         """Stop its process without waiting for the end; :meth:`close` is still needed."""
-        if self._process is not None:
-            self._process.kill()
+        if self._peer is not None:
+            self._peer.kill()
 
     def close(self) -> None:
         """End its process and everything that it started."""
-        process, self._process = self._process, None
+        peer, self._peer = self._peer, None
         self._opened.clear()
         self._hosts.clear()
-        if process is None:
-            return
-        if isinstance(process, sandbox.Process):
-            process.kill()
-            process.wait()
-            process.__exit__(None, None, None)
-            return
-        process.kill()  # its hosts and their children die with it
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                pipe.close()
+        if peer is not None:
+            peer.close()
 
     def __enter__(self) -> Self:
         return self

@@ -163,16 +163,6 @@ class Tree:
         assert grammar is not None
         return Tree(self.language, text, _run(grammar, text, raw))
 
-    def node_at(self, offset: int) -> tree_sitter.Node:
-        """The smallest node around an offset; at the end of a word that word."""
-        value = self.text.value
-        word = 0 < offset <= len(value) and _is_word(value[offset - 1])
-        if word and not (offset < len(value) and _is_word(value[offset])):
-            found = self.root.descendant_for_byte_range(offset - 1, offset)
-        else:
-            found = self.root.descendant_for_byte_range(offset, offset)
-        return found or self.root
-
     def source_of(self, node: tree_sitter.Node) -> str:
         """The text of a node."""
         return self.text.value[node.start_byte : node.end_byte]

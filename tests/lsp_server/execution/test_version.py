@@ -290,4 +290,4 @@ def test_what_is_waited_for_can_be_cancelled(version: Make) -> None:
     slow = version({"slow.py": "import time\ndef f():\n    time.sleep(1000)\n"}, check=check)
     with pytest.raises(Stop):
         slow.calls("slow", [Call("f")], wall=1000.0)
-    assert slow._process is None
+    assert slow._peer is None
