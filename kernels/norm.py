@@ -1,6 +1,8 @@
 """Root mean square normalisation: ``y = x / sqrt(mean(x²) + eps) * w`` (Zhang & Sennrich 2019).
 
-Bytes: the row is read and written once; at decode the launch counts, not the bytes.
+Bytes: the row is read and written once; at decode the launch counts, not the bytes, so the addition to the residual
+stream that comes before it is part of the same operation. Llama casts to the compute dtype before it multiplies with
+``w``, Gemma after it and stores ``w - 1``; here the product is taken in f32 for both, and Gemma's loader adds the 1.
 """
 
 from __future__ import annotations
@@ -36,3 +38,28 @@ def rms_norm(x: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
 @rms_norm.implement("torch", rule=lambda k: True, why="torch's own op: one call from Python")
 def _rms_norm_torch(x: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), w, eps).to(dtype)
+
+
+def _added_cases(g: torch.Generator) -> Iterator[Case]:
+    for case in _cases(g):
+        x, w, eps, dtype = case.arguments
+        delta = torch.randn(x.shape, generator=g).to(dtype)
+        yield Case(case.name, (x, delta, w, eps, dtype), case.tolerance)
+
+
+@op(
+    key=lambda h, delta, w, eps, dtype: h.device.type,
+    cases=_added_cases,
+    bytes_moved=lambda h, delta, w, eps, dtype: h.numel() * (8 + 2 * dtype.itemsize) + w.nbytes,
+)
+def add_rms_norm(h: Tensor, delta: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``h += delta`` in place, then its norm: ``h`` [tokens, n] f32, ``delta`` [tokens, n] → (``h``, [tokens, n] in
+    ``dtype``)."""
+    h += delta
+    return h, rms_norm.reference(h, w, eps, dtype)
+
+
+@add_rms_norm.implement("torch", rule=lambda k: True, why="torch's own ops")
+def _add_rms_norm_torch(h: Tensor, delta: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    h += delta
+    return h, _rms_norm_torch(h, w, eps, dtype)

@@ -1,22 +1,49 @@
 """The one dispatcher: an operation, its reference, and the implementations that may stand in for it.
 
-An operation is declared once with :func:`op` on its reference (plain torch, slow, obvious); faster
-implementations register against it with :meth:`Op.implement`. A call looks up the decision for its ``key`` (a small
-tuple of device, format and shape bucket), made once by: forced → device → rule, in the order of registration, the
-reference last. ``python -m famulus.kernels why OP`` prints it.
+An operation is declared once with :func:`op` on its reference (plain torch, slow, obvious); faster implementations
+register against it with :meth:`Op.implement`. A call looks up the decision for its ``key`` (the device, or a small tuple
+that begins with it), made once: what is forced, else the first whose rule holds, those for a GPU before the others and
+the reference last. ``python -m famulus.kernels why OP`` prints it.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
+GPU_FAMILIES = ("norm", "activation", "rope")
+"""The modules of :mod:`famulus.kernels.gpu` that hold Triton kernels."""
+
 Function = Callable[..., Any]
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def interpreting() -> bool:
+    """Whether Triton runs its kernels in Python, on tensors of the CPU (``TRITON_INTERPRET=1``)."""
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes")
+
+
+def on_gpu(device: str) -> bool:
+    """Whether Triton kernels are for tensors of ``device``."""
+    return device == "cuda" or (device == "cpu" and interpreting())
+
+
+@cache
+def load_gpu() -> bool:
+    """Register the Triton implementations; False without Triton."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    for family in GPU_FAMILIES:
+        importlib.import_module(f"famulus.kernels.gpu.{family}")
+    return True
 
 
 @dataclass(frozen=True)
@@ -27,6 +54,7 @@ class Implementation:
     run: Function
     rule: Callable[[Any], bool]
     why: str
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,17 +86,26 @@ class Op(Generic[P, R]):
             run = self._chosen[key] = self.choose(key)[0].run
         return run(*arguments, **named)
 
-    def implement(self, name: str, *, rule: Callable[[Any], bool], why: str) -> Callable[[Function], Function]:
-        """Register an implementation that is used where ``rule(key)`` holds."""
+    def implement(
+        self, name: str, *, rule: Callable[[Any], bool], why: str, gpu: bool = False
+    ) -> Callable[[Function], Function]:
+        """Register an implementation that is used where ``rule(key)`` holds.
+
+        One for a ``gpu`` stands before the others, and is asked only about keys whose device is one.
+        """
 
         def register(run: Function) -> Function:
-            self.implementations.append(Implementation(name, run, rule, why))
+            applies = (lambda key: on_gpu(_device(key)) and rule(key)) if gpu else rule
+            made = Implementation(name, run, applies, why, gpu)
+            self.implementations.insert(0 if gpu else len(self.implementations), made)
             return run
 
         return register
 
     def choose(self, key: Any) -> tuple[Implementation, str]:
         """The implementation for ``key`` and the reason in words."""
+        if on_gpu(_device(key)):
+            load_gpu()
         reference = Implementation("reference", self.reference, lambda _: True, "no faster implementation applies")
         every = [*self.implementations, reference]
         if self.forced is not None:
@@ -82,6 +119,10 @@ class Op(Generic[P, R]):
             raise ValueError(f"{self.name} has no implementation {name!r}")
         self.forced = name
         self._chosen.clear()
+
+
+def _device(key: Any) -> str:
+    return key if isinstance(key, str) else str(key[0])
 
 
 REGISTRY: dict[str, Op[Any, Any]] = {}

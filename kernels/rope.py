@@ -71,3 +71,40 @@ def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 @rope.implement("torch", rule=lambda k: True, why="fewest torch calls; bf16 inputs are promoted without a copy")
 def _rope_torch(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin).to(x.dtype)
+
+
+def _store_cases(g: torch.Generator) -> Iterator[Case]:
+    for tokens, heads, kv_heads, dim in ((1, 9, 3, 64), (5, 4, 2, 32), (17, 8, 1, 128)):
+        for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 1e-2)):
+            mixed = torch.randn(tokens, heads + 2 * kv_heads, dim, generator=g).to(dtype)
+            cos, sin = tables(torch.randint(0, 8000, (tokens,), generator=g), frequencies(dim, 1e4))
+            slots = torch.randperm(64, generator=g)[:tokens]
+            kv = torch.randn(2 * kv_heads, 64, dim, generator=g).to(dtype)
+            yield Case(f"{tokens}x{heads}/{kv_heads}x{dim}-{dtype}", (mixed, cos, sin, slots, kv), tolerance)
+
+
+@op(
+    key=lambda mixed, cos, sin, slots, kv: mixed.device.type,
+    cases=_store_cases,
+    bytes_moved=lambda mixed, cos, sin, slots, kv: 2 * mixed.nbytes + 2 * cos.nbytes,
+)
+def rope_store(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn queries and keys, and write keys and values into their slots.
+
+    ``mixed`` [tokens, heads + 2 * kv_heads, D]: query, key and value heads; ``slots`` [tokens] int64; ``kv``
+    [2 * kv_heads, slots, D] is written in place → (turned queries [tokens, heads, D], ``kv``).
+    """
+    kv_heads = kv.shape[0] // 2
+    turned = rope.reference(mixed[:, :-kv_heads], cos, sin)
+    kv[:kv_heads].index_copy_(1, slots, turned[:, -kv_heads:].transpose(0, 1).to(kv.dtype))
+    kv[kv_heads:].index_copy_(1, slots, mixed[:, -kv_heads:].transpose(0, 1).to(kv.dtype))
+    return turned[:, :-kv_heads], kv
+
+
+@rope_store.implement("torch", rule=lambda k: True, why="fewest torch calls")
+def _rope_store_torch(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
+    kv_heads = kv.shape[0] // 2
+    turned = _rope_torch(mixed[:, :-kv_heads], cos, sin)
+    kv[:kv_heads].index_copy_(1, slots, turned[:, -kv_heads:].transpose(0, 1))
+    kv[kv_heads:].index_copy_(1, slots, mixed[:, -kv_heads:].transpose(0, 1))
+    return turned[:, :-kv_heads], kv

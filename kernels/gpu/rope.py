@@ -1,0 +1,71 @@
+"""Rotary positions and the write into the KV store in one launch: one program for a token and a few heads."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from famulus.kernels.gpu.launch import launch, power
+from famulus.kernels.rope import rope, rope_store
+
+
+@triton.jit
+def _rope(
+    x, cos, sin, slots, out, kv,
+    heads, kv_heads, capacity, x_stride, x_head_stride,
+    DIM: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, STORE: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
+    half: tl.constexpr = DIM // 2
+    at = tl.arange(0, HALF)
+    total = heads + 2 * kv_heads if STORE else heads
+    inside = (head < total)[:, None] & (at < half)[None, :]
+    place = x + token * x_stride + head[:, None] * x_head_stride + at[None, :]
+    low = tl.load(place, mask=inside, other=0.0).to(tl.float32)
+    high = tl.load(place + half, mask=inside, other=0.0).to(tl.float32)
+    c = tl.load(cos + token * DIM + at, mask=at < half, other=0.0)[None, :]
+    s = tl.load(sin + token * DIM + half + at, mask=at < half, other=0.0)[None, :]
+    turned = (head < heads + kv_heads)[:, None]  # values are only stored
+    first = tl.where(turned, low * c - high * s, low)
+    second = tl.where(turned, high * c + low * s, high)
+    query = inside & (head < heads)[:, None]
+    target = out + (token * heads + head[:, None]) * DIM + at[None, :]
+    tl.store(target, first.to(out.dtype.element_ty), mask=query)
+    tl.store(target + half, second.to(out.dtype.element_ty), mask=query)
+    if STORE:
+        kept = inside & (head >= heads)[:, None]
+        slot = tl.load(slots + token)
+        target = kv + ((head - heads)[:, None] * capacity + slot) * DIM + at[None, :]
+        tl.store(target, first.to(kv.dtype.element_ty), mask=kept)
+        tl.store(target + half, second.to(kv.dtype.element_ty), mask=kept)
+
+
+def _run(x: Tensor, cos: Tensor, sin: Tensor, slots: Tensor | None, kv: Tensor | None) -> Tensor:
+    tokens, all_heads, dim = x.shape
+    kv_heads = 0 if kv is None else kv.shape[0] // 2
+    heads = all_heads - 2 * kv_heads
+    out = torch.empty((tokens, heads, dim), dtype=x.dtype, device=x.device)
+    group = min(4, power(all_heads))
+    launch(
+        _rope,
+        (tokens, triton.cdiv(all_heads, group)),
+        *(x, cos, sin, slots, out, kv, heads, kv_heads, 0 if kv is None else kv.shape[1], x.stride(0), x.stride(1)),
+        DIM=dim,
+        HALF=power(dim // 2),
+        HEADS=group,
+        STORE=kv is not None,
+    )
+    return out
+
+
+@rope.implement("triton", rule=lambda k: True, why="one launch", gpu=True)
+def _rope_run(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return _run(x, cos, sin, None, None)
+
+
+@rope_store.implement("triton", rule=lambda k: True, why="positions and the KV write in one launch", gpu=True)
+def _rope_store_run(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
+    return _run(mixed, cos, sin, slots, kv), kv
