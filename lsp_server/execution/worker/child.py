@@ -40,11 +40,12 @@ STANDARD: Message = {
         for kind in (decimal.Decimal, fractions.Fraction, pathlib.Path, uuid.UUID, datetime.timedelta)
     },
     **{kind.__name__: kind for kind in (collections.OrderedDict, collections.deque, collections.Counter)},
-    **{kind.__name__: kind for kind in (collections.defaultdict,)},
+    **{kind.__name__: kind for kind in (collections.defaultdict, types.SimpleNamespace, io.StringIO, io.BytesIO)},
     "inf": math.inf,
     "nan": math.nan,
 }
 """Names that the text of an argument may use besides those of the module."""
+_DATES = re.compile(r"\bdatetime\.(date|datetime|time|timedelta|timezone)\b")
 _EFFECTS = re.compile(
     r"os\.(remove|rename|rmdir|truncate|kill|killpg|system|exec|fork|forkpty|posix_spawn|putenv|chmod|chown|link|symlink)|"
     r"shutil\.|subprocess\.Popen|socket\.(connect|bind|sendto|getaddrinfo)|pty\.spawn|ctypes\.dlopen|webbrowser\.open"
@@ -83,6 +84,8 @@ class Child:
         self.root = root
         self.module = module
         self.names: Message = {**STANDARD, **vars(module)}
+        self.dated: Message = {"datetime": datetime} if self.names["datetime"] is datetime.datetime else {}
+        """What ``datetime.date(...)`` needs where the class is known by the name of the module."""
         self.effects: list[str] = []
         self.lines: set[int] = set()
 
@@ -158,7 +161,8 @@ class Child:
 
     def _answer(self, call: Message, trace: bool) -> Message:
         receiver: Any = None
-        names = self.names
+        text = "\n".join([call.get("receiver") or "", *call.get("args", ()), *call.get("kwargs", {}).values()])
+        names = {**self.names, **self.dated} if _DATES.search(text) else self.names
         if call.get("receiver"):
             receiver = eval(call["receiver"], names)
             names = {**names, "self": receiver}
