@@ -1,35 +1,37 @@
-"""``famulus bench review --part speed``: a whole review of 1,000 changed lines among 200 files, and the one after."""
+"""``famulus bench review --part speed``: a whole review of 1,000 changed lines among 200 files, and the ones after."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from famulus.bench import processor_time
 from famulus.bench.report import table
 from famulus.bench.review_kinds import KINDS, breaks
 from famulus.bench.review_neutral import commented, renamed_locals, rewritten
 from famulus.bench.review_packages import packages
+from famulus.bench.review_speed_suite import TESTS
 from famulus.lsp_server.execution.mutants import equivalent, mutants
 from famulus.lsp_server.review.change import difference
 
 FILES, LINES = 200, 1000
+_STAGES = 7
+"""Rules that the second table names."""
 
 
 def project() -> dict[str, str]:
-    """200 files of installed packages."""
-    found: dict[str, str] = {}
+    """About 200 files of whole packages, so that all of them can be imported, and tests of some of them."""
+    found: dict[str, str] = dict(TESTS)
     for package in packages(99):
-        for path, _, text, _ in package.modules():
-            if len(found) < FILES and len(package.files) > 8:
-                found[path] = text
+        if len(found) + len(package.files) <= FILES and len(package.files) > 8:
+            found |= {path: text for path, _, text, _ in package.modules()}
     return found
 
 
@@ -39,13 +41,13 @@ def edited(files: Mapping[str, str], lines: int, dice: random.Random) -> dict[st
     for package in packages(3):
         broken = breaks(package, list(KINDS), 0)
         made |= {b.target.path: b.text for b in broken[:2] if b.target.path in files and len(made) < 6}
-    paths = [path for path in files if path not in made and files[path].count("\n") > 60]
+    paths = [path for path in files if path not in made and path not in TESTS and files[path].count("\n") > 60]
     dice.shuffle(paths)
     for path in paths:
         if sum(_changed(files[p], text) for p, text in made.items()) >= lines:
             break
         text = files[path]
-        some = mutants(text)
+        some = [mutant for mutant in mutants(text) if mutant.function]
         for mutant in dice.sample(some, min(1, len(some))):
             text = text if equivalent(text, mutant.source) else mutant.source
         for edit in (renamed_locals, rewritten, commented):
@@ -71,14 +73,38 @@ def _changed(old: str, new: str) -> int:
     return sum(len(h.old_lines) + len(h.new_lines) for h in hunks)
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """One review by the command."""
+
+    name: str
+    run: processor_time.Run
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """Its report."""
+        found: Mapping[str, Any] = json.loads(self.run.output)
+        return found
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Wall seconds of each rule, and of everything besides: the start, git, the report."""
+        rules = {str(rule["rule"]): float(rule["seconds"]) for rule in self.told["rules"]}
+        return {**rules, "the rest": self.run.wall - sum(rules.values())}
+
+    @property
+    def unfinished(self) -> str:
+        """The rules that the time was too short for."""
+        return ", ".join(r["rule"] for r in self.told["rules"] if r["state"] in ("time up", "not reached")) or "–"
+
+
 def report(seed: int) -> str:
-    """The table: the first review and the one after one more edit, each by the command."""
+    """The tables: each review by the command, and where its time went."""
     dice = random.Random(seed)
     files = project()
     after = edited(files, LINES, dice)
     changed = sum(_changed(files[path], text) for path, text in after.items())
-    rows: list[list[object]] = []
-    slowest: Mapping[str, Any] = {}
+    timed: list[_Timed] = []
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
         top = Path(folder)
         _write(top, files)
@@ -86,23 +112,30 @@ def report(seed: int) -> str:
         _git(top, "add", ".")
         _git(top, "-c", "user.name=Bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "-m", "Start")
         _write(top, after)
-        for name, options in (("everything", ()), ("nothing run", ("--no-run",))):
-            for turn in ("first", "after one edit"):
+        path = top / min(after)
+        for name, options in (("--no-run", ["--no-run"]), ("all rules", [])):
+            path.write_text(after[min(after)], encoding="utf-8")
+            cache = Path(home) / name.strip("-")
+            cache.mkdir()
+            for turn in ("first", "after one edit", "once more"):
                 if turn == "after one edit":
-                    path = min(after)
-                    with (top / path).open("a") as file:
-                        file.write(f"\n\ndef added_{len(rows)}(value):\n    return value + {len(rows)}\n")
-                seconds, told = _review(top, home if name == "everything" else f"{home}/static", options)
-                slowest = slowest or {r["rule"]: r["seconds"] for r in told.get("rules", told.get("runs", []))}
-                rows.append([f"{name}, {turn}", f"{seconds:.1f} s", len(told.get("findings", []))])
-                print(*rows[-1], file=sys.stderr, flush=True)
-    text = table(["review", "time", "findings"], rows)
-    some = sorted(slowest.items(), key=lambda pair: -pair[1])[:6]
-    parts = ", ".join(f"{rule} {seconds:.1f} s" for rule, seconds in some)
-    return (
-        f"{len(files)} files, {len(after)} of them changed, {changed} changed lines.\n\n{text}\n\n"
-        + f"First review: {parts}."
-    )
+                    with path.open("a") as file:
+                        file.write("\n\ndef added(value):\n    return value + 1\n")
+                timed.append(_Timed(f"{name}, {turn}", _review(top, cache, options)))
+                print(timed[-1].name, f"{timed[-1].run.wall:.1f} s", file=sys.stderr, flush=True)
+    return f"{len(files)} files, {len(after)} of them changed, {changed} changed lines.\n\n{_tables(timed)}"
+
+
+def _tables(timed: list[_Timed]) -> str:
+    rows = [
+        [t.name, f"{t.run.wall:.1f} s", f"{t.run.processor:.1f} s", len(t.told["findings"]), t.unfinished]
+        for t in timed
+    ]
+    text = table(["review", "time", "processor time", "findings", "not finished"], rows)
+    longest = {stage: max(t.stages.get(stage, 0.0) for t in timed) for stage in timed[-1].stages}
+    stages = sorted(longest, key=lambda stage: -longest[stage])[:_STAGES]
+    parts = [[t.name, *(f"{t.stages.get(stage, 0.0):.2f} s" for stage in stages)] for t in timed]
+    return f"{text}\n\n{table(['time of', *stages], parts)}"
 
 
 def _write(top: Path, files: Mapping[str, str]) -> None:
@@ -112,17 +145,10 @@ def _write(top: Path, files: Mapping[str, str]) -> None:
         target.write_text(text, encoding="utf-8")
 
 
-def _review(top: Path, home: str, options: Sequence[str]) -> tuple[float, Mapping[str, Any]]:
-    """Seconds of the command from start to end, and its report."""
-    Path(home).mkdir(exist_ok=True)
-    environment = {**os.environ, "FAMULUS_HOME": home, "XDG_CACHE_HOME": home}
+def _review(top: Path, home: Path, options: list[str]) -> processor_time.Run:
+    """The command from start to end."""
     command = [sys.executable, "-P", "-m", "famulus", "review", "--format", "json", "--all", "--python", sys.executable]
-    started = time.perf_counter()
-    done = subprocess.run([*command, *options], cwd=top, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return seconds, json.loads(done.stdout)
+    return processor_time.run([*command, *options], top, {"FAMULUS_HOME": str(home), "XDG_CACHE_HOME": str(home)})
 
 
 def _git(folder: Path, *arguments: str) -> None:
