@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-How = Literal["call", "get"]
+How = Literal["call", "get", "with"]
 Source = Literal["recorded", "test", "doctest", "call", "hint", "guess"]
 SOURCES: tuple[Source, ...] = ("recorded", "test", "doctest", "call", "hint", "guess")
 """Where inputs come from, most trusted first."""
@@ -18,7 +18,9 @@ class Call:
     """A call of ``target``, a dotted name in its module.
 
     ``receiver``: expression of the object whose method (``how`` = ``call``) or property (``get``) it is, else empty.
-    ``before``: statements that are run first and may use the receiver as ``self``. ``source`` says where it comes from,
+    ``before``: statements that are run first and may use the receiver as ``self``; ``setting``: those that are run before
+    anything is made, and may use ``tmp_path`` and ``monkeypatch`` as tests do. ``how`` = ``with``: the result is a
+    context manager, which is entered; ``inside``: statements that are run there. ``source`` says where it comes from,
     ``doubt`` how far its arguments are from the likeliest types (0: they have them); both are no part of its identity.
     """
 
@@ -28,6 +30,8 @@ class Call:
     receiver: str = ""
     before: tuple[str, ...] = ()
     how: How = "call"
+    setting: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
     source: Source = field(default="guess", compare=False)
     doubt: int = field(default=0, compare=False)
 
@@ -64,21 +68,28 @@ class Call:
             "before": list(self.before),
             "args": list(self.args),
             "kwargs": dict(self.kwargs),
+            **({"setting": list(self.setting)} if self.setting else {}),
+            **({"inside": list(self.inside)} if self.inside else {}),
         }
+
+    @property
+    def script(self) -> str:
+        """All its statements: two calls with one script are the same."""
+        return "\n".join((*self.setting, *self.before, self.text, *self.inside))
 
     def names(self) -> frozenset[str]:
         """Names that its expressions read."""
         found: set[str] = set()
-        for text in (*self.expressions, *self.before):
+        for text in (*self.expressions, *self.before, *self.inside, *self.setting):
             found |= set(names_in(text))
-        return frozenset(found - {"self"})
+        return frozenset(found - {"self"} - set(_bound(self.setting)) - ({"entered"} if self.inside else set()))
 
     @property
     def size(self) -> tuple[int, int, int]:
         """How much there is to read; smaller is better."""
         text = self.text
         complexity = sum(len(part) for part in text.split("(", 1)[-1] if part not in "01, ")
-        return (len(self.args) + len(self.kwargs) + 3 * len(self.before), len(text), complexity)
+        return (len(self.args) + len(self.kwargs) + 3 * len(self.before) + len(self.setting), len(text), complexity)
 
 
 def names_in(text: str) -> Iterator[str]:
@@ -95,6 +106,18 @@ def names_in(text: str) -> Iterator[str]:
             yield node.id
 
 
+def _bound(setting: tuple[str, ...]) -> Iterator[str]:
+    """Names that a setting gives, with those of the fixtures that it uses."""
+    if not setting:
+        return
+    yield from ("tmp_path", "monkeypatch")
+    for node in ast.walk(ast.parse("\n".join(setting))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.ClassDef):
+            yield node.name
+
+
 STANDARD: Mapping[str, str] = {
     **dict.fromkeys(("Decimal",), "decimal"),
     **dict.fromkeys(("Fraction",), "fractions"),
@@ -108,6 +131,7 @@ STANDARD: Mapping[str, str] = {
 }
 """Names that arguments may use in any module, and where they come from."""
 MODULES = frozenset(
-    ["collections", "datetime", "decimal", "fractions", "io", "itertools", "math", "pathlib", "re", "types", "uuid"]
+    ["collections", "datetime", "decimal", "fractions", "io", "itertools", "math", "pathlib", "random", "re", "types"]
+    + ["uuid"]
 )
 """Modules that arguments may use."""

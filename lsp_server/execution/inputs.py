@@ -154,7 +154,7 @@ class Inputs:
         """The next calls, at most ``number``, none of them twice."""
         made: list[Call] = []
         for call in self._candidates(number * 3):
-            text = call.text + "\0".join(call.before)
+            text = call.script
             if text not in self._seen and len(text) < 2000:
                 self._seen.add(text)
                 made.append(call)

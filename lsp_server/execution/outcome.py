@@ -83,6 +83,21 @@ class Outcome:
         return frozenset(self.answer.get("lines", ()))
 
     @property
+    def arcs(self) -> frozenset[tuple[int, int]]:
+        """Pairs of lines that were run one after the other in one frame, if they were asked for; 0 is its end."""
+        return frozenset((int(a), int(b)) for a, b in self.answer.get("arcs", ()))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """What else than its arguments it asked, if that was traced: ``clock``, ``random``, ``entropy``."""
+        return frozenset(self.answer.get("asked", ()))
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text of the files that it wrote in the folder that was made for it, by their path in there."""
+        return dict(self.answer.get("files", {}))
+
+    @property
     def output(self) -> str:
         """What it printed."""
         return str(self.answer.get("out", ""))
@@ -104,7 +119,7 @@ class Outcome:
 
     def same(self, other: Outcome) -> bool:
         """Whether both are alike in everything that a caller sees."""
-        names = ("value", "raised", "message", "ended", "args", "receiver", "out")
+        names = ("value", "raised", "message", "ended", "args", "receiver", "out", "files")
         return all(self.answer.get(name) == other.answer.get(name) for name in names)
 
     @property

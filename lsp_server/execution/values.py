@@ -316,6 +316,7 @@ def standard(words: Vocabulary) -> dict[str, Values]:
         "Pattern": constant("pattern", "re.compile('a+')", "re.compile('')", "re.compile(r'(\\w+)-(\\d+)')"),
         "range": constant("range", "range(3)", "range(0)", "range(1, 10, 3)"),
         "slice": constant("slice", "slice(None)", "slice(1, 3)", "slice(None, None, -1)"),
+        "Random": constant("Random", "random.Random(1)", "random.Random(2)", "random.Random(3)"),
         "Hashable": either(text, whole),
         "Number": either(whole, floats(words)),
     }

@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 import pathlib
+import random
 import re
 import resource
 import signal
@@ -28,11 +29,12 @@ from typing import Any
 
 from .forms import DRAWN, Form, Writer
 from .frames import Message, send
+from .scene import Scene, Sources
 
 MEMORY = 1 << 30
 """Bytes that a child may allocate."""
 _OUTPUT = 20_000
-_MODULES = (collections, datetime, decimal, fractions, io, itertools, math, pathlib, re, types, uuid)
+_MODULES = (collections, datetime, decimal, fractions, io, itertools, math, pathlib, random, re, types, uuid)
 STANDARD: Message = {
     **{module.__name__: module for module in _MODULES},
     **{
@@ -88,6 +90,8 @@ class Child:
         """What ``datetime.date(...)`` needs where the class is known by the name of the module."""
         self.effects: list[str] = []
         self.lines: set[int] = set()
+        self.arcs: set[tuple[int, int]] = set()
+        self.sources = Sources(root)
 
     def work(self, fd: int, batch: Message) -> None:
         """Make the calls of ``batch``, one message for each on ``fd``, and leave the process."""
@@ -129,40 +133,62 @@ class Child:
         if event == "open":
             mode, flags = arguments[1], arguments[2]
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if writes and isinstance(mode, str) and len(self.effects) < 20:
+            if writes and isinstance(mode, str) and len(self.effects) < 20 and not self._own(arguments[:1]):
                 self.effects.append("open:w")
-        elif _EFFECTS.match(event) and len(self.effects) < 20:
+        elif _EFFECTS.match(event) and len(self.effects) < 20 and not self._own(arguments):
             self.effects.append(event)
+
+    def _own(self, arguments: Any) -> bool:
+        """Whether all paths that are meant lie in the folder that was made for the call."""
+        own = self.writer.own
+        paths = [os.fspath(a) for a in arguments if isinstance(a, (str, os.PathLike))]
+        return bool(own and paths) and all(
+            isinstance(p, str) and os.path.realpath(p).startswith(own + os.sep) for p in paths
+        )
 
     def _guarded(self, call: Message, trace: bool) -> Message:
         """The answer to a call, whatever it does to this process."""
         out, err = Kept(), Kept()
         kept = sys.stdout, sys.stderr
-        self.effects, self.lines = [], set()
+        self.effects, self.lines, self.arcs, self.sources.asked = [], set(), set(), set()
         started = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, call.get("cpu", 1.0))
         sys.stdout, sys.stderr = out, err
         try:
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
-                answer = self._answer(call, trace)
+                answer = self._placed(call, trace)
             answer["warned"] = [[w.category.__name__, self.writer.text(str(w.message))] for w in warned or ()][:20]
         except BaseException as error:
             answer = {"invalid": f"{type(error).__name__}: {self.writer.text(_message(error))}"}
         finally:
             sys.settrace(None)
+            self.sources.stop()
             sys.stdout, sys.stderr = kept
             signal.setitimer(signal.ITIMER_PROF, 0)
         answer.update(out=self.writer.text(out.text), err=self.writer.text(err.text))
         answer.update(cpu=time.process_time() - started, effects=sorted(set(self.effects)))
         if trace:
-            answer["lines"] = sorted(self.lines)
+            answer.update(lines=sorted(self.lines), arcs=sorted(self.arcs), asked=sorted(self.sources.asked))
         return answer
 
-    def _answer(self, call: Message, trace: bool) -> Message:
+    def _placed(self, call: Message, trace: bool) -> Message:
+        """The answer to a call in its setting."""
+        setting = call.get("setting", ())
+        with Scene("\n".join(setting), self.writer) as scene:
+            names = {**self.names, **scene.names} if setting else self.names
+            for statement in setting:
+                exec(statement, names)
+            scene.begin()
+            answer = self._answer(call, trace, names)
+            if scene.folder:
+                answer["files"] = scene.files()
+            return answer
+
+    def _answer(self, call: Message, trace: bool, names: Message) -> Message:
         receiver: Any = None
         text = "\n".join([call.get("receiver") or "", *call.get("args", ()), *call.get("kwargs", {}).values()])
-        names = {**self.names, **self.dated} if _DATES.search(text) else self.names
+        names = {**names, **self.dated} if _DATES.search(text) else names
         if call.get("receiver"):
             receiver = eval(call["receiver"], names)
             names = {**names, "self": receiver}
@@ -175,19 +201,32 @@ class Child:
         own = self.writer.form(receiver, drain=False)
         function = self._function(call, receiver)
         if trace:
+            self.sources.start()
             sys.settrace(self._tracer())
         try:
             value = _finished(function(*arguments, **named))
-            answer: Message = {"value": self.writer.form(value)}
+            if call.get("how") == "with":
+                answer: Message = {"value": self._inside(value, call.get("inside", ()), names, given)}
+            else:
+                answer = {"value": self.writer.form(value)}
         except BaseException as error:
             answer = self._raised(error)
         sys.settrace(None)
+        self.sources.stop()
         after = {name: self.writer.form(value, drain=False) for name, value in given.items()}
         answer["args"] = {name: form for name, form in after.items() if form != before[name]}
         changed = self.writer.form(receiver, drain=False)
         if changed != own:
             answer["receiver"], answer["receiver_before"] = changed, own
         return answer
+
+    def _inside(self, manager: Any, statements: Any, names: Message, given: Message) -> Form:
+        """The form of what a context manager gives; ``statements`` are run inside of it, where it is ``entered``."""
+        with manager as entered:
+            form: Form = self.writer.form(entered, drain=False)
+            for statement in statements:
+                exec(statement, {**names, **given, "entered": entered})
+        return form
 
     def _function(self, call: Message, receiver: Any) -> Callable[..., Any]:
         name, how = call["target"], call.get("how", "call")
@@ -219,14 +258,23 @@ class Child:
         return {"raised": form, "kinds": kinds, "message": self.writer.text(_message(error))[:2000], "at": at}
 
     def _tracer(self) -> Callable[..., Any]:
-        file, lines = getattr(self.module, "__file__", None), self.lines
-
-        def line(frame: Any, event: str, argument: Any) -> Any:
-            lines.add(frame.f_lineno)
-            return line
+        file, lines, arcs = getattr(self.module, "__file__", None), self.lines, self.arcs
 
         def entered(frame: Any, event: str, argument: Any) -> Any:
-            return line if frame.f_code.co_filename == file else None
+            if frame.f_code.co_filename != file:
+                return None
+            last = 0
+
+            def line(frame: Any, event: str, argument: Any) -> Any:
+                nonlocal last
+                lines.add(frame.f_lineno)
+                now = frame.f_lineno if event == "line" else 0 if event == "return" else last
+                if last and now != last:
+                    arcs.add((last, now))
+                last = now
+                return line
+
+            return line
 
         return entered
 

@@ -56,6 +56,8 @@ class Writer:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self.own = ""
+        """A folder that was made for one call; it becomes ``<tmp_path>``."""
         self._inside: list[int] = []
         self._nodes = 0
         self._drain = True
@@ -69,6 +71,8 @@ class Writer:
         """``text`` without addresses and without the project's folder."""
         if "0x" in text:
             text = _ADDRESS.sub("0x…", text)
+        if self.own and self.own in text:
+            text = text.replace(self.own, "<tmp_path>")
         return text.replace(self.root, "<project>") if self.root in text else text
 
     def _form(self, value: Any, depth: int) -> Form:
@@ -148,6 +152,9 @@ class Writer:
             if isinstance(value, (io.StringIO, io.BytesIO)) and not value.closed:
                 return ["object", name, [["getvalue()", self._form(value.getvalue(), depth)]]]
             return ["object", name, []]
+        if name == "Result" and str(kind.__module__).split(".")[0] in ("click", "typer"):
+            told = [[part, self._form(getattr(value, part, None), depth)] for part in ("exit_code", "output")]
+            return ["object", name, told]
         if isinstance(value, memoryview):
             return [name, self._form(value.tobytes(), depth)]
         if isinstance(value, collections.abc.Iterator):
