@@ -1,4 +1,5 @@
-"""Gated activations: ``silu(gate) * up`` (SwiGLU, Shazeer 2020), gate and up side by side in one tensor."""
+"""Gated activations: ``silu(gate) * up`` (SwiGLU, Shazeer 2020), gate and up side by side in one tensor; and gpt-oss's
+variant, in which both are clamped, the sigmoid is steeper and ``up`` is taken plus one."""
 
 from __future__ import annotations
 
@@ -29,3 +30,28 @@ def swiglu(x: Tensor) -> Tensor:
 def _swiglu_torch(x: Tensor) -> Tensor:
     gate, up = x.chunk(2, -1)
     return F.silu(gate) * up
+
+
+def _clamped_cases(g: torch.Generator) -> Iterator[Case]:
+    for case in _cases(g):
+        yield Case(case.name, (*case.arguments, 1.702, 3.0), case.tolerance)
+
+
+@op(
+    key=lambda x, alpha, limit: x.device.type,
+    cases=_clamped_cases,
+    bytes_moved=lambda x, alpha, limit: x.numel() * x.element_size() * 3 // 2,
+)
+def clamped_swiglu(x: Tensor, alpha: float, limit: float) -> Tensor:
+    """``x`` [tokens, 2n] = gate | up → ``g * sigmoid(alpha * g) * (u + 1)`` with ``g = min(gate, limit)`` and ``u`` =
+    up within ``±limit``: [tokens, n] in the dtype of ``x``."""
+    gate, up = x.float().chunk(2, -1)
+    gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+    return (gate / (1 + torch.exp(-alpha * gate)) * (up + 1)).to(x.dtype)
+
+
+@clamped_swiglu.implement("torch", rule=lambda k: True, why="torch's own sigmoid")
+def _clamped_swiglu_torch(x: Tensor, alpha: float, limit: float) -> Tensor:
+    gate, up = x.chunk(2, -1)
+    gate = gate.clamp(max=limit)
+    return gate * torch.sigmoid(gate * alpha) * (up.clamp(-limit, limit) + 1)

@@ -1,0 +1,153 @@
+"""A mixture of experts behind its router: ``y = Σ_k weight_k · down_k(act(gate_up_k(x)))`` over a token's experts.
+
+Bytes that bound decode: the weights of the distinct experts of the batch, ``E (1 - (1 - k/E)^M)`` for M tokens routed
+evenly, three matrices each; activations do not count beside them. So every expert is read once for all its tokens: the
+pairs (token, expert) come sorted from :func:`famulus.kernels.router.route`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from famulus.kernels.activation import clamped_swiglu, swiglu
+from famulus.kernels.linear import linear, make_weight
+from famulus.kernels.op import Case, op
+from famulus.kernels.pack import Weight
+from famulus.kernels.router import sorted_pairs
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """gpt-oss's variant of SwiGLU; see :func:`famulus.kernels.activation.clamped_swiglu`."""
+
+    alpha: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class Experts:
+    """The same matrix of all experts. ``stacked``: a :class:`Weight` of one expert's rows and columns whose tensors
+    have one more dimension, the expert, in front."""
+
+    stacked: Weight
+
+    @cached_property
+    def each(self) -> list[Weight]:
+        """One weight for every expert: views."""
+        fields = {f.name: getattr(self.stacked, f.name) for f in dataclasses.fields(Weight)}
+        tensors: dict[str, Any] = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+        count = len(next(iter(tensors.values())))
+        assert all(len(t) == count for t in tensors.values()), "every tensor has all experts"
+        return [dataclasses.replace(self.stacked, **{n: t[e] for n, t in tensors.items()}) for e in range(count)]
+
+    @staticmethod
+    def of(weights: list[Weight]) -> Experts:
+        """Stack the experts' weights."""
+        names = [f.name for f in dataclasses.fields(Weight) if isinstance(getattr(weights[0], f.name), Tensor)]
+        stacks: dict[str, Any] = {name: torch.stack([getattr(w, name) for w in weights]) for name in names}
+        return Experts(dataclasses.replace(weights[0], **stacks))
+
+
+def _cases(g: torch.Generator) -> Iterator[Case]:
+    for form, dtype, tolerance in (
+        ("dense", torch.float32, 1e-5),
+        ("dense", torch.bfloat16, 3e-2),
+        ("int8", torch.bfloat16, 3e-2),
+        ("int4", torch.bfloat16, 3e-2),
+    ):
+        for tokens, experts, top_k, clamp in ((1, 8, 2, None), (5, 4, 3, Clamp(1.702, 7.0)), (18, 6, 2, None)):
+            hidden, inner = 64, 96
+
+            def stack(
+                rows: int, columns: int, bias: bool, form: str = form, dtype: torch.dtype = dtype, count: int = experts
+            ) -> Experts:
+                made = []
+                for _ in range(count):
+                    dense = torch.randn(rows, columns, generator=g) * columns**-0.5
+                    extra = torch.randn(rows, generator=g) if bias else None
+                    made.append(make_weight(dense, form, dtype, extra))
+                return Experts.of(made)
+
+            gate_up, down = stack(2 * inner, hidden, clamp is not None), stack(hidden, inner, clamp is not None)
+            x = torch.randn(tokens, hidden, generator=g).to(dtype)
+            chosen = torch.rand(tokens, experts, generator=g).topk(top_k).indices
+            weights = torch.rand(tokens, top_k, generator=g)
+            if tokens > 1:  # a router with top-p leaves places free
+                chosen[0, 1:], weights[0, 1:] = -1, 0
+            order = sorted_pairs(chosen)
+            name = f"{form}-{tokens}x{experts}/{top_k}-{dtype}"
+            yield Case(name, (x, gate_up, down, weights, chosen, order, clamp), tolerance)
+
+
+def _bytes(
+    x: Tensor, gate_up: Experts, down: Experts, weights: Tensor, experts: Tensor, order: Tensor, clamp: Clamp | None
+) -> int:
+    used = len(set(experts.flatten().tolist()) - {-1})
+    return used * (gate_up.each[0].decode_bytes + down.each[0].decode_bytes) + 2 * x.nbytes
+
+
+@op(
+    key=lambda x, gate_up, down, weights, experts, order, clamp=None: (
+        x.device.type,
+        gate_up.stacked.format,
+        x.shape[0] <= 16,
+    ),
+    cases=_cases,
+    bytes_moved=_bytes,
+)
+def moe(
+    x: Tensor,
+    gate_up: Experts,
+    down: Experts,
+    weights: Tensor,
+    experts: Tensor,
+    order: Tensor,
+    clamp: Clamp | None = None,
+) -> Tensor:
+    """``x`` [tokens, hidden] and what :func:`famulus.kernels.router.route` answered for it → [tokens, hidden] in the
+    dtype of ``x``; the sum over a token's experts is taken in f32."""
+    out = torch.zeros(x.shape, dtype=torch.float32)
+    for token, (row, chosen) in enumerate(zip(weights.tolist(), experts.tolist(), strict=True)):
+        for weight, expert in zip(row, chosen, strict=True):
+            if expert >= 0:
+                both = linear.reference(x[token : token + 1].float(), gate_up.each[expert])
+                inner = swiglu.reference(both) if clamp is None else clamped_swiglu.reference(both, *_numbers(clamp))
+                out[token] += weight * linear.reference(inner, down.each[expert])[0]
+    return out.to(x.dtype)
+
+
+def _numbers(clamp: Clamp) -> tuple[float, float]:
+    return clamp.alpha, clamp.limit
+
+
+@moe.implement("by-expert", rule=lambda k: k[0] == "cpu", why="every expert's weights are read once for all its tokens")
+def _by_expert(
+    x: Tensor,
+    gate_up: Experts,
+    down: Experts,
+    weights: Tensor,
+    experts: Tensor,
+    order: Tensor,
+    clamp: Clamp | None = None,
+) -> Tensor:
+    out = torch.zeros(x.shape, dtype=torch.float32)
+    top_k = experts.shape[1]
+    sorted_experts = experts.flatten()[order]
+    used, counts = torch.unique_consecutive(sorted_experts, return_counts=True)
+    tokens, shares, rows = order // top_k, weights.flatten()[order][:, None], x[order // top_k]
+    at = 0
+    for expert, count in zip(used.tolist(), counts.tolist(), strict=True):
+        if expert >= 0:
+            part = slice(at, at + count)
+            both = linear(rows[part], gate_up.each[expert])
+            inner = swiglu(both) if clamp is None else clamped_swiglu(both, *_numbers(clamp))
+            out.index_add_(0, tokens[part], linear(inner, down.each[expert]) * shares[part])
+        at += count
+    return out.to(x.dtype)
