@@ -162,7 +162,7 @@ def _reviewed(
         return EXIT_USAGE
     if write_down:
         file = (found.root or Path.cwd()) / BASELINE
-        write_baseline(running.numbered(), file)
+        write_baseline(running.found, file)
         print(f"famulus: {len(running.found)} findings are settled in {file}", file=sys.stderr)
         return 0
     return EXIT_FOUND if fail_on is not None and report.reaches(Grade(fail_on.value)) else 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ class Finding:
     reach: int = 0
     surprise: float = 0.0
     ordinal: int = 0
-    """Tells findings of one key apart; set by :func:`numbered`."""
+    """Tells findings of one key apart; set by :class:`Numbering`."""
 
     @property
     def fingerprint(self) -> str:
@@ -135,19 +135,19 @@ class Finding:
         return {"fingerprint": self.fingerprint, **{k: v for k, v in plain.items() if v not in (None, "", [], {}, 0)}}
 
 
-def numbered(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings with ``ordinal`` set, counted along path and line among those of one rule and key."""
-    from dataclasses import replace
+class Numbering:
+    """Tells findings of one rule and key apart in the order in which they come, so that each has its own fingerprint
+    from the beginning and keeps it."""
 
-    counts: dict[tuple[str, str], int] = {}
-    done: dict[int, Finding] = {}
-    order = sorted(range(len(findings)), key=lambda i: (findings[i].place.path, findings[i].place.line, i))
-    for position in order:
-        finding = findings[position]
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def __call__(self, finding: Finding) -> Finding:
+        """The finding with its ``ordinal``."""
         name = (finding.rule, finding.key)
-        done[position] = replace(finding, ordinal=counts.get(name, 0))
-        counts[name] = counts.get(name, 0) + 1
-    return [done[i] for i in range(len(findings))]
+        ordinal = self._counts.get(name, 0)
+        self._counts[name] = ordinal + 1
+        return replace(finding, ordinal=ordinal)
 
 
 def by_weight(finding: Finding) -> tuple[int, int, float, str, int]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from famulus.engine.errors import FamulusError
 from famulus.lsp_server.review import registry
 from famulus.lsp_server.review.change import Change
-from famulus.lsp_server.review.finding import Finding, Grade, Place, by_weight, numbered
+from famulus.lsp_server.review.finding import Finding, Grade, Numbering, Place, by_weight
 from famulus.lsp_server.review.ignoring import read_baseline, sift
 from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 from famulus.lsp_server.review.summary import summary
@@ -160,6 +160,7 @@ class Review:
             found=self.found,
         )
         self._settled = read_baseline(self.root, self.options.baseline)
+        self._numbering = Numbering()
         self._changed_lines = 0
         self._ended = False
 
@@ -188,6 +189,7 @@ class Review:
         try:
             for finding in checking:
                 if registry.wanted(finding.rule, self.options.only, self.options.skipped):
+                    finding = self._numbering(finding)
                     self.found.append(finding)
                     yield finding
             state = "done"
@@ -205,8 +207,8 @@ class Review:
             self.runs.append(RuleRun(rule.name, state, time.monotonic() - started, len(self.found) - before))
 
     def report(self) -> Report:
-        """What was found so far, numbered, without what is settled, ranked."""
-        sifted = sift(self.numbered(), self.change, self.root, self._settled)
+        """What was found so far, without what is settled, ranked."""
+        sifted = sift(self.found, self.change, self.root, self._settled)
         return Report(
             title=self.change.title,
             findings=tuple(sorted(map(self._surprising, sifted.kept), key=by_weight)),
@@ -227,12 +229,8 @@ class Review:
         lines = (self.context.surprise.get(p.path, {}).get(p.line, 0.0) for p in _places(finding) if p.side == "new")
         return replace(finding, surprise=max(finding.surprise, *lines))
 
-    def numbered(self) -> list[Finding]:
-        """What was found so far, settled or not, with the fingerprints that it keeps."""
-        return numbered(self.found)
-
     def unsettled(self, finding: Finding) -> bool:
-        """Whether a finding that comes while the rules run counts, as far as can be said before all are numbered."""
+        """Whether a finding that comes while the rules run counts: it is not settled."""
         return bool(sift([finding], self.change, self.root, self._settled).kept)
 
     def _unfinished(self) -> Iterator[str]:

@@ -49,6 +49,26 @@ class Affected:
                 found.setdefault(symbol.name, []).append(symbol)
         return found
 
+    @cached_property
+    def inherited(self) -> frozenset[str]:
+        """Names that objects of a class may have lost: those of methods that are gone, and of bases that are others."""
+        found = set(self.lost_methods)
+        for pair in self.changes.pairs:
+            if pair.old.definition.kind == pair.new.definition.kind == "class":
+                found |= self._of_other_bases(pair)
+        return frozenset(found)
+
+    def _of_other_bases(self, pair: Pair) -> set[str]:
+        """All names of a class whose head changed, with those that it inherited."""
+        old, new = pair.old.definition, pair.new.definition
+        found: set[str] = set()
+        if old.bases != new.bases or old.keywords != new.keywords or old.decorators != new.decorators:
+            for above in self.changes.old.resolver.classes.line(pair.old):
+                if isinstance(above, Symbol) and above.module.facts is not None:
+                    scope = above.module.facts.scopes[above.definition.body]
+                    found.update(scope.bindings, scope.attributes)
+        return found
+
     def _of_removed(self, symbol: Symbol) -> set[str]:
         found = {symbol.name}
         if symbol.name in ("__init__", "__new__", "__call__") and symbol.owner is not None:
@@ -70,12 +90,7 @@ class Affected:
         old, new = pair.old.definition, pair.new.definition
         found: set[str] = set()
         if old.bases != new.bases or old.keywords != new.keywords or old.decorators != new.decorators:
-            found |= self._class_names(pair.new)
-            for project, symbol in ((self.changes.old, pair.old),):
-                for above in project.resolver.classes.line(symbol):
-                    if isinstance(above, Symbol) and above.module.facts is not None:
-                        scope = above.module.facts.scopes[above.definition.body]
-                        found.update(scope.bindings, scope.attributes)
+            found |= self._class_names(pair.new) | self._of_other_bases(pair)
         assert pair.old.module.facts is not None and pair.new.module.facts is not None
         was = pair.old.module.facts.scopes[old.body]
         now = pair.new.module.facts.scopes[new.body]

@@ -91,16 +91,16 @@ class Classes:
                 if found is not None:
                     yield found
 
-    def attribute(self, cls: Symbol, name: str, *, instance: bool) -> tuple[Value, ...]:
-        """``cls.name``, or ``object.name`` for an object of the class."""
-        return self._attribute(cls, name, instance, self.line(cls), cls)
+    def attribute(self, cls: Symbol, name: str, *, instance: bool, exact: bool = False) -> tuple[Value, ...]:
+        """``cls.name``, or ``object.name`` for an object of the class; ``exact``: of no class below it."""
+        return self._attribute(cls, name, instance, self.line(cls), exact=exact)
 
     def above(self, cls: Symbol, name: str, instance: bool) -> tuple[Value, ...]:
         """``super().name`` in the class."""
-        return self._attribute(cls, name, instance, self.line(cls)[1:], cls)
+        return self._attribute(cls, name, instance, self.line(cls)[1:])
 
     def _attribute(
-        self, cls: Symbol, name: str, instance: bool, line: tuple[Value, ...], of: Symbol
+        self, cls: Symbol, name: str, instance: bool, line: tuple[Value, ...], *, exact: bool = False
     ) -> tuple[Value, ...]:
         for value in line:
             if not isinstance(value, Symbol) or value.definition.kind != "class" or value.module.facts is None:
@@ -109,11 +109,11 @@ class Classes:
                 continue
             scope = value.module.facts.scopes[value.definition.body]
             if name in scope.bindings:
-                return tuple(v for b in scope.bindings[name] for v in self._member(value, name, b.index, instance, of))
+                return tuple(v for b in scope.bindings[name] for v in self._member(value, name, b.index, instance, cls))
             if instance and name in scope.attributes:
                 return self._stored(value, name)
         dunder = name.startswith("__") and name.endswith("__")
-        if dunder or not self.known(cls) or self._dynamic(cls, name):
+        if dunder or not self.known(cls) or self._dynamic(cls, name, exact=exact):
             return (UNKNOWN,)
         if not instance and any(isinstance(v, Symbol) and name in self._attributes(v) for v in line):
             return (UNKNOWN,)
@@ -175,11 +175,11 @@ class Classes:
             next(self.members(value.of, n), None) for n in ("__get__", "__set__")
         )
 
-    def _dynamic(self, cls: Symbol, name: str) -> bool:
+    def _dynamic(self, cls: Symbol, name: str, *, exact: bool) -> bool:
         """Whether an attribute can appear that no definition shows."""
         if any(next(self.members(cls, hook), None) for hook in ("__getattr__", "__getattribute__")):
             return True
-        if name in self._stored_anywhere or any(name in self._provided(below) for below in self.below(cls)):
+        if name in self._stored_anywhere or (not exact and self.provided_below(cls, name)):
             return True
         return any(self._decorated(v) for v in self.line(cls) if isinstance(v, Symbol))
 
@@ -192,6 +192,10 @@ class Classes:
     @cached_property
     def _stored_anywhere(self) -> frozenset[str]:
         return frozenset(name for m in self.resolver.project.modules if m.facts for name in m.facts.stored)
+
+    def provided_below(self, cls: Symbol, name: str) -> bool:
+        """Whether a class below it, or beside it, has an attribute."""
+        return any(name in self._provided(below) for below in self.below(cls))
 
     def _provided(self, cls: Symbol) -> set[str]:
         assert cls.module.facts is not None

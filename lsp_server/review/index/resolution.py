@@ -66,21 +66,31 @@ class Resolver:
             values: Values = self._super(module, scope) if name == "super" else self.lookup(module, scope, name)
             if name == "super" and following[:1] == ("()",):
                 following = following[1:]
+            exact = not self._is_parameter(module, scope, name)
             for step in following:
-                values = merged(v for value in _without_none(values) for v in self.step(value, step))
+                values = merged(v for value in _without_none(values) for v in self.step(value, step, exact=exact))
         finally:
             self._running.discard(key)
         self._known[key] = values
         return values
 
-    def step(self, value: Value, step: str) -> Values:
-        """One step of a path, from one value."""
+    @staticmethod
+    def _is_parameter(module: Module, scope: int, name: str) -> bool:
+        """Whether a name is what a caller gave: a class may then be one below the class that is known."""
+        scopes = module.facts.scopes if module.facts is not None else []
+        while scope > 0 and name not in scopes[scope].bindings:
+            scope = scopes[scope].parent
+        return scope > 0 and any(b.kind == "parameter" for b in scopes[scope].bindings[name])
+
+    def step(self, value: Value, step: str, *, exact: bool = True) -> Values:
+        """One step of a path, from one value. ``exact``: a class is this one, not one below it."""
         if isinstance(value, (Unknown, Gone)):
             return (value,) if isinstance(value, Gone) else (UNKNOWN,)
         if step[0] == ".":
-            return self.attribute(value, step[1:])
+            return self.attribute(value, step[1:], exact=exact)
         if step == "()":
-            return self.results.of_call(value)
+            values = self.results.of_call(value)
+            return values if exact else tuple(Instance(v.of) if isinstance(v, Instance) else v for v in values)
         if step == "^":
             return value.results if isinstance(value, Awaitable) else (UNKNOWN,)
         if step[0] == "!":
@@ -238,16 +248,16 @@ class Resolver:
 
     # attributes
 
-    def attribute(self, value: Value, name: str) -> Values:
-        """``value.name``."""
+    def attribute(self, value: Value, name: str, *, exact: bool = True) -> Values:
+        """``value.name``. ``exact``: as with :meth:`step`."""
         if isinstance(value, Module):
             return self._of_module(value, name)
         if isinstance(value, Symbol):
             if value.definition.kind == "class":
-                return self.classes.attribute(value, name, instance=False)
+                return self.classes.attribute(value, name, instance=False, exact=exact)
             return (UNKNOWN,)
         if isinstance(value, Instance):
-            return self.classes.attribute(value.of, name, instance=True)
+            return self.classes.attribute(value.of, name, instance=True, exact=value.exact)
         if isinstance(value, Outside):
             return (Outside(f"{value.name}.{name}"),)
         if isinstance(value, Above):
@@ -310,4 +320,5 @@ def _without_none(values: Values) -> Values:
 def merged(values: Iterable[Value]) -> Values:
     """Each value once, in order; :data:`UNKNOWN` for too many or none."""
     found = tuple(dict.fromkeys(values))
+    found = tuple(v for v in found if not (isinstance(v, Instance) and v.exact and Instance(v.of) in found))
     return found if 0 < len(found) <= _MANY else (UNKNOWN,)

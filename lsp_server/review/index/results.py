@@ -42,7 +42,7 @@ class Results:
         if isinstance(value, Partial):
             return self.of_call(value.inner)
         if isinstance(value, Symbol) and value.definition.kind == "class":
-            return (Instance(value),) if self.resolver.classes.ordinary(value) else (UNKNOWN,)
+            return (Instance(value, True),) if self.resolver.classes.ordinary(value) else (UNKNOWN,)
         if isinstance(value, Method):
             return self._of_function(value.function, value)
         if isinstance(value, Symbol) and value.definition.kind == "function":

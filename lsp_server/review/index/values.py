@@ -100,9 +100,10 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An object of a class of the project."""
+    """An object of a class of the project. ``exact``: of this class, not of one below it."""
 
     of: Symbol
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from famulus.lsp_server.review.report import markdown
 from famulus.lsp_server.review.report.source import Lines, in_the_diff, seen_places, visible
 from famulus.lsp_server.review.review import Report
 
+_MOST_RELATED = 5
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
@@ -30,7 +31,10 @@ def _annotation(finding: Finding) -> str:
         values |= {"col": place.column, "endColumn": place.end_column - 1}
     values["title"] = f"{finding.rule} ({finding.grade.value})"
     said = ",".join(f"{name}={_value(str(value))}" for name, value in values.items())
-    parts = [finding.message, finding.proof.text, *(f"{r.place} {r.message}" for r in finding.related[:5])]
+    parts = [finding.message, finding.proof.text]
+    parts += [f"{r.place} {r.message}" for r in finding.related[:_MOST_RELATED]]
+    if len(finding.related) > _MOST_RELATED:
+        parts.append(f"and {len(finding.related) - _MOST_RELATED} more places")
     return f"::{_LEVELS[finding.severity]} {said}::{_data(chr(10).join(part for part in parts if part))}\n"
 
 

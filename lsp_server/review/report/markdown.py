@@ -38,7 +38,9 @@ def block(finding: Finding, lines: Lines) -> str:
     if shown:
         parts.append(fenced("\n".join(shown)))
     if finding.related:
-        parts.append("\n".join(f"- {code(str(r.place))} {prose(r.message)}" for r in finding.related[:_MOST_RELATED]))
+        listed = [f"- {code(str(r.place))} {prose(r.message)}" for r in finding.related[:_MOST_RELATED]]
+        more = len(finding.related) - len(listed)
+        parts.append("\n".join([*listed, *([f"- and {more} more places"] if more else [])]))
     if finding.proof.code:
         test = fenced(visible(finding.proof.code).rstrip(), "python")
         parts.append(f"<details><summary>As a test</summary>\n\n{test}\n\n</details>")

@@ -69,11 +69,12 @@ def _references(context: Context, changes: Changes, affected: Affected) -> Itera
         values = new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
         if all(isinstance(v, Gone) for v in values):
             yield from gone.of_reference(changes, use, values)
-        elif use.reference.call is not None:
-            if any(isinstance(v, Unknown) for v in values):
+        elif any(isinstance(v, Unknown) for v in values):
+            yield from guess.of_declared(changes, affected, use)
+            if use.reference.call is not None:
                 yield from guess.of_call(changes, affected, use)
-            else:
-                yield from _call(changes, use, values, use.reference.call)
+        elif use.reference.call is not None:
+            yield from _call(changes, use, values, use.reference.call)
 
 
 def _call(changes: Changes, use: Use, values: tuple[Value, ...], shape: Shape) -> Iterator[Finding]:

@@ -20,9 +20,9 @@ from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Shape
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Instance, Made, Method, Symbol, Unknown, Use, Value
+from famulus.lsp_server.review.index.values import Gone, Instance, Made, Method, Symbol, Unknown, Use, Value
 from famulus.lsp_server.review.rules import callsites_words as words
-from famulus.lsp_server.review.rules.callsites_gone import before
+from famulus.lsp_server.review.rules.callsites_gone import before, ready
 
 _CLASSES = (str, bytes, list, dict, set, tuple, int, float, object, type, io.StringIO, io.TextIOWrapper, io.BytesIO,
             pathlib.Path, re.Pattern, re.Match, threading.Thread, threading.Event, BaseException, property)  # fmt: skip
@@ -64,6 +64,40 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
             yield from _changed(changes, pairs, use, shape)
     elif name not in _everyday() and name in affected.lost_methods:
         yield from _lost(changes, affected.lost_methods[name], use, shape)
+
+
+def of_declared(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]:
+    """A method that objects of the declared class have no more, though those of some classes below it have it."""
+    base, _, name = use.reference.path.rpartition(".")
+    if not name.isidentifier() or base.removesuffix("()") in ("", "self", "cls") or use.reference.use == "store":
+        return
+    if name not in affected.inherited or ready(use.module, use.reference.guard, {"AttributeError", ""}):
+        return
+    receivers = changes.new.resolver.resolve(use.module, use.reference.scope, base)
+    owners = [v.of for v in receivers if isinstance(v, Instance)]
+    others = [v for v in receivers if not isinstance(v, Instance) and v != Made("builtins.None")]
+    classes = changes.new.resolver.classes
+    if len(owners) != 1 or others or not _lacks(changes, owners[0], name) or _looked_at(use, base):
+        return
+    was = before(changes, use)
+    methods = [v.function for v in was if isinstance(v, Method)]
+    if methods and len(methods) == len(was) and classes.provided_below(owners[0], name):
+        proof = f"{owners[0].qualname} has no `{name}` on the new side; only classes below it have one."
+        yield _missing(changes, use, methods[0], proof, f"which {owners[0].qualname} no longer has")
+
+
+def _lacks(changes: Changes, cls: Symbol, name: str) -> bool:
+    """Whether an object of just this class cannot have the attribute."""
+    values = changes.new.resolver.classes.attribute(cls, name, instance=True, exact=True)
+    return all(isinstance(v, Gone) for v in values)
+
+
+def _looked_at(use: Use, base: str) -> bool:
+    """Whether somebody asks in the same scope what the receiver is, as with ``isinstance``."""
+    facts, scope = use.module.facts, use.reference.scope
+    return facts is not None and any(
+        r.scope == scope and r.path == base and r.use in ("test", "match") for r in facts.references
+    )
 
 
 def _found(changes: Changes, cls: Symbol, method: Symbol) -> bool:
@@ -125,16 +159,18 @@ def _lost(changes: Changes, symbols: list[Symbol], use: Use, shape: Shape) -> It
         yield _missing(changes, use, symbols[0], f"{symbols[0].qualname} was the only method `{name}`, and it is gone.")
 
 
-def _missing(changes: Changes, use: Use, old: Symbol, proof: str) -> Finding:
+def _missing(changes: Changes, use: Use, old: Symbol, proof: str, fate: str = "") -> Finding:
     owner, now = old.owner, changes.successor(old)
     assert owner is not None
-    renamed = now is not None and now.name != old.name
-    fate = f"which is now called `{now.name}`" if now is not None and renamed else "which no class has any more"
+    if now is not None and now.name != old.name:
+        fate = f"which is now called `{now.name}`"
+    verb = "calls" if use.reference.call is not None else "uses"
+    what = f"{words.called(use.reference)}()" if verb == "calls" else f"`{words.called(use.reference)}`"
     place = changes.new.place(use.module, use.reference)
     there = changes.old.place(old.module, old.definition, "old")
     return Finding(
         rule="call-site/missing-name",
-        message=f"{place} calls {words.called(use.reference)}(), {fate}.",
+        message=f"{place} {verb} {what}, {fate or 'which no class has any more'}.",
         grade=Grade.MEASURED,
         certainty="likely",
         severity="error",

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from famulus.lsp_server.review.finding import Finding, Related
 from famulus.lsp_server.review.index.annotations import parsed, same_source
-from famulus.lsp_server.review.index.binding import bind
+from famulus.lsp_server.review.index.binding import after_partial, bind
 from famulus.lsp_server.review.index.changes import Changes, Pair, same_parameters
 from famulus.lsp_server.review.index.facts import POSITIONAL, POSITIONAL_ONLY, Parameter, Shape
 from famulus.lsp_server.review.index.naming import uses
@@ -20,8 +20,6 @@ from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made, shown
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-_SHOWN = 10
-"""Call sites that are named with a changed default."""
 _COMPARING = ("compare:==", "compare:order", "compare:is")
 _NO_CONSTANTS = {"__version__", "version", "__all__", "__author__", "__date__", "VERSION"}
 
@@ -69,19 +67,35 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
 def _signatures(changes: Changes, pair: Pair, use: Use) -> tuple[Signature, Signature] | None:
     """The signatures on both sides as this caller sees them."""
     values = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
-    if any(isinstance(value, Partial) and value.keywords for value in values):
-        return None  # what it fills in looks like a default
-    found = [s for s in map(changes.new.signatures.of, values) if s is not None]
-    if len(found) != 1 or not found[0].sure:
+    found = [value for value in values if changes.new.signatures.of(value) is not None]
+    if len(found) != 1:
         return None
-    now = found[0]
+    bare = found[0]
+    partials = []
+    while isinstance(bare, Partial):
+        partials.append(bare)
+        bare = bare.inner
+    now = changes.new.signatures.of(bare)
+    was = _before(changes, pair, now) if now is not None and now.sure else None
+    if was is None or now is None:
+        return None
+    for partial in reversed(partials):
+        was, now = _filled(was, partial), _filled(now, partial)
+    return was, now
+
+
+def _before(changes: Changes, pair: Pair, now: Signature) -> Signature | None:
+    """The old signature, for the receiver of the new one."""
     if pair.new.definition.kind == "class":
-        was = changes.old.signatures.constructor(pair.old)
-        return (was, now) if was is not None else None
+        return changes.old.signatures.constructor(pair.old)
     dropped = len(pair.new.definition.parameters) - len(now.parameters)
-    if dropped not in (0, 1):
-        return None
-    return Signature(pair.old.definition.parameters[dropped:], pair.old), now
+    return Signature(pair.old.definition.parameters[dropped:], pair.old) if dropped in (0, 1) else None
+
+
+def _filled(signature: Signature, partial: Partial) -> Signature:
+    """Without the parameters for which a ``partial`` has a value."""
+    left = after_partial(signature.parameters, partial.positional, partial.keywords)
+    return Signature(tuple(p for p in left if p.name not in partial.keywords), signature.function, signature.sure)
 
 
 def _by_position(parameters: tuple[Parameter, ...]) -> list[Parameter]:
@@ -162,7 +176,7 @@ def _default(changes: Changes, pair: Pair, name: str, calls: list[Use]) -> Findi
     first = changes.new.place(calls[0].module, calls[0].reference)
     count = "one call relies" if len(calls) == 1 else f"{len(calls)} calls rely"
     text = f"makes `{name}` of {shown(new)} {after} where it was {before}; {count} on it, as {first}"
-    places = [changes.new.place(use.module, use.reference) for use in calls[:_SHOWN]]
+    places = [changes.new.place(use.module, use.reference) for use in calls]
     related = [Related(place=place, message=f"leaves `{name}` out.") for place in places]
     difference = f"has {name}={after}; it had {name}={before}"
     finding = made(changes, new.module, new.definition, "default", text, pair, difference, "certain", "warning",
@@ -194,9 +208,7 @@ def _compared(changes: Changes, pair: Pair) -> Iterator[Finding]:
         first = changes.new.place(found[0].module, found[0].reference)
         count = "one comparison relies" if len(found) == 1 else f"{len(found)} comparisons rely"
         text = f"makes {new.name} {after} where it was {before}; {count} on it, as {first}"
-        related = [
-            Related(place=changes.new.place(u.module, u.reference), message="compares with it.") for u in found[:_SHOWN]
-        ]
+        related = [Related(place=changes.new.place(u.module, u.reference), message="compares with it.") for u in found]
         difference = f"is {after}; it was {before}"
         yield made(changes, new.module, new.definition, "constant", text, pair, difference, "certain", "note",
                    len(found), related)  # fmt: skip

@@ -420,6 +420,21 @@ def test_a_method_of_the_only_subclass_that_has_it_is_likely_meant() -> None:
     assert found([finding]) == {"u.py:4 unknown-keyword"} and finding.certainty == "likely"
 
 
+BASES = "class A:\n    def go(self): ...\nclass B(A): ...\nclass C(B):\n    def go(self): ...\n    def us(self): ...\n"
+
+
+def test_an_object_of_just_the_class_has_nothing_of_those_below_it() -> None:
+    user = "from m import B\nB().go()\nb = B()\nb.go()\nB.go(b)\ndef f(b: B):\n    b.go()\ndef g(b: B):\n"
+    user += "    if isinstance(b, B):\n        b.go()\ndef h(b):\n    b.go()\ndef i(b: B):\n    b.us()\n"
+    findings = review({"m.py": BASES, "u.py": user}, {"m.py": BASES.replace("B(A)", "B")})
+    assert found(findings) == {f"u.py:{line} missing-name" for line in (2, 4, 5, 7)}
+    assert {f.place.line for f in findings if f.certainty == "likely"} == {7}
+    own = BASES.replace(
+        "class C", "    def run(self): self.go()\n    @classmethod\n    def make(cls): cls().go()\nclass C"
+    )
+    assert not review({"m.py": own.replace("B(A): ...", "B(A):")}, {"m.py": own.replace("B(A): ...", "B:")})
+
+
 def test_objects_that_are_called_are_followed() -> None:
     old = {"m.py": "class C:\n    def __call__(self, a): ...\n", "u.py": "from m import C\nc = C()\nc(1)\n"}
     assert found(review(old, {"m.py": "class C:\n    def __call__(self): ...\n"})) == {"u.py:3 too-many-arguments"}

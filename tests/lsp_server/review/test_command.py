@@ -115,7 +115,7 @@ def test_outside_a_repository_it_ends_with_2(review: Review, tmp_path: Path) -> 
 
 
 def test_a_failure_of_famulus_itself_is_not_taken_for_a_finding(review: Review, plugin: Install) -> None:
-    plugin("yield finding(['no key'], reach='far')")
+    plugin("yield finding('one', reach='far')")
     done = review("--rules", "plugged", "--fail-on", "proved")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "The review itself failed" in done.err
@@ -145,6 +145,14 @@ def test_the_stream_is_one_object_a_line_and_ends_with_the_report(review: Review
     assert events[-1]["markdown"].startswith("### Famulus review: 2 findings")
     assert events[2]["finding"]["message"] == "a.py:1 has a fault."
     assert [f["message"] for f in events[-1]["report"]["findings"]] == ["a.py:1 has a fault.", "a.py:2 has a number."]
+
+
+def test_findings_of_one_kind_have_their_own_fingerprints_while_they_come(review: Review, plugin: Install) -> None:
+    plugin("for line in (2, 1): yield finding('twice', line=line)")
+    events = [json.loads(line) for line in review("--rules", "plugged", "--format", "stream").out.splitlines()]
+    came = {e["finding"]["place"]["line"]: e["finding"]["fingerprint"] for e in events if e["event"] == "finding"}
+    kept = {f["place"]["line"]: f["fingerprint"] for f in events[-1]["report"]["findings"]}
+    assert came == kept and len(set(came.values())) == 2
 
 
 def test_a_baseline_is_written_once_and_then_read(review: Review, plugin: Install, repo: Any) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Finding, Grade
+from famulus.lsp_server.review.report import markdown
+from famulus.lsp_server.review.report.source import Lines
 from famulus.lsp_server.review.rule import Context
 from famulus.lsp_server.review.rules.contracts import RULE
 
@@ -264,3 +266,11 @@ def test_messages_say_the_consequence_first() -> None:
     (default,) = review({"m.py": "def f(a, b=1): return a\n", "u.py": calls}, {"m.py": "def f(a, b=2): return a\n"})
     assert default.message == "m.py:1 makes `b` of f() 2 where it was 1; 2 calls rely on it, as u.py:2."
     assert default.reach == 2 and [str(r.place) for r in default.related] == ["u.py:2", "u.py:3"]
+
+
+def test_a_changed_default_names_every_call_that_relies_on_it() -> None:
+    calls = "".join(f"f({n})\nfunctools.partial(f, {n})()\nfunctools.partial(f, a={n})()\n" for n in range(8))
+    old = {"m.py": "def f(a, b=1): return a\n", "u.py": f"import functools\nfrom m import f\n{calls}"}
+    (default,) = review(old, {"m.py": "def f(a, b=2): return a\n"})
+    assert {r.place.line for r in default.related} == set(range(3, 27))
+    assert "- and 1" in markdown.block(default, Lines(between(Memory({}), Memory({}))))
