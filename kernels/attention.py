@@ -4,6 +4,9 @@ The store of one layer is ``kv`` [2 * kv_heads, slots, D]: keys of all heads, th
 neighbouring slots. A sequence's slots are a :class:`Segment`: one contiguous run is read as a view, several are
 gathered. Bytes that bound decode: ``2 * kv_heads * D * size`` per token of context.
 
+A *window* (Beltagy et al. 2020) lets a row see only the last tokens up to itself. A *sink* (gpt-oss) is one more logit
+per head in the softmax, without a value: it takes its share of the weight and gives nothing.
+
 The query group is laid out as *rows* of its KV head. torch's CPU kernel with ``enable_gqa`` was measured 9–20 times
 slower, because it works through every query head alone.
 """
@@ -25,7 +28,8 @@ class Segment:
     """Query rows ``[row, row + count)`` of the batch: the last ``count`` of ``context`` tokens of one sequence.
 
     ``start``: first slot when the context lies in one run; otherwise ``slots`` [context] int64 names each one.
-    ``mask`` [count, context] f32 (0 or -inf), None where one row sees everything.
+    ``mask`` [count, context] f32 (0 or -inf), None where one row sees everything. With a ``window`` row i sees the last
+    ``window`` tokens up to itself, and ``context`` begins at the first that any row sees.
     """
 
     row: int
@@ -34,13 +38,17 @@ class Segment:
     start: int
     slots: Tensor | None = None
     mask: Tensor | None = None
+    window: int = 0
 
 
-def causal_mask(count: int, context: int, dtype: torch.dtype) -> Tensor | None:
-    """Row i of ``count`` sees the first ``context - count + i + 1`` tokens: [count, context] of 0 and -inf."""
+def causal_mask(count: int, context: int, dtype: torch.dtype, window: int = 0) -> Tensor | None:
+    """Row i of ``count`` sees the first ``context - count + i + 1`` tokens, with a ``window`` the last of them alone:
+    [count, context] of 0 and -inf."""
     if count == 1:
         return None
-    return torch.full((count, context), float("-inf"), dtype=dtype).triu_(context - count + 1)
+    hidden = torch.full((count, context), float("-inf"), dtype=dtype)
+    later = hidden.triu(context - count + 1)
+    return later + hidden.tril(context - count - window) if window else later
 
 
 def _read(kv: Tensor, segment: Segment) -> tuple[Tensor, Tensor]:
@@ -66,30 +74,51 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             ]
             q = torch.randn(37, heads, dim, generator=g).to(dtype)
             yield Case(f"{heads}/{kv_heads}x{dim}-{dtype}", (q, kv, segments, dim**-0.5), tolerance)
+            windowed = [
+                Segment(0, 1, 16, 72, window=16),
+                Segment(1, 5, 20, 144, mask=causal_mask(5, 20, dtype, 16), window=16),
+                Segment(6, 1, 9, 0, slots=scattered[:9], window=16),
+                Segment(7, 30, 30, 200, mask=causal_mask(30, 30, dtype, 16), window=16),
+            ]
+            sinks = torch.randn(heads, generator=g) * 2
+            for name, chosen in (("sinks", segments), ("window-sinks", windowed)):
+                yield Case(f"{name}-{heads}/{kv_heads}x{dim}-{dtype}", (q, kv, chosen, dim**-0.5, sinks), tolerance)
+            yield Case(f"window-{heads}/{kv_heads}x{dim}-{dtype}", (q, kv, windowed, dim**-0.5), tolerance)
 
 
-def _bytes(q: Tensor, kv: Tensor, segments: list[Segment], scale: float) -> int:
+def _bytes(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> int:
     per_token = kv.shape[0] * kv.shape[2] * kv.element_size()
     return sum(s.context for s in segments) * per_token + 2 * q.numel() * q.element_size()
 
 
-@op(key=lambda q, kv, segments, scale: q.device.type, cases=_cases, bytes_moved=_bytes)
-def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float) -> Tensor:
-    """``q`` [tokens, heads, D] against ``kv`` [2 * kv_heads, slots, D] → [tokens, heads, D] in the dtype of ``q``."""
+@op(
+    key=lambda q, kv, segments, scale, sinks=None: (q.device.type, sinks is not None),
+    cases=_cases,
+    bytes_moved=_bytes,
+)
+def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
+    """``q`` [tokens, heads, D] against ``kv`` [2 * kv_heads, slots, D], with ``sinks`` [heads] f32 → [tokens, heads, D]
+    in the dtype of ``q``."""
     out = torch.empty_like(q)
     group = q.shape[1] // (kv.shape[0] // 2)
     for s in segments:
         keys, values = (part.float().repeat_interleave(group, 0) for part in _read(kv, s))
         rows = q[s.row : s.row + s.count].transpose(0, 1).float()
         scores = rows @ keys.transpose(1, 2) * scale
-        visible = torch.arange(s.context)[None] <= torch.arange(s.context - s.count, s.context)[:, None]
+        ahead = torch.arange(s.context)[None] - torch.arange(s.context - s.count, s.context)[:, None]
+        visible = (ahead <= 0) & (ahead > -s.window) if s.window else ahead <= 0
         scores = scores.masked_fill(~visible, float("-inf"))
-        out[s.row : s.row + s.count] = (scores.softmax(-1) @ values).transpose(0, 1).to(q.dtype)
+        if sinks is not None:
+            scores = torch.cat([scores, sinks.float()[:, None, None].expand(-1, s.count, 1)], -1)
+        weights = scores.softmax(-1)[..., : s.context]
+        out[s.row : s.row + s.count] = (weights @ values).transpose(0, 1).to(q.dtype)
     return out
 
 
-@attention.implement("torch-rows", rule=lambda k: True, why="query groups as rows of their KV head")
-def _attention_rows(q: Tensor, kv: Tensor, segments: list[Segment], scale: float) -> Tensor:
+@attention.implement("torch-rows", rule=lambda k: not k[1], why="query groups as rows of their KV head")
+def _attention_rows(
+    q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None
+) -> Tensor:
     parts = [_one(q[s.row : s.row + s.count], kv, s, scale) for s in segments]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -110,3 +139,26 @@ def _one(q: Tensor, kv: Tensor, s: Segment, scale: float) -> Tensor:
         rows, keys[:, None].expand(shape), values[:, None].expand(shape), attn_mask=s.mask, scale=scale
     )
     return mixed.permute(2, 0, 1, 3).reshape(count, heads, dim)
+
+
+@attention.implement("torch-sinks", rule=lambda k: k[1], why="the softmax by hand, for its one more logit")
+def _attention_sinks(
+    q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None
+) -> Tensor:
+    assert sinks is not None
+    out = torch.empty_like(q)
+    for s in segments:
+        keys, values = _read(kv, s)
+        group = q.shape[1] // len(keys)
+        # [kv_heads, group * count, D], the group outside, so that one product serves all of a KV head's queries.
+        rows = q[s.row : s.row + s.count].view(s.count, len(keys), group, -1).permute(1, 2, 0, 3)
+        scores = (rows.reshape(len(keys), group * s.count, -1) @ keys.transpose(1, 2)).float() * scale
+        scores = scores.view(len(keys), group, s.count, s.context)
+        if s.mask is not None:
+            scores = scores + s.mask
+        extra = sinks.float().view(len(keys), group, 1, 1).expand(-1, -1, s.count, 1)
+        weights = torch.cat([scores, extra], -1).softmax(-1)[..., :-1].to(values.dtype)
+        mixed = weights.reshape(len(keys), group * s.count, s.context) @ values
+        mixed = mixed.view(len(keys), group, s.count, -1).permute(2, 0, 1, 3)
+        out[s.row : s.row + s.count] = mixed.reshape(s.count, q.shape[1], -1)
+    return out

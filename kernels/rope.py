@@ -17,13 +17,16 @@ from famulus.kernels.op import Case, op
 
 
 def frequencies(dim: int, theta: float, scaling: Mapping[str, Any] | None = None) -> Tensor:
-    """Inverse frequencies [dim/2] f32, with linear and Llama 3's scaling of ``config.json``'s ``rope_scaling``."""
+    """Inverse frequencies [dim/2] f32, with linear, Llama 3's and YaRN's scaling of ``config.json``'s
+    ``rope_scaling``. YaRN's comes with an :func:`amplitude`."""
     inverse = theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     kind = (scaling or {}).get("rope_type", (scaling or {}).get("type", "default"))
     if scaling and kind == "linear":
         inverse = inverse / float(scaling["factor"])
     elif scaling and kind == "llama3":
         inverse = _llama3(inverse, scaling)
+    elif scaling and kind == "yarn":
+        inverse = _yarn(inverse, dim, theta, scaling)
     elif scaling and kind == "factors":  # as GGUF stores Llama 3's: worked out beforehand
         inverse = inverse / torch.tensor(scaling["factors"], dtype=torch.float64)
     elif kind != "default":
@@ -40,10 +43,46 @@ def _llama3(inverse: Tensor, scaling: Mapping[str, Any]) -> Tensor:
     return (1 - smooth) * inverse / factor + smooth * inverse
 
 
-def tables(positions: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+def _yarn(inverse: Tensor, dim: int, theta: float, scaling: Mapping[str, Any]) -> Tensor:
+    """Dimensions that turn less than ``beta_slow`` times over the original context are stretched by ``factor``, those
+    that turn more than ``beta_fast`` times kept, those between interpolated (Peng et al. 2023, §3.2)."""
+    original = float(scaling["original_max_position_embeddings"])
+
+    def turning(rotations: float) -> float:
+        """The dimension that turns so many times over the original context."""
+        return dim * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = turning(float(scaling.get("beta_fast") or 32)), turning(float(scaling.get("beta_slow") or 1))
+    if scaling.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    stretched = ((torch.arange(dim // 2, dtype=torch.float64) - low) / max(high - low, 0.001)).clamp(0, 1)
+    return inverse / float(scaling["factor"]) * stretched + inverse * (1 - stretched)
+
+
+def yarn_amplitude(factor: float, weight: float = 1.0) -> float:
+    """How much larger the products of queries and keys are made against the flatter softmax (YaRN §3.4)."""
+    return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def amplitude(scaling: Mapping[str, Any] | None) -> float:
+    """What cos and sin are multiplied with; 1 but for YaRN."""
+    if not scaling or scaling.get("rope_type", scaling.get("type")) != "yarn":
+        return 1.0
+    if scaling.get("attention_factor") is not None:
+        return float(scaling["attention_factor"])
+    factor, weight, all_weight = float(scaling["factor"]), scaling.get("mscale"), scaling.get("mscale_all_dim")
+    if weight and all_weight:
+        return yarn_amplitude(factor, float(weight)) / yarn_amplitude(factor, float(all_weight))
+    return yarn_amplitude(factor)
+
+
+def tables(positions: Tensor, inverse: Tensor, amplitude: float = 1.0) -> tuple[Tensor, Tensor]:
     """``positions`` [tokens] int64 → (cos, signed sin), each [tokens, 1, D] f32; the first half of sin is negated."""
     angles = positions[:, None].float() * inverse
     cos, sin = angles.cos(), angles.sin()
+    if amplitude != 1:
+        cos, sin = cos * amplitude, sin * amplitude
     return torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
 
 
