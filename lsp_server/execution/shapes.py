@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from famulus.lsp_server.execution import values as v
@@ -224,6 +225,8 @@ class Shapes:
                 votes[detail] = votes.get(detail, 0) + 3
             else:
                 votes[kind] = votes.get(kind, 0) + 1
+        if node is self.function.node and (said := _documented(self.function.docstring, name)):
+            votes[said] = votes.get(said, 0) + 3
         found: list[Values] = []
         for kind in sorted(votes, key=lambda kind: -votes[kind]):
             if kind == "list" and inner:
@@ -242,6 +245,12 @@ class Shapes:
             anything = v.either(self.known["int"], self.known["str"])
             found.append(v.objects([(attribute, anything) for attribute in list(attributes)[:8]]))
         return found
+
+
+def _documented(docstring: str, name: str) -> str:
+    """The type by which a docstring calls a parameter: ``list a``, ``the string *text*``."""
+    match = re.search(rf"\b(list|string|dict|set|dictionary)\s+[`*'\"]*{re.escape(name)}\b", docstring)
+    return {"string": "str", "dictionary": "dict"}.get(match[1], match[1]) if match else ""
 
 
 def _signs(top: ast.AST, name: str) -> Iterator[tuple[str, str]]:

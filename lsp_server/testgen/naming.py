@@ -1,4 +1,4 @@
-"""Names for tests that say the behaviour, found in what is special about an input."""
+"""Names for tests that say what the case shows: what is special about an input, and what comes of it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from collections.abc import Iterator, Sequence
 from famulus.lsp_server.execution.rendering import expression
 from famulus.lsp_server.testgen.assertions import stable_message
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.special import argument_traits, literal, relations
 
-_LONGEST = 70
+_LONGEST = 72
 """Characters of a test's name."""
-_KINDS: dict[object, str] = {list: "list", tuple: "tuple", dict: "dict", set: "set", str: "text", bytes: "bytes"}
+_ANSWERS = {
+    "True": "is_true", "False": "is_false", "None": "returns_none", "-1": "returns_minus_one",
+    "''": "returns_an_empty_text", "[]": "returns_an_empty_list", "{}": "returns_an_empty_dict",
+    "set()": "returns_an_empty_set", "()": "returns_an_empty_tuple",
+}  # fmt: skip
+"""Answers that have a name."""
 
 
-def names(aim: Aim, examples: Sequence[Example], taken: set[str]) -> list[tuple[str, bool]]:
-    """A free name for each example, and whether it says more than what was given and came back."""
-    traits = [list(_traits(aim, example, examples)) for example in examples]
+def names(aim: Aim, examples: Sequence[Example], taken: set[str], stem: str = "") -> list[tuple[str, bool]]:
+    """A free name for each example, and whether it says more than which function it is for. ``stem``: how the names
+    start, ``test_`` and the function without it."""
+    start = stem or f"test_{slug(aim.function.name)}"
+    traits = [list(dict.fromkeys(_traits(aim, example, examples))) for example in examples]
     found: list[tuple[str, bool]] = []
     used = set(taken)
     for example, own in zip(examples, traits, strict=True):
-        stem = f"test_{slug(aim.function.name)}"
-        told = [f"{stem}_{text}" for text in own]
-        rare = sorted(told, key=lambda name: sum(name[len(stem) + 1 :] in other for other in traits))
-        name = next((n for n in rare if n not in used and len(n) <= _LONGEST), "")
+        told = [f"{start}_{text}" for text in own if len(start) + len(text) < _LONGEST]
+        rare = sorted(told, key=lambda name: sum(name[len(start) + 1 :] in other for other in traits))
+        name = next((n for n in rare if n not in used), "")
         telling = bool(name)
-        name = name or _free(f"{stem}_{_plain(example)}".rstrip("_")[:_LONGEST].rstrip("_"), used)
+        name = name or (start if start not in used else free(f"{start}_{_plain(example)}".rstrip("_"), used))
         used.add(name)
         found.append((name, telling))
     return found
@@ -34,148 +41,142 @@ def names(aim: Aim, examples: Sequence[Example], taken: set[str]) -> list[tuple[
 
 def slug(text: str) -> str:
     """Words as they stand in a name."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.replace("__", ""))
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text.replace("__", ""))
     return re.sub(r"\W+|_+", "_", split, flags=re.ASCII).strip("_").lower() or "call"
 
 
-def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator[str]:
-    """What may be said of an example, best first."""
-    outcome, call = example.outcome, example.call
-    verb = "refuses" if outcome.kind == "raised" else "of"
-    given = list(_given(aim, example))
-    several = len(given) > 1
-    said = stable_message(aim, outcome) if outcome.kind == "raised" else ""
-    message = slug(said) if said else ""
-    if message and sum(e.outcome.kind == "raised" for e in examples) > 1:
-        yield f"raises_{message}"
-    optional = [p.name for p in aim.function.parameters if p.default is not None and p.kind != "star"]
-    for name, text in given:
-        if name in optional and text in ("True", "False"):
-            yield f"with_{slug(name)}" if text == "True" else f"without_{slug(name)}"
-    for name, text in given:
-        for trait in _special(text, name if several else ""):
-            yield f"{verb}_{trait}" if verb == "refuses" or not several else f"with_{trait}"
-    if outcome.kind == "raised":
-        if message:
-            yield f"raises_{message}"
-        yield f"raises_{slug(outcome.exception)}"
-        if given and _wordy(given[0][1]):
-            yield f"refuses_{slug(given[0][1])}"
-        yield f"raises_{slug(outcome.exception)}_again"
-        return
-    if call.before:
-        methods = [m[1] for line in call.before if (m := re.match(r"self\.(\w+)\(", line))]
-        if methods and call.target == aim.function.name:
-            yield f"after_{slug(methods[-1])}" if len(methods) == 1 else f"after_{len(methods)}_calls"
-        elif methods:
-            yield f"is_seen_by_{slug(call.target.rpartition('.')[2])}"
-    if outcome.arguments:
-        changed = [name for place, (name, _) in enumerate(given) if str(place) in outcome.arguments]
-        yield f"changes_{slug(changed[0])}" if changed else "changes_what_it_is_given"
-    elif outcome.receiver:
-        yield "changes_the_object"
-    if outcome.output:
-        yield "prints"
-    value = expression(outcome.value)
-    if value and given and value == given[0][1] and value not in ("None", "True", "False"):
-        yield "keeps_what_needs_no_change"
-    if value in ("True", "False"):
-        yield f"is_{value.lower()}_for_{slug(given[0][1])}" if given and _wordy(given[0][1]) else f"is_{value.lower()}"
-    elif value == "None":
-        yield "gives_none"
-    elif value in ("''", "[]", "()", "{}", "set()", "b''"):
-        yield "gives_nothing"
-    named = {name for name, _ in given}
-    if optional and not named & set(optional) and any(e.call != call and _gives(aim, e, optional) for e in examples):
-        yield "by_default"
-    for name, text in given:
-        if name in optional:
-            yield f"with_{slug(name)}_{slug(text)}" if _wordy(text) else f"with_{slug(name)}"
-
-
-def _gives(aim: Aim, example: Example, names: Sequence[str]) -> bool:
-    return any(name in names for name, _ in _given(aim, example))
-
-
-def _given(aim: Aim, example: Example) -> Iterator[tuple[str, str]]:
-    """Parameters and the expressions that they got."""
-    own = [p.name for p in aim.function.parameters if p.kind in ("position", "either", "star")]
-    if example.call.target not in (aim.function.name, aim.function.name.removesuffix(".__init__")):
-        return
-    for place, text in enumerate(example.call.args):
-        yield own[min(place, len(own) - 1)] if own else "argument", text
-    yield from example.call.kwargs
-
-
-def _special(text: str, name: str) -> Iterator[str]:
-    """What is special about one argument. ``name``: of its parameter, if the test must tell which one."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return
-    of = slug(name) if name else ""
-    kind = _KINDS.get(type(value), "")
-    if value is None:
-        yield f"no_{of}" if of else "none"
-    elif isinstance(value, bool):
-        if of:
-            yield of if value else f"{of}_off"
-    elif isinstance(value, (int, float)):
-        if value == 0:
-            yield f"zero_{of}".rstrip("_")
-        elif value < 0:
-            yield f"negative_{of}" if of else "a_negative_number"
-    elif kind and isinstance(value, (list, tuple, dict, set, str, bytes)):
-        what = of or kind
-        if not value:
-            yield f"empty_{of}" if of else f"an_empty_{kind}" if kind != "bytes" else "no_bytes"
-        elif isinstance(value, (str, bytes)):
-            yield from _textual(value.decode("latin-1") if isinstance(value, bytes) else value, what)
-        elif len(value) == 1:
-            yield f"one_item_in_{of}" if of else "one_item"
-        elif isinstance(value, (list, tuple)):
-            if len({repr(item) for item in value}) < len(value):
-                yield f"duplicates_in_{of}" if of else "duplicates"
-            if any(isinstance(i, (int, float)) and not isinstance(i, bool) and i < 0 for i in value):
-                yield f"negative_{of}" if of else "negative_numbers"
-            yield f"several_{of}" if of else "several_items"
-
-
-def _textual(text: str, what: str) -> Iterator[str]:
-    if text.isspace():
-        yield f"blank_{what}"
-    elif text != text.strip():
-        yield f"{what}_with_spaces_around" if text.strip(" ") != text else f"{what}_with_white_space_around"
-    elif "\n" in text:
-        yield f"{what}_of_several_lines"
-    elif not text.isascii():
-        yield f"{what}_with_other_letters"
-    elif text.isdigit():
-        yield f"{what}_of_digits"
-    elif text.isupper() and len(text) > 1 and text.isalpha():
-        yield f"{what}_in_capitals"
-    elif len(text) == 1 and text.isalpha():
-        yield f"{what}_of_one_letter"
-    elif len(text.split()) > 1:
-        yield f"{what}_of_several_words"
-
-
-def _wordy(text: str) -> bool:
-    return bool(re.fullmatch(r"['\"]?[A-Za-z0-9][\w .-]{0,20}['\"]?", text))
-
-
-def _plain(example: Example) -> str:
-    """The input, or the answer, as words."""
-    given = " ".join(example.call.args[:2])
-    if _wordy(given) and len(slug(given)) <= 24:
-        return f"of_{slug(given)}"
-    words = re.findall(r"[A-Za-z]+|\d+", expression(example.outcome.value))
-    return f"gives_{slug('_'.join(words[:3]))}" if words else ""
-
-
-def _free(name: str, taken: set[str]) -> str:
+def free(name: str, taken: set[str]) -> str:
+    """The name, with a number if it is taken."""
     found, number = name, 1
     while found in taken:
         number += 1
         found = f"{name}_{number}"
     return found
+
+
+def given(aim: Aim, example: Example) -> list[tuple[str, str]]:
+    """Parameters and the expressions that they got; nothing where something else is called at last."""
+    own = [p.name for p in aim.function.parameters if p.kind in ("position", "either", "star")]
+    if example.call.target not in (aim.function.name, aim.function.name.removesuffix(".__init__")):
+        return []
+    positional = [
+        (own[min(place, len(own) - 1)] if own else "argument", text) for place, text in enumerate(example.call.args)
+    ]
+    return [*positional, *example.call.kwargs]
+
+
+def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator[str]:
+    """What may be said of an example, best first."""
+    if example.outcome.kind == "raised":
+        yield from _refusals(aim, example, examples)
+        return
+    outcome = example.outcome
+    yield from _sequences(aim, example)
+    arguments = given(aim, example)
+    optional = {p.name: p.default for p in aim.function.parameters if p.default is not None}
+    answer = _ANSWERS.get(expression(outcome.value), "") if not (outcome.arguments or outcome.output) else ""
+    for name, text in arguments:
+        if name in optional and text in ("True", "False") and text != ast.unparse(optional[name]):
+            yield f"with_{slug(name)}" if text == "True" else f"without_{slug(name)}"
+    for relation in relations(arguments):
+        yield f"{answer}_when_{relation}" if answer else f"when_{relation}"
+    several = len(arguments) > 1
+    for name, text in arguments:
+        for trait in argument_traits(text, slug(name) if several else ""):
+            if answer and not (answer.endswith(trait) or several):
+                yield f"{answer}_for_{trait}"
+            yield f"with_{trait}" if several else f"of_{trait}"
+    yield from _effects(example, arguments)
+    others = {name for other in examples for name, _ in given(aim, other)}
+    if others & set(optional) and not {name for name, _ in arguments} & set(optional):
+        yield "by_default"
+    for name, text in arguments:
+        if name in optional:
+            yield f"with_{slug(name)}_{slug(text)}" if _wordy(text) else f"with_{slug(name)}"
+
+
+def _sequences(aim: Aim, example: Example) -> Iterator[str]:
+    """What was called before, or afterwards to see it."""
+    call = example.call
+    methods = [m[1] for line in call.before if (m := re.match(r"self\.(\w+)\(", line))]
+    if not methods:
+        return
+    if call.target == aim.function.name:
+        last = slug(methods[-1])
+        same = set(methods) == {methods[-1]}
+        times = {1: f"after_{last}", 2: f"after_{last}_twice"}
+        yield times.get(len(methods), f"after_{last}_{len(methods)}_times") if same else f"after_{len(methods)}_calls"
+    else:
+        times = {1: "", 2: "twice_"}
+        prefix = times.get(len(methods), f"{len(methods)}_times_")
+        yield f"{prefix}shows_in_{slug(call.target.rpartition('.')[2])}"
+
+
+def _effects(example: Example, arguments: Sequence[tuple[str, str]]) -> Iterator[str]:
+    outcome = example.outcome
+    if outcome.arguments:
+        changed = [name for place, (name, _) in enumerate(arguments) if str(place) in outcome.arguments]
+        yield f"changes_{slug(changed[0])}_in_place" if changed else "changes_what_it_is_given"
+    elif outcome.receiver[:1] == ["object"]:
+        was = dict((outcome.answer.get("receiver_before") or ["", "", []])[2])
+        now = [name for name, form in outcome.receiver[2] if was.get(name) != form and not name.startswith("_")]
+        yield f"updates_{slug(now[0])}" if now else "changes_its_object"
+    if outcome.output:
+        yield "prints"
+    value = expression(outcome.value)
+    if value and arguments and value == arguments[0][1] and value not in _ANSWERS and not value.isdigit():
+        yield f"leaves_{slug(arguments[0][0])}_unchanged"
+    if value == "None" and not (outcome.arguments or outcome.receiver or outcome.output):
+        yield "returns_none"
+
+
+def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator[str]:
+    """What an exception is for: the special argument that the condition before ``raise`` asks about, else its words."""
+    outcome = example.outcome
+    raises = f"raises_{slug(outcome.exception)}"
+    arguments = given(aim, example)
+    asked = _asked(aim, example)
+    causes = [(name, text) for name, text in arguments if name in asked] or arguments
+    for relation in relations(causes):
+        yield f"{raises}_when_{relation}"
+    for name, text in causes:
+        for trait in argument_traits(text, "", bare=True):
+            yield f"{raises}_when_{slug(name)}_is_{trait}"
+        if isinstance(literal(text), int | float) and _wordy(text):
+            yield f"{raises}_when_{slug(name)}_is_{slug(text)}"
+    said = stable_message(aim, outcome)
+    if said and (sum(e.outcome.kind == "raised" for e in examples) > 1 or len(causes) != 1):
+        yield f"raises_{slug(said)}"
+    if len(causes) == 1:
+        name, text = causes[0]
+        yield f"{raises}_for_{slug(text)}" if _wordy(text) else f"{raises}_for_invalid_{slug(name)}"
+        yield f"{raises}_for_invalid_{slug(name)}"
+    if said:
+        yield f"raises_{slug(said)}"
+    yield raises
+
+
+def _asked(aim: Aim, example: Example) -> set[str]:
+    """Names in the condition of the ``raise`` that was reached."""
+    at = example.outcome.at
+    if at is None or at[0] != aim.path:
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(aim.function.node):
+        if isinstance(node, ast.If | ast.Assert) and node.lineno <= at[1] <= (node.end_lineno or 0):
+            found = {inner.id for inner in ast.walk(node.test) if isinstance(inner, ast.Name)}  # the innermost is last
+    return found
+
+
+def _wordy(text: str) -> bool:
+    """Whether a literal is a word or a number that a name can hold and a reader knows again."""
+    return bool(re.fullmatch(r"['\"][A-Za-z0-9]\w{0,15}['\"]|\d{1,6}", text))
+
+
+def _plain(example: Example) -> str:
+    """The input, or the answer, as words."""
+    text = " ".join(example.call.args[:1])
+    if _wordy(text):
+        return f"of_{slug(text)}"
+    words = re.findall(r"[A-Za-z]{2,}", expression(example.outcome.value))
+    return f"returns_{slug('_'.join(words[:2]))}" if words else ""

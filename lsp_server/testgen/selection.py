@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.testgen.natural import oddity
 
 T = TypeVar("T")
 
 
-_ONE_MORE = 40.0
+_EASY = 32
+"""Characters of a call that are read at a glance."""
+_ONE_MORE = 60.0
 """What a test costs a reader besides its own price."""
 
 
@@ -50,16 +52,15 @@ def _greedy(
     return chosen
 
 
-def price(call: Call, outcome: Outcome) -> float:
-    """How much a reader has to take in: characters, and more for those that nobody types without a reason."""
+def price(call: Call, outcome: Outcome, documented: Sequence[str] = ()) -> float:
+    """How much a reader has to take in: characters, and more for those that nobody types without a reason.
+    ``documented``: texts that the documentation shows."""
     text = call.text + "".join(call.before)
-    strange = (
-        sum(not c.isascii() for c in text) + 2 * text.count("\\") + len(re.findall(r"[^\w\s\"'(),.:\[\]{}=-]", text))
-    )
-    long = sum(len(digits) - 3 for digits in re.findall(r"\d{4,}", text))
     seen = len(outcome.shown(200))
     trusted = call.source in ("recorded", "test", "doctest")
-    return len(text) + 0.5 * seen + 6.0 * strange + 4.0 * long + 15.0 * call.doubt - (20.0 if trusted else 0.0)
+    odd = 0.0 if trusted else oddity(call, documented)
+    long = max(0, len(text) - _EASY)
+    return long + 0.5 * seen + 4.0 * odd + 15.0 * call.doubt - (20.0 if trusted else 0.0)
 
 
 _DEAR = 110.0

@@ -9,10 +9,11 @@ from dataclasses import replace
 from famulus.lsp_server.execution.calls import Call, How
 from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.shrink import smaller_expressions
+from famulus.lsp_server.testgen import natural
 from famulus.lsp_server.testgen.case import Aim, Example
 
 _OF_ONE = 14
-_ALL = 60
+_ALL = 90
 _OBSERVERS = 6
 _PLAIN = {"int": ("1", "2"), "float": ("1.5", "2.5"), "str": ("'a'", "'b'"), "bool": ("True", "False")}
 """Arguments for methods that only prepare an object."""
@@ -22,11 +23,14 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
     """Calls with less in them than the examples have."""
     required = sum(p.required and p.kind in ("position", "either") for p in aim.function.parameters)
     known = {example.call for example in examples}
+    own = natural.quoted(aim.function.docstring)
     found: dict[Call, None] = {}
     for example in examples:
+        if natural.oddity(example.call, own):
+            found |= dict.fromkeys(c for c in _plainer(aim, example.call) if c not in known)
         smaller = [c for c in dict.fromkeys(_neighbours(example.call, required)) if c not in known]
         found |= dict.fromkeys(sorted(smaller, key=lambda c: (len(c.text), c.text))[:_OF_ONE])
-        found |= dict.fromkeys(sorted(smaller, key=lambda c: (_strange(c.text), -len(c.text)))[: _OF_ONE // 2])
+        found |= dict.fromkeys(sorted(smaller, key=lambda c: (natural.oddity(c, own), -len(c.text)))[: _OF_ONE // 2])
     return [replace(call, source="hint") for call in found][:_ALL]  # nobody made these calls: they are not trusted
 
 
@@ -44,7 +48,7 @@ def observed(aim: Aim, calls: Sequence[Call]) -> list[Call]:
             own = call.target.rpartition(".")[2]
             done = f"self.{Call(own, call.args, call.kwargs).text}"
             how: How = "get" if observer.how == "property" else "call"
-            look = Call(observer.name, (), (), call.receiver, (done,), how, call.source)
+            look = Call(observer.name, (), (), call.receiver, (done,), how=how, source=call.source)
             found |= {look: None, replace(look, before=(done, done)): None}
     return list(found)
 
@@ -67,7 +71,7 @@ def prepared(aim: Aim) -> list[Call]:
         for number in (1, 2):
             steps = [f"self.{name}({', '.join(v[n] for v in values if v)})" for n in range(number)]
             if all(values):
-                found.append(Call(function.name, (), (), f"{holder}()", tuple(steps), how, "hint"))
+                found.append(Call(function.name, (), (), f"{holder}()", tuple(steps), how=how, source="hint"))
     return found
 
 
@@ -91,5 +95,11 @@ def _neighbours(call: Call, required: int) -> Iterator[Call]:
             yield call.replaced(place, less)
 
 
-def _strange(text: str) -> int:
-    return sum(not (c.isalnum() or c in " _-.,:()[]{}'\"=") or not c.isascii() for c in text)
+def _plainer(aim: Aim, call: Call) -> Iterator[Call]:
+    """The call with natural values in the place of its literals, one at a time."""
+    own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
+    own += [""] * (len(call.args) - len(own))
+    names = [*([""] if call.receiver else []), *own[: len(call.args)], *(name for name, _ in call.kwargs)]
+    for place, (name, text) in enumerate(zip(names, call.expressions, strict=True)):
+        for plain in natural.plainer(text, name):
+            yield call.replaced(place, plain)
