@@ -140,7 +140,8 @@ class TestServer:
             ready = self._peer.receive(_START)
         if "missing" in ready:
             self.close()
-            raise NoPytest(f"The project's Python has no pytest ({ready['missing']}).", fix=f"Add it to {self.python}.")
+            fix = "Install it there (it runs tests of unittest as well), or name another Python with --python."
+            raise NoPytest(f"{self.python} has no pytest ({ready['missing']}).", fix=fix)
         self.pytest = ready["pytest"]
 
     def run(

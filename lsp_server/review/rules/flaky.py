@@ -87,8 +87,8 @@ class Flaky:
                 for seed in SEEDS[1:]:
                     servers[seed] = stack.enter_context(bench.another(seed))
                 yield from _found(context, servers, tests)
-        except NoPytest:
-            context.left_out.append("New tests were not run: the project's Python has no pytest.")
+        except NoPytest as error:
+            context.left_out.append(f"The tests were not run: {error}")
 
 
 def changed_tests(file: FileChange, neutral: dict[str, frozenset[int]]) -> Iterator[NewTest]:

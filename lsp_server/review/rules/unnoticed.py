@@ -112,10 +112,8 @@ class Unnoticed:
                 check=context.clock.check,
             ) as bench:
                 yield from self._with(context, bench, tests, changed)
-        except NoPytest:
-            context.left_out.append(
-                "Which changed lines no test notices was not looked at: the project's Python has no pytest."
-            )
+        except NoPytest as error:
+            context.left_out.append(f"The tests were not run: {error}")
 
     def _with(
         self, context: Context, bench: Workbench, tests: Sequence[str], changed: Sequence[Changed]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import venv
 from pathlib import Path
 
 import pytest
 
 from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Grade
+from famulus.lsp_server.review.review import Options, review
 from famulus.lsp_server.review.rule import Clock, Context
 from famulus.lsp_server.review.rules import flaky
 
@@ -48,6 +50,15 @@ def test_red():
 def project_python(plain_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The projects below have an environment."""
     monkeypatch.setenv("VIRTUAL_ENV", str(plain_python.parent.parent))
+
+
+def test_a_python_without_pytest_is_told_once_with_the_way_out(tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False)
+    code = {"m.py": b"def f(a):\n    return a + 1\n", "test_m.py": OLD.encode() + b"import m\n"}
+    new = {"m.py": code["m.py"].replace(b"1", b"2"), "test_m.py": NEW.encode() + b"import m\n"}
+    options = Options(only=("flaky", "tests"), interpreter=tmp_path / "bare/bin/python")
+    (told,) = review(between(Memory(code), Memory(new)), options).left_out
+    assert "has no pytest" in told and "Install it there" in told and "--python" in told
 
 
 def _first(seed: int) -> str:
