@@ -13,18 +13,26 @@ warnings, assertion rewriting of test runners), and the order of names in a name
 from __future__ import annotations
 
 import io
+import sys
 import tokenize
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from pathlib import Path
 
+from famulus.lsp_server.review import change as differing
 from famulus.lsp_server.review.change import Change, FileChange
-from famulus.lsp_server.review.equality import moves, trees
-from famulus.lsp_server.review.equality.canonical import Keys, Source, end_of, source, start_of
-from famulus.lsp_server.review.equality.statements import Comparison, Loose
+from famulus.lsp_server.review.equality import canonical, codes, moves, statements, trees
+from famulus.lsp_server.review.equality.canonical import Keys, Source, source
+from famulus.lsp_server.review.equality.moves import Leftovers
+from famulus.lsp_server.review.equality.statements import Comparison
+from famulus.lsp_server.review.kept import Kept, code_mark, digest_of
+from famulus.lsp_server.review.rule import Clock
 
+_DECIDING = (differing, canonical, codes, moves, statements)
+"""Modules whose code decides what is proven about a Python file."""
 _LARGEST = 2 * 2**20
 """Bytes of a file that is still read: larger ones are made by programs."""
 _PROSE = (".md", ".rst", ".adoc", ".markdown")
@@ -75,9 +83,11 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Certificates:
-    """What is proven about a change."""
+    """What is proven about a change. ``late``: files that were not looked at, or not in every function, for want of
+    time."""
 
     files: tuple[Certificate, ...]
+    late: tuple[str, ...] = ()
 
     @property
     def lines(self) -> int:
@@ -97,48 +107,89 @@ class Certificates:
         return text + (f", {moved:,} moved unchanged" if moved else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What is proven about one file alone, and what may have moved from it or into it."""
+
+    certificate: Certificate
+    moves: Leftovers = field(default_factory=Leftovers)
+
+
+def store(folder: Path | None = None) -> Kept[Alone]:
+    """What was proven before, by :func:`pair_digest`; nothing once our own code, or Python, is another."""
+    return Kept(f"certificates-{code_mark((sys.modules[__name__], *_DECIDING))}", Alone, folder)
+
+
+def pair_digest(file: FileChange) -> str:
+    """Names everything of a changed file that its certificate depends on, but for the path."""
+    return digest_of(file.old, file.new, file.status.encode())
+
+
 def certify(file: FileChange) -> Certificate:
     """What is proven about one file alone."""
     return certify_files([file]).files[0]
 
 
-def certify_change(change: Change) -> Certificates:
-    """What is proven about a change, moves from file to file included."""
-    return certify_files(change.files)
+def certify_change(change: Change, kept: Kept[Alone] | None = None, clock: Clock | None = None) -> Certificates:
+    """What is proven about a change, moves from file to file included.
+
+    ``kept``: what was proven before. When the time of ``clock`` is up, the rest is not looked at."""
+    return certify_files(change.files, kept, clock)
 
 
-def certify_files(files: Iterable[FileChange]) -> Certificates:
-    """What is proven about changed files; definitions that moved between them are found."""
-    keys = Keys()
+def certify_files(
+    files: Iterable[FileChange], kept: Kept[Alone] | None = None, clock: Clock | None = None
+) -> Certificates:
+    """What is proven about changed files, as :func:`certify_change`."""
+    clock = clock or Clock()
     found: list[Certificate] = []
-    compared: list[tuple[int, FileChange, Comparison]] = []
+    moving: list[tuple[int, FileChange, Leftovers]] = []
+    late: list[str] = []
     for file in files:
         if max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
             found.append(Certificate(path=file.path, lines=file.changed_lines, reason="the file is very large"))
-            continue
-        if not file.path.endswith((".py", ".pyi")) or file.binary:
-            found.append(_other(file))
-            continue
-        comparison = _comparison(file, keys)
-        if comparison is None:
-            found.append(
-                Certificate(path=file.path, lines=file.changed_lines, reason="one side cannot be read as Python")
-            )
-            continue
-        compared.append((len(found), file, comparison))
-        found.append(_python(file, comparison))
-    _moves(compared, keys, found)
-    return Certificates(tuple(found))
+        elif not file.path.endswith((".py", ".pyi")) or file.binary:
+            found.append(_other(file) if clock.left else _too_late(file, late))
+        else:
+            alone = _known_or_compared(file, kept, clock, late)
+            moving.append((len(found), file, alone.moves))
+            found.append(alone.certificate)
+    _moves(moving, found)
+    return Certificates(tuple(found), tuple(late))
 
 
-def _comparison(file: FileChange, keys: Keys) -> Comparison | None:
+def _too_late(file: FileChange, late: list[str]) -> Certificate:
+    late.append(file.path)
+    return Certificate(path=file.path, lines=file.changed_lines, reason="no time was left")
+
+
+def _known_or_compared(file: FileChange, kept: Kept[Alone] | None, clock: Clock, late: list[str]) -> Alone:
+    """What is proven about a Python file alone; ``late`` gets its path if the time was too short for all of it."""
+    digest = pair_digest(file)
+    known = kept.get(digest) if kept is not None else None
+    if known is not None:
+        return replace(known, certificate=replace(known.certificate, path=file.path))
+    if not clock.left:
+        return Alone(_too_late(file, late))
+    made, hurried = _compared(file, lambda: not clock.left)
+    if hurried:
+        late.append(file.path)
+    elif kept is not None:
+        kept.put(digest, made)
+    return made
+
+
+def _compared(file: FileChange, late: Callable[[], bool]) -> tuple[Alone, bool]:
+    """What is proven about a Python file alone, and whether the time was too short for all of it."""
+    unread = Certificate(path=file.path, lines=file.changed_lines, reason="one side cannot be read as Python")
     sides = [_readable(side, text) for side, text in ((file.old, file.old_text), (file.new, file.new_text))]
     if sides[0] is None or sides[1] is None:
-        return None
+        return Alone(unread), False
     try:
-        return Comparison(sides[0], sides[1], keys, _shift(file)).run()
+        comparison = Comparison(sides[0], sides[1], Keys(), _shift(file), late=late).run()
+        return Alone(_python(file, comparison), moves.leftovers(comparison)), comparison.hurried
     except RecursionError:  # nested more deeply than anything that a person writes
-        return None
+        return Alone(unread), False
 
 
 def _shift(file: FileChange) -> Callable[[int, int], int | None]:
@@ -219,33 +270,28 @@ def _counted(file: FileChange, made: Certificate, neutral: frozenset[int], old: 
     return replace(made, neutral=neutral, old_neutral=old, proven=len(neutral) + len(old & gone))
 
 
-def _moves(compared: list[tuple[int, FileChange, Comparison]], keys: Keys, found: list[Certificate]) -> None:
+def _moves(moving: Sequence[tuple[int, FileChange, Leftovers]], found: list[Certificate]) -> None:
     """Adds to the certificates what only moved."""
-    owner: dict[int, tuple[int, FileChange, Comparison]] = {}
-    gone: list[Loose] = []
-    come: list[Loose] = []
-    for entry in compared:
-        loose = [*entry[2].loose_old, *entry[2].loose_new]
-        owner.update({id(item): entry for item in loose})
-        gone += entry[2].loose_old
-        come += entry[2].loose_new
-    for old, new in moves.matched(keys, gone, come):
-        (_, old_file, comparison), (index, file, same) = owner[id(old)], owner[id(new)]
-        proven = comparison is same and file.status not in ("added", "deleted") and moves.proven(comparison, old, new)
-        if not proven and not moves.large_enough(new.node):
+    gone = [(n, file, at, left) for n, file, own in moving for at, left in enumerate(own.gone)]
+    come = [(n, file, at, left) for n, file, own in moving for at, left in enumerate(own.come)]
+    proofs = {n: own.proven for n, _, own in moving}
+    for i, k in moves.matched([left for *_, left in gone], [left for *_, left in come]):
+        (old_index, old_file, old_at, old), (index, file, at, new) = gone[i], come[k]
+        same = old_index == index and file.status not in ("added", "deleted")
+        proven = same and (old_at, at) in proofs[index]
+        if not proven and not new.telling:
             continue
-        name = f"{new.scope}.{getattr(new.node, 'name', '')}".lstrip(".")
-        start, end = start_of(new.node), end_of(new.node)
-        moved = Moved(name, old_file.path, start_of(old.node), file.path, start, end, proven)
+        name = f"{new.scope}.{new.name}".lstrip(".")
+        moved = Moved(name, old_file.path, old.line, file.path, new.line, new.end_line, proven)
         made = replace(found[index], moved=(*found[index].moved, moved))
         if proven:
             made = _counted(
                 file,
                 replace(made, changed=tuple(n for n in made.changed if n != name)),
-                made.neutral | file.changed_new_lines & frozenset(range(start, end + 1)) - made.documentation,
+                made.neutral
+                | file.changed_new_lines & frozenset(range(new.line, new.end_line + 1)) - made.documentation,
                 made.old_neutral
-                | file.changed_old_lines
-                & frozenset(range(start_of(old.node), end_of(old.node) + 1)) - made.old_documentation,
+                | file.changed_old_lines & frozenset(range(old.line, old.end_line + 1)) - made.old_documentation,
             )
         found[index] = made
 

@@ -151,6 +151,7 @@ class Review:
         self.context = Context(
             self.change,
             root=self.root,
+            seconds=self.options.budget,
             interpreter=self.options.interpreter,
             run_code=self.options.run_code,
             progress=self.progress,

@@ -72,6 +72,8 @@ class Context:
     clock: Clock = field(default_factory=Clock)
     interpreter: Path | None = None
     run_code: Literal["sandboxed", "unsafe", "no"] = "sandboxed"
+    seconds: float | None = None
+    """The time of the whole review; None: as long as it takes."""
     neutral: dict[str, frozenset[int]] = field(default_factory=dict)
     progress: Callable[[str], None] = lambda text: None
     """Told what is being looked at, in a few words."""

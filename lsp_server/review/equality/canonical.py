@@ -7,6 +7,7 @@ branches (they are swapped). Docstrings are taken away as well but kept apart, s
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import tokenize
 import warnings
@@ -185,6 +186,23 @@ class Keys:
 
     def _number(self, form: object) -> int:
         return self._numbers.setdefault(form, len(self._numbers))
+
+
+def form(node: ast.AST) -> str:
+    """A digest of the canonical form of a node: as :class:`Keys` tells pieces of code apart, but in any process."""
+    found = hashlib.blake2b(digest_size=16)
+    found.update(repr(_written(node)).encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
+
+
+def _written(value: object) -> object:
+    if isinstance(value, ast.Constant):
+        return constant(value.value)
+    if isinstance(value, ast.AST):
+        if isinstance(value, ast.IfExp):
+            unnegated(value)
+        return type(value).__name__, *(_written(getattr(value, name, None)) for name in value._fields)
+    return [_written(item) for item in value] if isinstance(value, list) else constant(value)
 
 
 def constant(value: object) -> object:

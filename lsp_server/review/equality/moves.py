@@ -11,8 +11,10 @@ import ast
 import builtins
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from famulus.lsp_server.review.equality.canonical import Definition, Function, Keys, Source
+from famulus.lsp_server.review.equality.canonical import Definition, Function, Source, end_of, form, start_of
 from famulus.lsp_server.review.equality.statements import Comparison, Loose
 
 _TYPES = frozenset(name for name, value in vars(builtins).items() if isinstance(value, type))
@@ -21,20 +23,73 @@ _BODY = 2
 """A definition of fewer statements is too common to be called moved."""
 
 
-def proven(comparison: Comparison, old: Loose, new: Loose) -> bool:
-    """Whether the function ``old`` may stand where ``new`` stands, with nothing able to tell."""
-    if not isinstance(new.node, Function) or comparison.twins.get(id(new.block)) is not old.block:
-        return False
-    keys, name = comparison.keys, new.node.name
-    before = [(keys.of(s), s) for s in old.block[: old.index]], [(keys.of(s), s) for s in new.block[: new.index]]
-    crossed = [*_only(before[0], before[1]), *_only(before[1], before[0])]
-    for side, block in ((comparison.old, old.block), (comparison.new, new.block)):
-        safe = _Safe(side)
-        if sum(name in _binds(s) for s in block) != 1 or not safe.owner(block):
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A definition that has no counterpart in the other version of its file. ``form``: the same for the same code;
+    ``telling``: finding it elsewhere says something."""
+
+    form: str
+    scope: str
+    name: str
+    line: int
+    end_line: int
+    telling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What is gone from a file, and what has come. ``proven``: places in both of one function that only moved within
+    its block, with nothing able to tell."""
+
+    gone: tuple[Leftover, ...] = ()
+    come: tuple[Leftover, ...] = ()
+    proven: frozenset[tuple[int, int]] = frozenset()
+
+
+def leftovers(comparison: Comparison) -> Leftovers:
+    """What a comparison has left over."""
+    old = [loose for loose in comparison.loose_old if isinstance(loose.node, Definition)]
+    new = [loose for loose in comparison.loose_new if isinstance(loose.node, Definition)]
+    gone, come = tuple(map(_leftover, old)), tuple(map(_leftover, new))
+    by_form: dict[str, list[int]] = {}
+    for i, was in enumerate(gone):
+        by_form.setdefault(was.form, []).append(i)
+    proof = _Proof(comparison)
+    pairs = ((i, k) for k, now in enumerate(come) for i in by_form.get(now.form, ()))
+    return Leftovers(gone, come, frozenset((i, k) for i, k in pairs if proof.moved(old[i], new[k])))
+
+
+def _leftover(loose: Loose) -> Leftover:
+    assert isinstance(loose.node, Definition)
+    telling = sum(isinstance(n, ast.stmt) for n in ast.walk(loose.node)) > _BODY
+    place = start_of(loose.node), end_of(loose.node)
+    return Leftover(form(loose.node), loose.scope, loose.node.name, *place, telling)
+
+
+class _Proof:
+    """Whether functions may stand where they stand now, with nothing able to tell."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    @cached_property
+    def _sides(self) -> tuple[_Safe, _Safe]:
+        return _Safe(self._comparison.old), _Safe(self._comparison.new)
+
+    def moved(self, old: Loose, new: Loose) -> bool:
+        """Whether ``old`` may stand where ``new`` stands."""
+        comparison = self._comparison
+        if not isinstance(new.node, Function) or comparison.twins.get(id(new.block)) is not old.block:
             return False
-        if not safe.inert(new.node) or not all(safe.inert(s) for s in crossed):
-            return False
-    return True
+        keys, name = comparison.keys, new.node.name
+        before = [(keys.of(s), s) for s in old.block[: old.index]], [(keys.of(s), s) for s in new.block[: new.index]]
+        crossed = [*_only(before[0], before[1]), *_only(before[1], before[0])]
+        for safe, block in zip(self._sides, (old.block, new.block), strict=True):
+            if sum(name in _binds(s) for s in block) != 1 or not safe.owner(block):
+                return False
+            if not safe.inert(new.node) or not all(safe.inert(s) for s in crossed):
+                return False
+        return True
 
 
 def _only(these: Sequence[tuple[int, ast.stmt]], others: Sequence[tuple[int, ast.stmt]]) -> Iterable[ast.stmt]:
@@ -129,22 +184,16 @@ def _literal(node: ast.expr) -> bool:
     return isinstance(node, ast.Tuple | ast.List) and all(_literal(item) for item in node.elts)
 
 
-def large_enough(node: ast.stmt) -> bool:
-    """Whether finding the same definition elsewhere says something."""
-    return isinstance(node, Definition) and sum(isinstance(n, ast.stmt) for n in ast.walk(node)) > _BODY
-
-
-def matched(keys: Keys, old: Iterable[Loose], new: Iterable[Loose]) -> list[tuple[Loose, Loose]]:
-    """Definitions that are gone from one place and stand, the same, in another; each is used once."""
-    gone: dict[int, list[Loose]] = {}
-    for loose in old:
-        if isinstance(loose.node, Definition):
-            gone.setdefault(keys.of(loose.node), []).append(loose)
+def matched(gone: Sequence[Leftover], come: Sequence[Leftover]) -> list[tuple[int, int]]:
+    """Definitions that are gone from one place and stand, the same, in another, by their places; each is used once."""
+    by_form: dict[str, list[int]] = {}
+    for i, was in enumerate(gone):
+        by_form.setdefault(was.form, []).append(i)
     pairs = []
-    for loose in new:
-        candidates = gone.get(keys.of(loose.node)) if isinstance(loose.node, Definition) else None
+    for k, now in enumerate(come):
+        candidates = by_form.get(now.form)
         if candidates:
-            near = next((c for c in candidates if c.scope == loose.scope), candidates[0])
+            near = next((i for i in candidates if gone[i].scope == now.scope), candidates[0])
             candidates.remove(near)
-            pairs.append((near, loose))
+            pairs.append((near, k))
     return pairs

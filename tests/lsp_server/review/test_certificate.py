@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from famulus.lsp_server.review.certificate import Certificate, certify, certify_change
+from famulus.lsp_server.review.certificate import Certificate, certify, certify_change, store
 from famulus.lsp_server.review.change import FileChange, Memory, between
-from famulus.lsp_server.review.rule import Context
+from famulus.lsp_server.review.rule import Clock, Context
 from famulus.lsp_server.review.rules.neutral import RULE
 
 
@@ -247,3 +248,37 @@ def test_in_other_languages_too_only_the_lines_that_matter_are_left() -> None:
     new = "function f(a) {\n  g(a);\n  return a + 2;\n}\n\nfunction h() {\n  return 1;\n}\n"
     made = _certified(old.replace("return 1 ", "return 1; "), new, "a.js")
     assert made.neutral == {1, 2, 6, 7, 8}
+
+
+FILES = {
+    "a.py": b"def f(x):\n    y = x\n    z = y\n    return z + y\n\n\ndef g(x):\n    y = 1\n    return x - y\n",
+    "b.py": b"def h(x):\n    w = x + 1\n    return w\n\n\ndef i():\n    return 0\n",
+}
+EDITED = {
+    "a.py": b"def g(x):\n    one = 1\n    return x - one\n",
+    "b.py": b"def i():\n    return 0\n\n\ndef f(x):\n    y = x\n    z = y\n    return z + y\n\n\n"
+    b"def h(x):\n    w = x + 1\n    return w\n",
+}
+
+
+def test_what_was_proven_once_is_kept_with_what_moved_between_files(tmp_path: Path) -> None:
+    change, no_time = between(Memory(FILES), Memory(EDITED)), Clock(0.0)
+    unknown = certify_change(change, store(tmp_path), no_time)
+    assert unknown.late == ("a.py", "b.py")
+    assert unknown.proven == 0
+    first = certify_change(change, store(tmp_path))
+    assert first.late == ()
+    assert sorted(moved.proven for file in first.files for moved in file.moved) == [False, True]
+    assert certify_change(change, store(tmp_path), no_time) == first == certify_change(change)
+    other = between(Memory(FILES), Memory({**EDITED, "a.py": EDITED["a.py"] + b"x = 1\n"}))
+    assert certify_change(other, store(tmp_path), no_time).late == ("a.py",), "only what differs is looked at again"
+
+
+def test_what_there_was_no_time_for_is_named_and_not_called_neutral() -> None:
+    context = Context(between(Memory(FILES), Memory(EDITED)), seconds=0.0)
+    context.clock = Clock(None)
+    assert list(RULE.check(context)) == []
+    assert context.neutral == {}
+    assert context.left_out == [
+        "Whether lines of a.py, b.py are neutral was not looked at, or not everywhere, for want of time."
+    ]
