@@ -9,7 +9,7 @@ import ast
 import builtins
 import doctest
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,11 @@ class Mine:
         self._places: dict[str, Places] = {}
         self._documented: dict[str, list[str]] = {}
 
-    def of(self, function: Function, path: str, names: frozenset[str]) -> Mined:
-        """Calls of ``function``, which the file ``path`` defines. ``names``: what that module knows at its top."""
+    def of(
+        self, function: Function, path: str, names: frozenset[str], go_on: Callable[[], bool] = lambda: True
+    ) -> Mined:
+        """Calls of ``function``, which the file ``path`` defines. ``names``: what that module knows at its top. No
+        further file is looked at when ``go_on`` says no."""
         mined = Mined()
         reader = _Reader(function, names)
         for text in self._documentation(path):
@@ -65,6 +68,8 @@ class Mine:
         for other in sorted(self._texts, key=lambda other: (not is_test(other), other != path, other)):
             if not word.search(self._texts[other]):
                 continue
+            if not go_on():
+                break
             places = self._places_of(other)
             if places is None:
                 continue

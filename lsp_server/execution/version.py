@@ -126,6 +126,11 @@ class Version:
         for key in gone:
             del self._opened[key]
 
+    @property
+    def importing(self) -> float:
+        """Seconds that the slowest import took so far."""
+        return max((known.seconds for known in self._opened.values() if isinstance(known, Opened)), default=0.0)
+
     def samples(self, module: str, names: Sequence[str]) -> list[tuple[str, Any]]:
         """Constants that stand in a module under dotted names, alone or in plain containers.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -44,7 +45,10 @@ class Workbench:
             self.folder = self._checkouts.write(tree, "project", check)
             self.layout = Layout(tree)
             self.server = TestServer(self.python.path, self.folder, self.layout.folders(), run != "unsafe", seed, check)
+            began = time.monotonic()
             self.server.start()
+            self.starting = time.monotonic() - began
+            """Seconds that starting pytest took."""
         except SandboxError as error:
             self.close()
             raise ExecutionFailed(error.message, fix=error.fix) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 import time
@@ -10,19 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from famulus.lsp_server.execution.constructors import Constructors
-from famulus.lsp_server.execution.errors import ImportFailed
+from famulus.lsp_server.execution.errors import ExecutionFailed, ImportFailed
 from famulus.lsp_server.execution.functions import Function, functions
-from famulus.lsp_server.execution.inputs import Inputs, vocabulary
+from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.layout import Layout
-from famulus.lsp_server.execution.mining import Mine, top_names
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
-from famulus.lsp_server.testgen import existing, proof, selection, writing
+from famulus.lsp_server.testgen import proof, selection, writing
+from famulus.lsp_server.testgen.aiming import Aims
 from famulus.lsp_server.testgen.case import Aim, Example, Result
+from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
 from famulus.lsp_server.testgen.errors import UnknownTarget
 from famulus.lsp_server.testgen.examples import Oracle
+from famulus.lsp_server.testgen.existing import Existing
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
@@ -30,12 +32,20 @@ from famulus.lsp_server.testgen.target import Target, chosen
 
 _EXAMPLES = 0.35
 """Part of a function's time in which answers are collected; the rest is for mutants."""
+_LOOKING = 0.3
+"""Part of a function's time in which the project's own calls of it are looked for."""
 _SIMPLER = 0.7
 """Part of a function's time after which no simpler examples are looked for."""
 _NEIGHBOURS = 6
 """Test files that are read for the project's style."""
 _PROOF = 0.2
-"""Part of the whole time that is kept for the proof."""
+"""Part of the whole time that is kept for the proof, at least."""
+_PROOF_MOST = 0.6
+"""The same, at most: it is as long as starting pytest takes."""
+_ENDING = 0.3
+"""Seconds in which processes are ended and copies removed."""
+_NAMED = 3
+"""Functions that are named in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +88,35 @@ class Generator:
         a file.
 
         Raises :class:`UnknownTarget`, :class:`ExecutionFailed`, :class:`NoPytest`."""
-        started = time.monotonic()
+        clock = Clock(max(self.options.budget - _ENDING, 0.5), self.check)
         named = [(target, self._functions(target, lines)) for target in targets]
         paths = list(dict.fromkeys(target.path for target, found in named if found))
         if not paths:
             return
-        with Workbench(
-            self.tree, root=self.root, interpreter=self.options.interpreter, run=self.options.run, check=self.check
-        ) as bench:
+        try:
+            bench = Workbench(
+                self.tree,
+                root=self.root,
+                interpreter=self.options.interpreter,
+                run=self.options.run,
+                check=clock.check,
+            )
+        except TimeIsUp:
+            raise ExecutionFailed(
+                "The time was up before the project's tests could be run.", fix="Give more with --budget."
+            ) from None
+        with bench:
+            aims = Aims(self.tree, bench.layout, clock.check)
             folders = bench.layout.folders(paths)
-            with Version(bench.python.path, bench.folder, folders, self.options.run, self.check) as version:
+            with Version(bench.python.path, bench.folder, folders, self.options.run, clock.check) as version:
                 for number, path in enumerate(paths):
                     wanted = [f for target, found in named if target.path == path for f in found]
-                    left = self.options.budget - (time.monotonic() - started)
-                    share = max(left, 1.0) / (len(paths) - number)
-                    yield self._file(bench, version, path, list(dict.fromkeys(wanted)), share)
+                    if clock.left <= 0 and number:
+                        yield self._late(bench.layout, path)
+                        continue
+                    share = max(clock.left, 1.0) / (len(paths) - number)
+                    with clock.until(time.monotonic() + share):
+                        yield self._file(bench, version, aims, path, list(dict.fromkeys(wanted)), clock)
 
     def _functions(self, target: Target, lines: Mapping[str, frozenset[int]] | None) -> list[Function]:
         content = self.tree.read(target.path)
@@ -101,31 +125,52 @@ class Generator:
         found = functions(decoded(content))
         return chosen(target, found.values(), None if lines is None else lines.get(target.path, frozenset()))
 
+    def _late(self, layout: Layout, path: str) -> Generated:
+        """A file for which no time is left."""
+        note = f"No time was left for {path}: give more with --budget."
+        return Generated(test_path(layout, self.tree, path), None, "", (), None, notes=[note])
+
     def _file(
-        self, bench: Workbench, version: Version, path: str, wanted: Sequence[Function], seconds: float
+        self, bench: Workbench, version: Version, aims: Aims, path: str, wanted: Sequence[Function], clock: Clock
     ) -> Generated:
         started = time.monotonic()
-        deadline = started + seconds * (1 - _PROOF)
+        in_all = clock.left
         source = decoded(self.tree.read(path) or b"")
-        found = bench.layout.module(path)
         place = test_path(bench.layout, self.tree, path)
         content = self.tree.read(place)
         before = None if content is None else decoded(content)
-        if found is None:
+        module = bench.layout.module(path)
+        if module is None:
             return Generated(place, before, "", (), None, notes=[f"{path} cannot be imported by a name."])
         if before and not writing.parses(before):
             return Generated(place, before, "", (), None, notes=[f"{place} has a syntax error: mend it first."])
-        oracle, mine, names = Oracle(version), Mine(self.tree), top_names(source)
-        results = []
+        oracle = Oracle(version)
+        names = {f.owner.name if f.owner else f.node.name for f in wanted}
+        known = Existing(bench, path, module[0], names)
+        results: list[Result] = []
+        late: list[str] = []
         for number, function in enumerate(wanted):
             self.progress(function.name)
-            constructors = self._constructors(bench.layout, path, source, function)
-            calls = mine.of(function, path, names).calls
-            inputs = Inputs(function, constructors, constructors.words, found=calls)
-            aim = Aim(path, found[0], source, function, tuple(constructors.imports))
-            left = max(deadline - time.monotonic(), 0.5) / (len(wanted) - number)
-            results.append(self._function(bench, oracle, aim, inputs, left))
-        return self._written(bench, place, before, results, started)
+            importing = max(version.importing, known.importing, bench.starting / 2)
+            proof_time = 2.2 * bench.starting + 4 * importing + 0.7
+            searching = started + in_all - min(max(proof_time, _PROOF * in_all), _PROOF_MOST * in_all)
+            left = (searching - time.monotonic()) / (len(wanted) - number)
+            try:
+                with clock.until(searching):
+                    prepared = aims.of(path, source, function, left * _LOOKING)
+                    if prepared is not None:
+                        results.append(self._function(known, oracle, prepared.aim, prepared.inputs, left))
+            except TimeIsUp:
+                late.append(function.name)
+        known.close()
+        made = self._written(bench, place, before, results, started, clock)
+        if late:
+            rest = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
+            made.notes = [
+                *made.notes,
+                f"No time was left for {', '.join(late[:_NAMED])}{rest}: give more with --budget.",
+            ]
+        return made
 
     def _style(self, layout: Layout, before: str | None) -> Style:
         """That of the file that the tests are for, else of some of the project's test files."""
@@ -133,24 +178,17 @@ class Generator:
             return read_style([before])
         return read_style(decoded(self.tree.read(path) or b"") for path in sorted(layout.tests())[:_NEIGHBOURS])
 
-    def _constructors(self, layout: Layout, path: str, source: str, function: Function) -> Constructors:
-        def find(name: str, importer: str) -> tuple[str, str, str] | None:
-            known = layout.found(name, importer)
-            content = self.tree.read(known[0]) if known else None
-            return (known[0], decoded(content), known[1]) if known and content is not None else None
-
-        return Constructors(path, source, vocabulary(function.node), find)
-
-    def _function(self, bench: Workbench, oracle: Oracle, aim: Aim, inputs: Inputs, seconds: float) -> Result:
+    def _function(self, tests: Existing, oracle: Oracle, aim: Aim, inputs: Inputs, seconds: float) -> Result:
         started = time.monotonic()
         result = Result(aim)
         try:
             examples, result.refused = oracle.examples(aim, inputs, seconds=seconds * _EXAMPLES)
             if examples:
                 found = kills(oracle.version, aim, examples, go_on=lambda: time.monotonic() < started + seconds)
-                known = existing.killed(bench, aim, found.mutants, seconds=max(1.0, seconds / 3))
+                known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))
                 if time.monotonic() < started + seconds * _SIMPLER:
-                    examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
+                    with contextlib.suppress(TimeIsUp):
+                        examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
                 self._choose(result, examples, found, known)
         except ImportFailed as error:
             result.refused = f"its module cannot be imported ({error.reason})"
@@ -186,7 +224,13 @@ class Generator:
             result.refused = "the tests that are there notice all that other tests could"
 
     def _written(
-        self, bench: Workbench, place: str, before: str | None, results: Sequence[Result], started: float
+        self,
+        bench: Workbench,
+        place: str,
+        before: str | None,
+        results: Sequence[Result],
+        started: float,
+        clock: Clock,
     ) -> Generated:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
@@ -205,7 +249,12 @@ class Generator:
             if before is None:
                 text = writing.formatted(text, self.root / place)
             self.progress("running the tests five times")
-            proven = proof.prove(bench, place, text, check=self.check)
+            try:
+                proven = proof.prove(bench, place, text, {one.name for one in written}, check=clock.check)
+            except TimeIsUp:
+                notes.append("The time was up before the tests had been run five times: give more with --budget.")
+                written = []
+                break
             bad = (proven.failed | proven.flaky) & {one.name for one in written}
             if proven.holds or not bad:
                 break

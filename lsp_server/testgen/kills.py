@@ -10,6 +10,7 @@ from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.clock import TimeIsUp
 
 MOST = 80
 """Mutants of one function that are tried."""
@@ -54,10 +55,13 @@ def kills(
     for mutant in of_function(aim) if of is None else of:
         if not go_on():
             break
-        answers = version.calls(
-            aim.module, calls, cpu=limits, wall=1.0, losses=2, imports=aim.imports,
-            patch=(aim.function.name, mutant.source),
-        )  # fmt: skip
+        try:
+            answers = version.calls(
+                aim.module, calls, cpu=limits, wall=1.0, losses=2, imports=aim.imports,
+                patch=(aim.function.name, mutant.source),
+            )  # fmt: skip
+        except TimeIsUp:
+            break
         if all(answer.kind == "invalid" for answer in answers):
             continue  # the code could not be put in place
         for position, answer in enumerate(answers):
