@@ -13,15 +13,35 @@ SOURCES: tuple[Source, ...] = ("recorded", "test", "doctest", "call", "hint", "g
 """Where inputs come from, most trusted first."""
 
 
+SPECIAL: Mapping[str, str] = {
+    **{f"__{name}__": name + "({})" for name in ("len", "iter", "next", "bool", "abs", "int", "float", "reversed")},
+    **{
+        f"__{name}__": f"({{}} {sign} {{}})"
+        for name, sign in (
+            ("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("add", "+"),
+            ("sub", "-"), ("mul", "*"), ("truediv", "/"), ("floordiv", "//"), ("mod", "%"), ("pow", "**"),
+            ("and", "&"), ("or", "|"), ("xor", "^"), ("matmul", "@"), ("lshift", "<<"), ("rshift", ">>"),
+        )
+    },
+    "__neg__": "(-{})",
+    "__getitem__": "{}[{}]",
+    "__setitem__": "{}[{}] = {}",
+    "__contains__": "({1} in {0})",
+    "__enter__": "{}",
+}  # fmt: skip
+"""How special methods are called, by their name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of ``target``, a dotted name in its module.
 
     ``receiver``: expression of the object whose method (``how`` = ``call``) or property (``get``) it is, else empty.
-    ``before``: statements that are run first and may use the receiver as ``self``; ``setting``: those that are run before
-    anything is made, and may use ``tmp_path`` and ``monkeypatch`` as tests do. ``how`` = ``with``: the result is a
-    context manager, which is entered; ``inside``: statements that are run there. ``source`` says where it comes from,
-    ``doubt`` how far its arguments are from the likeliest types (0: they have them); both are no part of its identity.
+    ``before``: statements that are run first and may use the receiver as ``self``; ``setting``: those that are run
+    before anything is made, and may use ``tmp_path`` and ``monkeypatch`` as tests do. ``how`` = ``with``: the result
+    is a context manager, which is entered; ``inside``: statements that are run there. ``source`` says where it comes
+    from, ``doubt`` how far its arguments are from the likeliest types (0: they have them); both are no part of its
+    identity.
     """
 
     target: str
@@ -38,7 +58,12 @@ class Call:
     @property
     def text(self) -> str:
         """As Python: ``clamp(5, 0, hi=5)``, ``Stack([1]).push(2)``."""
-        name = f"{self.receiver}.{self.target.rpartition('.')[2]}" if self.receiver else self.target
+        own = self.target.rpartition(".")[2]
+        if self.receiver and own in SPECIAL and not self.kwargs:
+            places = SPECIAL[own]
+            if places.count("{") == 1 + len(self.args):
+                return places.format(self.receiver, *self.args)
+        name = f"{self.receiver}.{own}" if self.receiver else self.target
         if self.how == "get":
             return name
         return f"{name}({', '.join((*self.args, *(f'{key}={value}' for key, value in self.kwargs)))})"
@@ -132,6 +157,5 @@ STANDARD: Mapping[str, str] = {
 """Names that arguments may use in any module, and where they come from."""
 MODULES = frozenset(
     ["collections", "datetime", "decimal", "fractions", "io", "itertools", "math", "pathlib", "random", "re", "types"]
-    + ["uuid"]
-)
+) | {"uuid"}
 """Modules that arguments may use."""

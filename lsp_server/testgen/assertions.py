@@ -6,14 +6,17 @@ import ast
 import builtins
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from famulus.lsp_server.execution import pytest_text
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.rendering import Form, expression
+from famulus.lsp_server.execution.worker.scene import FOLDER
 from famulus.lsp_server.testgen.case import Aim
 
+FIXTURES = ("capsys", "monkeypatch", "tmp_path")
+"""Of pytest, as far as tests use them."""
 _MOST = 6
 """Assertions in one test."""
 _WRITTEN = 160
@@ -26,11 +29,11 @@ _MATCHED = 8, 60
 
 @dataclass(frozen=True)
 class Body:
-    """Lines of a test without indent; ``imports``: statements; ``fixture``: of pytest, or empty."""
+    """Lines of a test without indent; ``imports``: statements; ``fixtures``: of pytest or of the project."""
 
     lines: tuple[str, ...]
     imports: tuple[str, ...]
-    fixture: str = ""
+    fixtures: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -42,7 +45,10 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
     """The statements that hold as long as ``call`` has this ``outcome``; None if it cannot be written so that it can
     be read."""
     setup, made, checks = _arranged(aim, call, outcome)
+    checks += _written(call, outcome)
     imports: set[str] = set()
+    if call.how == "with":
+        return _entered(aim, call, outcome, setup, made, checks)
     if _is_async(aim, call):
         imports.add("import asyncio")
         if any(isinstance(node, ast.Yield) for node in ast.walk(aim.function.node)):
@@ -53,6 +59,8 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         kind = _kind(aim, outcome, imports)
         if not kind:
             return None
+        if kind == "SystemExit":
+            return _left(aim, call, outcome, [*setup], made)
         found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
         lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
@@ -73,24 +81,94 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         lines = [*setup, made, *checks]
     else:
         return None
-    return _finished(aim, call, lines, imports, "capsys" if outcome.output else "")
+    return _finished(aim, call, lines, imports)
 
 
-def _finished(aim: Aim, call: Call, lines: list[str], imports: set[str], fixture: str = "") -> Body:
-    found = {line for line in pytest_text.imports(aim.module, call, "\n".join(lines)) if line}
+def _left(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str) -> Body | None:
+    """For a call that ends the program: with which code, and what it said on standard output."""
+    code = expression(outcome.value[2][1][0]) if outcome.value[2][1] else "None"
+    if not code or not _short(code):
+        return None
+    lines = [*setup, "with pytest.raises(SystemExit) as ended:", f"    {made}"]
+    lines.append(_compared("ended.value.code", code))
+    if outcome.output and _short(repr(outcome.output)) and not outcome.output.startswith("usage:"):
+        lines.append(f"assert capsys.readouterr().out == {outcome.output!r}")
+    return _finished(aim, call, lines, {"import pytest"})
+
+
+def _entered(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str, checks: list[str]) -> Body | None:
+    """For a context manager: what it gives, and what is left behind it."""
+    if outcome.kind == "raised":
+        kind = _kind(aim, outcome, imports := {"import pytest"})
+        inner = call.inside or ("pass",)
+        lines = [*setup, f"with pytest.raises({kind}), {made}:", *(f"    {line}" for line in inner)]
+        return _finished(aim, call, lines, imports) if kind else None
+    if outcome.kind != "value":
+        return None
+    value = expression(outcome.value)
+    said = [_compared("entered", value)] if value and _short(value) and value != "None" else []
+    within = [*said, *call.inside] or ["pass"]
+    if outcome.output:
+        checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
+    if not said and not checks:
+        return None
+    used = " as entered" if "entered" in " ".join(within) else ""
+    return _finished(aim, call, [*setup, f"with {made}{used}:", *(f"    {line}" for line in within), *checks], set())
+
+
+def _written(call: Call, outcome: Outcome) -> list[str]:
+    """Assertions about the files that a call wrote."""
+    bound = [re.match(r'(\w+) = tmp_path / "(.*)"$', line) for line in call.setting]
+    names = {match[2]: match[1] for match in bound if match}
+    found = []
+    for path, text in list(outcome.files.items())[:2]:
+        place = names.get(path, f"(tmp_path / {path!r})")
+        if _short(repr(text)):
+            exact = "\r" in text
+            found.append(
+                f"assert {place}.read_{'bytes' if exact else 'text'}() == {text.encode() if exact else text!r}"
+            )
+    return found
+
+
+def _finished(aim: Aim, call: Call, lines: list[str], imports: set[str]) -> Body | None:
     text = "\n".join(lines)
+    if FOLDER in text:
+        lines = [_placed(line) for line in lines]
+        text = "\n".join(lines)
+        if FOLDER in text:
+            return None
+    provided = {name for line in aim.imports for name in re.findall(r"\w+", line.rpartition("import ")[2])}
+    found = {line for line in pytest_text.imports(aim.module, call, text) if line}
+    found = {line for line in (_without(line, provided, aim.module) for line in found) if line}
     if re.search(r"\bmath\.", text):
         imports.add("import math")
     if "pytest." in text:
         imports.add("import pytest")
     used = set(re.findall(r"\w+", text))
     others = [line for line in aim.imports if used & set(re.findall(r"\w+", line.partition("import ")[2]))]
-    return Body(tuple(lines), (*sorted(found | imports), *others), fixture)
+    fixtures = tuple(name for name in FIXTURES if re.search(rf"\b{name}\b", text))
+    return Body(tuple(lines), (*sorted(found | imports), *others), fixtures)
+
+
+def _placed(line: str) -> str:
+    """A line in which paths in the test's folder are told by it."""
+    line = re.sub(rf"Path\('{FOLDER}/([^']*)'\)", r"tmp_path / '\1'", line).replace(f"Path('{FOLDER}')", "tmp_path")
+    return re.sub(rf"'{FOLDER}/([^']*)'", r"str(tmp_path / '\1')", line).replace(f"'{FOLDER}'", "str(tmp_path)")
+
+
+def _without(line: str, names: set[str], module: str) -> str:
+    """An import from the module under test without names that come from elsewhere."""
+    start = f"from {module} import "
+    if not line.startswith(start):
+        return line
+    kept = [name for name in line[len(start) :].split(", ") if name not in names]
+    return start + ", ".join(kept) if kept else ""
 
 
 def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, list[str]]:
     """What is made first, the call itself, and what is looked at afterwards besides its result."""
-    setup: list[str] = []
+    setup = [row for line in call.setting for row in ([*line.split("\n"), ""] if "\n" in line else [line])]
     checks: list[str] = []
     taken = call.names() | {call.target.partition(".")[0], aim.function.node.name}
     receiver, args = call.receiver, list(call.args)
@@ -110,11 +188,14 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
         if not place.isdigit() or not value or not _short(value):
             continue
         position = int(place)
+        if args[position].isidentifier() and args[position] not in aim.names:
+            checks.append(_compared(args[position], value))  # the setting has a name for it
+            continue
         name = own[position] if position < len(own) and own[position] not in taken else f"argument_{place}"
         setup.append(f"{name} = {args[position]}")
         args[position] = name
         checks.append(_compared(name, value))
-    made = Call(call.target, tuple(args), call.kwargs, receiver, (), call.how).text
+    made = replace(call, args=tuple(args), receiver=receiver, before=()).text
     return setup, made, checks[:_MOST]
 
 
@@ -187,6 +268,8 @@ def _parts(form: Form, depth: int) -> Iterator[tuple[str, str]]:
         inside = [(f"[{n}]", item) for n, item in enumerate(form[1])]
     elif form[0] == "dict" and len(form[1]) <= _MOST:
         inside = [(f"[{expression(key)}]", item) for key, item in form[1] if expression(key)]
+    elif form[0] == "object" and form[1] == "Result" and form[2][:1] == [["exit_code", ["int", "2"]]]:
+        inside = [(".exit_code", form[2][0][1])]  # what click says of a wrong usage is its own affair
     elif form[0] == "object" and len(form) == 3:
         inside = [(f".{name}", item) for name, item in form[2] if name.isidentifier() and not name.startswith("_")]
     for path, item in inside:

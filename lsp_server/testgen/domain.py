@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from famulus.lsp_server.execution.calls import Call
@@ -34,12 +35,34 @@ def _filled(value: object) -> bool:
     return not isinstance(value, list | tuple | dict | set | str | bytes) or len(value) > 0
 
 
+def _finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _not_zero(value: object) -> bool:
+    return not isinstance(value, int | float) or isinstance(value, bool) or value != 0
+
+
+def _distinct(value: object) -> bool:
+    return not isinstance(value, list | tuple) or len({repr(item) for item in value}) == len(value)
+
+
 _WORDS: tuple[tuple[re.Pattern[str], _Check], ...] = (
     (re.compile(r"\b(?:sorted|ascending)\b", re.I), _ordered),
-    (re.compile(r"\bnon-?\s?empty\b|\bnot (?:be )?empty\b", re.I), _filled),
+    (re.compile(r"\bnon-?\s?empty\b|\bnot (?:be )?empty\b|\bat least one (?:item|element)", re.I), _filled),
+    (re.compile(r"\bnon-?\s?zero\b|\bnot (?:be )?zero\b", re.I), _not_zero),
+    (re.compile(r"\bdistinct\b|\bunique\b|\bno duplicates\b|\bwithout duplicates\b", re.I), _distinct),
+    (re.compile(r"\bfinite\b", re.I), _finite),
     (re.compile(r"\bpositive\b", re.I), _positive),
     (re.compile(r"\bnon-?\s?negative\b", re.I), _not_negative),
 )
+_COUNTED = re.compile(
+    r"\b(?:number|count|amount) of\b|\bhow (?:many|often|much|long)\b"
+    r"|\b(?:size|length|width|height|duration|distance)\b|\b(?:seconds|minutes|hours|days|bytes|characters|times)\b",
+    re.I,
+)
+"""Descriptions of parameters that are counts or sizes: nobody means less than nothing."""
+_BETWEEN = re.compile(r"\b(?:between|from) (-?\d+(?:\.\d+)?) (?:and|to) (-?\d+(?:\.\d+)?)\b", re.I)
 _NEAR = 4
 """Words between a condition and the parameter that it is about."""
 
@@ -59,6 +82,10 @@ class Domain:
         if not self._checks_types and not self._typed(call):
             return False
         return all(check(value) for name, value in self._values(call) for check in self._conditions.get(name, ()))
+
+    def refuses(self, call: Call) -> bool:
+        """Whether the arguments are what the documentation rules out, while the code has something to say to that."""
+        return bool(raises(self.function)) and (self._checks_types or self._typed(call))
 
     def mended(self, call: Call) -> Call:
         """The call with its lists put in order where the function wants that."""
@@ -87,10 +114,15 @@ class Domain:
                     continue
                 near = " ".join(words[max(0, at - _NEAR) : at + _NEAR + 1])
                 found.setdefault(parameter.name, []).extend(check for form, check in _WORDS if form.search(near))
+            told = _description(self.function.docstring, parameter.name)
+            if told:
+                found.setdefault(parameter.name, []).extend(_told(told))
         return found
 
     def _places(self, call: Call) -> list[tuple[int, str]]:
-        """Position in :attr:`Call.expressions` and parameter of each argument."""
+        """Position in :attr:`Call.expressions` and parameter of each argument; none for a call of something else."""
+        if call.target not in (self.function.name, self.function.name.removesuffix(".__init__")):
+            return []
         own = 1 if call.receiver else 0
         names = [p.name for p in self.function.parameters if p.kind in ("position", "either")]
         found = [(own + n, name) for n, name in zip(range(len(call.args)), names, strict=False)]
@@ -98,6 +130,26 @@ class Domain:
 
     def _values(self, call: Call) -> list[tuple[str, object]]:
         return [(name, _literal(call.expressions[place])) for place, name in self._places(call)]
+
+
+def _description(docstring: str, name: str) -> str:
+    """What a list of parameters in a docstring says of one: of Sphinx's, Google's, numpy's or a plain form."""
+    start = r"^[ \t]*(?::param(?:eter)?\s+(?:[\w.\[\], ]+\s+)?|[-*]\s*)?"
+    match = re.search(rf"{start}`*\**{re.escape(name)}`*(?:\s*\([^)\n]*\))?\s*:(.*)$", docstring, re.M)
+    if match is None:
+        return ""
+    below = re.match(r"\n((?:[ \t]{4,}.*\n?)*)", docstring[match.end() :])
+    return match[1] + " " + (below[1] if below else "").replace("\n", " ")
+
+
+def _told(description: str) -> Iterator[_Check]:
+    """Conditions in the description of a parameter."""
+    yield from (check for form, check in _WORDS if form.search(description))
+    if _COUNTED.search(description):
+        yield _not_negative
+    if match := _BETWEEN.search(description):
+        low, high = float(match[1]), float(match[2])
+        yield lambda value: not isinstance(value, int | float) or low <= value <= high
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import raises
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.version import Version
-from famulus.lsp_server.testgen import domain, simpler
+from famulus.lsp_server.testgen import domain, protocols, simpler
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.reasons import reason
+from famulus.lsp_server.testgen.settings import RUNNER, SEEDED, Settings
 
 MOST = 90
 """Examples of one function that are compared with mutants."""
 _FIRST, _NEXT, _ROUNDS = 60, 80, 6
+_COMMANDS = 24
+"""Runs of a program, and"""
+_OUTSIDE = 12
+"""calls outside the documented domain that are tried in a round: the latter for what refuses them."""
 _CPU = 0.2
+_CPU_COMMAND = 2.0
+_RUNNER = frozenset(("os.putenv", "os.unsetenv"))
+"""What the runner of a command does itself."""
 _SEEDS = (2, 3)
 _SLIPS = frozenset({"TypeError", "AttributeError", "IndexError", "KeyError", "ZeroDivisionError", "UnboundLocalError"})
 """Exceptions that Python itself raises more often than code that means it."""
+_ENDS = re.compile(r"\bexit\(|ArgumentParser|\bparse_args\b|SystemExit")
+"""Code that means to end the program."""
 _TRUSTED = ("recorded", "test", "doctest")
 
 
@@ -36,38 +49,70 @@ class Oracle:
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
         deadline = time.monotonic() + seconds
         words = domain.Domain(aim.function)
+        settings = Settings(aim, inputs.constructors.words)
         found: list[Example] = []
-        effects: set[str] = set()
+        seen: list[Outcome] = []
         lines: set[int] = set()
         changing: list[Call] = []
-        tried = 0
         for number in range(_ROUNDS):
-            calls = [words.mended(call) for call in inputs.calls(_FIRST if number == 0 else _NEXT)]
-            calls = list(dict.fromkeys(call for call in calls if words.holds(call)))
-            if not calls:
+            placed = self._placed(aim, inputs, settings, words, _FIRST if number == 0 else _NEXT)
+            if not placed:
                 break
-            tried += len(calls)
-            outcomes = self.version.calls(aim.module, calls, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
+            calls = list(placed)
+            outcomes = self._answers(aim, calls)
+            seen += outcomes
             before = len(lines)
-            for call, outcome in zip(calls, outcomes, strict=True):
-                inputs.learn(call, outcome)
-                effects |= set(outcome.effects)
+            for call, made, outcome in zip(calls, placed.values(), outcomes, strict=True):
+                inputs.learn(made, outcome)
                 if outcome.receiver and outcome.kind == "value":
                     changing.append(call)
-                if self._counts(aim, call, outcome):
+                if self._counts(aim, call, outcome) and (words.holds(call) or outcome.kind == "raised"):
                     found.append(Example(call, outcome))
                     lines |= outcome.lines
             if time.monotonic() > deadline or (len(found) >= MOST and len(lines) == before):
                 break
-        sequences = self._counted(aim, [*simpler.observed(aim, changing), *simpler.prepared(aim)])
+        more = [*simpler.observed(aim, changing), *simpler.prepared(aim)]
+        sequences = self._counted(aim, [call for call in more if words.holds(call)])
         stable = self._stable(aim, [*_spread(found), *sequences])
         if stable:
             return stable, ""
-        if effects and not found:
-            return [], f"it reaches outside its process ({', '.join(sorted(effects)[:3])})"
-        if found or sequences:
-            return [], "its answers differ from run to run"
-        return [], "no arguments were found that it takes" if tried else "there is no way to call it"
+        asked = {name for outcome in seen for name in outcome.asked}
+        return [], reason(seen, len(seen), asked, stable=not (found or sequences))
+
+    def _placed(
+        self, aim: Aim, inputs: Inputs, settings: Settings, words: domain.Domain, number: int
+    ) -> dict[Call, Call]:
+        """The next calls in the form and the setting that the function wants, each with the one that it was made of."""
+        found: dict[Call, Call] = {}
+        outside = 0
+        for made in [] if settings.is_command else inputs.calls(number):
+            mended = words.mended(made)
+            if not words.holds(mended):
+                outside += 1
+                if outside > _OUTSIDE or not words.refuses(mended):
+                    continue
+            for call in protocols.formed(aim, mended):
+                found.setdefault(settings.around(call), made)
+        for call in settings.commands(_COMMANDS):
+            found.setdefault(call, call)
+        if protocols.takes_values(aim.function):
+            found |= {call: call for first in list(found)[:3] for call in protocols.sent(aim, first)}
+        return found
+
+    def _answers(self, aim: Aim, calls: list[Call]) -> list[Outcome]:
+        """What the calls answer; those that turn out to ask for random numbers are made again with a seed."""
+        command = any(call.receiver == RUNNER for call in calls)  # the first one imports much
+        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, 1.0)
+        outcomes = self.version.calls(aim.module, calls, cpu=cpu, wall=wall, trace=True, imports=aim.imports)
+        places = [n for n, o in enumerate(outcomes) if "random" in o.asked and SEEDED not in calls[n].setting]
+        if places:
+            for n in places:
+                calls[n] = replace(calls[n], setting=(*calls[n].setting, SEEDED))
+            again = [calls[n] for n in places]
+            answers = self.version.calls(aim.module, again, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
+            for n, answer in zip(places, answers, strict=True):
+                outcomes[n] = answer
+        return outcomes
 
     def more(self, aim: Aim, examples: Sequence[Example]) -> list[Example]:
         """Stable examples that are simpler than these."""
@@ -92,7 +137,11 @@ class Oracle:
     @staticmethod
     def _counts(aim: Aim, call: Call, outcome: Outcome) -> bool:
         """Whether a test may say that the answer is right: it can be written down, and somebody meant it."""
-        if outcome.effects or outcome.answer.get("warned"):
+        if (
+            set(outcome.effects) - (_RUNNER if call.receiver == RUNNER else set())
+            or outcome.answer.get("warned")
+            or not _set(call, outcome)
+        ):
             return False
         if outcome.kind == "value":
             return body(aim, call, outcome) is not None and (
@@ -102,7 +151,16 @@ class Oracle:
             return False
         if call.source in _TRUSTED:
             return True
+        if outcome.exception == "SystemExit":
+            return "SystemExit" in raises(aim.function) or bool(_ENDS.search(aim.source))
         return bool(set(outcome.kinds) & raises(aim.function)) and _raised_by(aim, outcome)
+
+
+def _set(call: Call, outcome: Outcome) -> bool:
+    """Whether what the call asked besides its arguments is the same in every run."""
+    setting = "\n".join(call.setting)
+    given = {"random": SEEDED in setting, "clock": "moment" in setting or ".time" in setting}
+    return all(given.get(name, False) for name in outcome.asked)
 
 
 def _raised_by(aim: Aim, outcome: Outcome) -> bool:
@@ -119,7 +177,7 @@ def _spread(found: list[Example]) -> list[Example]:
     """At most :data:`MOST` examples: those of the project first, then the short ones of every kind of answer."""
     kept: dict[str, Example] = {}
     for example in found:
-        kept.setdefault("\n".join((*example.call.before, example.call.text)), example)
+        kept.setdefault(example.call.script, example)
     ranked = sorted(kept.values(), key=lambda e: (e.call.source not in _TRUSTED, e.call.doubt, e.call.size))
     groups: dict[tuple[str, frozenset[int]], list[Example]] = {}
     for example in ranked:

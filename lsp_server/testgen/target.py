@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from famulus.lsp_server.execution.calls import SPECIAL
 from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.testgen.errors import UnknownTarget
@@ -41,8 +43,8 @@ def parse(text: str) -> Target:
 def chosen(target: Target, functions: Iterable[Function], lines: Collection[int] | None = None) -> list[Function]:
     """The functions of a file that the target means, in the order of the file; ``lines``: only those that touch them.
 
-    Of a class or a file: what other code may call, so neither private names nor special methods but ``__init__``'s
-    class. Raises :class:`UnknownTarget` where there is none."""
+    Of a class or a file: what other code may call, so no private names. Raises :class:`UnknownTarget` where there
+    is none."""
     if is_test(target.path):
         raise UnknownTarget(f"{target.path} holds tests itself.", fix="Name the code that they are for.")
     listed = sorted(functions, key=lambda function: function.lines.start)
@@ -73,6 +75,17 @@ def _instead(target: Target, listed: Sequence[Function]) -> str:
     return f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(names[:5])}."
 
 
+_MADE = ("__init__", "__post_init__", "__new__")
+_SPECIAL = frozenset((*SPECIAL, "__call__", "__exit__"))
+_DECIDES = (ast.If, ast.IfExp, ast.Raise, ast.For, ast.While, ast.Try, ast.BinOp, ast.Compare, ast.Call, ast.BoolOp)
+
+
 def _open(function: Function) -> bool:
-    """Whether other code may call it by its name."""
-    return not any(part.startswith("_") for part in function.name.split("."))
+    """Whether other code may call it by its name, or by an operator; constructors only if they do more than to keep
+    what they are given."""
+    *around, name = function.name.split(".")
+    if any(part.startswith("_") for part in around):
+        return False
+    if name in _MADE:
+        return any(isinstance(node, _DECIDES) for part in function.node.body for node in ast.walk(part))
+    return not name.startswith("_") or (function.owner is not None and name in _SPECIAL)

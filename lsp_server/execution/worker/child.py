@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .finding import static, unwrapped
 from .forms import DRAWN, Form, Writer
 from .frames import Message, send
 from .scene import Scene, Sources
@@ -109,7 +110,7 @@ class Child:
             sys.addaudithook(self._audit)
         known = dict(vars(builtins))
         for call in batch["calls"]:
-            answer = {"invalid": problem} if problem else self._guarded(call, bool(batch.get("trace")))
+            answer = {"invalid": problem} if problem else self._guarded(call, batch.get("trace"))
             if os.getpid() != me:
                 os._exit(0)  # the call forked, and this is the copy
             send(fd, answer)
@@ -120,10 +121,11 @@ class Child:
     def _patch(self, patch: Message) -> str:
         """Give a function the code that ``source`` has for the same name; the answer is why that failed."""
         try:
-            code: Any = compile(patch["source"], getattr(self.module, "__file__", "") or "<patch>", "exec")
+            module = sys.modules[patch["module"]] if patch.get("module") else self.module
+            code: Any = compile(patch["source"], getattr(module, "__file__", "") or "<patch>", "exec")
             for part in patch["name"].split("."):
                 code = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == part)
-            function = _unwrapped(_static(self.module, patch["name"]))
+            function = unwrapped(static(self.module, patch["name"]))
             function.__code__ = code
         except Exception as error:
             return f"{type(error).__name__}: {error}"
@@ -146,8 +148,9 @@ class Child:
             isinstance(p, str) and os.path.realpath(p).startswith(own + os.sep) for p in paths
         )
 
-    def _guarded(self, call: Message, trace: bool) -> Message:
-        """The answer to a call, whatever it does to this process."""
+    def _guarded(self, call: Message, trace: Any) -> Message:
+        """The answer to a call, whatever it does to this process. ``trace``: tell the lines that it reaches in the
+        module; of another one, where it is the name of that."""
         out, err = Kept(), Kept()
         kept = sys.stdout, sys.stderr
         self.effects, self.lines, self.arcs, self.sources.asked = [], set(), set(), set()
@@ -167,7 +170,8 @@ class Child:
             sys.stdout, sys.stderr = kept
             signal.setitimer(signal.ITIMER_PROF, 0)
         answer.update(out=self.writer.text(out.text), err=self.writer.text(err.text))
-        answer.update(cpu=time.process_time() - started, effects=sorted(set(self.effects)))
+        answer.setdefault("effects", sorted(set(self.effects)))
+        answer["cpu"] = time.process_time() - started
         if trace:
             answer.update(lines=sorted(self.lines), arcs=sorted(self.arcs), asked=sorted(self.sources.asked))
         return answer
@@ -180,7 +184,9 @@ class Child:
             for statement in setting:
                 exec(statement, names)
             scene.begin()
+            self.effects = []
             answer = self._answer(call, trace, names)
+            answer["effects"] = sorted(set(self.effects))  # the end of the scene has some of its own
             if scene.folder:
                 answer["files"] = scene.files()
             return answer
@@ -197,12 +203,15 @@ class Child:
         arguments = [eval(text, names) for text in call.get("args", ())]
         named = {name: eval(text, names) for name, text in call.get("kwargs", {}).items()}
         given = {**{str(i): value for i, value in enumerate(arguments)}, **named}
+        texts = {**{str(i): text for i, text in enumerate(call.get("args", ()))}, **call.get("kwargs", {})}
+        shared = vars(self.module)
+        given = {place: v for place, v in given.items() if shared.get(texts[place], self) is not v}
         before = {name: self.writer.form(value, drain=False) for name, value in given.items()}
         own = self.writer.form(receiver, drain=False)
         function = self._function(call, receiver)
         if trace:
             self.sources.start()
-            sys.settrace(self._tracer())
+            sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
         try:
             value = _finished(function(*arguments, **named))
             if call.get("how") == "with":
@@ -230,6 +239,8 @@ class Child:
 
     def _function(self, call: Message, receiver: Any) -> Callable[..., Any]:
         name, how = call["target"], call.get("how", "call")
+        if how == "with" and name.endswith(".__enter__"):
+            return lambda: receiver
         if how == "get":
             return lambda: getattr(receiver, name.rpartition(".")[2])
         if receiver is not None:
@@ -279,57 +290,11 @@ class Child:
         return entered
 
 
-def samples(module: Any, names: list[str]) -> list[Any]:
-    """Constants in the plain containers and patterns under these names. Runs no code of the project."""
-    found: list[Any] = []
-    for name in names:
-        try:
-            todo = [_static(module, name)]
-        except AttributeError:
-            continue
-        most = len(found) + 40
-        while todo and len(found) < most:
-            value = todo.pop(0)
-            kind = type(value)
-            if kind in (int, str, float):
-                found.append(["constant", value if kind is not str else value[:200]])
-            elif kind is re.Pattern and isinstance(value.pattern, str):
-                found.append(["pattern", [value.pattern, value.flags]])
-            elif kind is dict:
-                todo += [*itertools.islice(value, 30), *itertools.islice(value.values(), 15)]
-            elif kind in (list, tuple, set, frozenset):
-                todo += itertools.islice(value, 0, None, max(1, len(value) // 15))
-    return found
-
-
 def _message(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:
         return ""
-
-
-def _static(holder: Any, name: str) -> Any:
-    """What stands under a dotted name, without asking descriptors."""
-    for part in name.split("."):
-        holder = inspect.getattr_static(holder, part)
-    return holder
-
-
-def _unwrapped(function: Any) -> Any:
-    """The function that its author wrote, below descriptors and decorators."""
-    for _ in range(20):
-        if isinstance(function, (staticmethod, classmethod)):
-            function = function.__func__
-        elif isinstance(function, property):
-            function = function.fget
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        elif hasattr(function, "func") and not isinstance(function, types.FunctionType):
-            function = function.func  # functools.cached_property, partial
-        else:
-            break
-    return function
 
 
 def _finished(value: Any) -> Any:

@@ -11,7 +11,7 @@ import threading
 import types
 from typing import Any
 
-from .child import _static, _unwrapped
+from .finding import static, unwrapped
 from .forms import Writer
 from .frames import Message, receive, send
 
@@ -58,7 +58,7 @@ class Recorder:
         """Find the code of the targets, as far as the tests have imported it."""
         for number, (module, name) in enumerate(self.targets):
             with contextlib.suppress(Exception):
-                function = _unwrapped(_static(sys.modules[module], name))
+                function = unwrapped(static(sys.modules[module], name))
                 self.codes[function.__code__] = number
         threading.setprofile(self.profile)
 

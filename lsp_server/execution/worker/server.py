@@ -19,7 +19,8 @@ import traceback
 from typing import Any
 
 from . import bytecode
-from .child import Child, samples
+from .child import Child
+from .finding import samples
 from .frames import Message, receive, send
 
 _PDEATHSIG, _SUBREAPER = 1, 36
