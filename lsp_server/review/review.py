@@ -24,7 +24,7 @@ MOST_OF_A_CAUSE = 3
 SECONDS = 60.0
 """The time of a review unless another is asked for."""
 
-_WEIGHT = {Stage.RUN: 2.0, Stage.MODEL: 1.0}
+_WEIGHT = {Stage.RUN: 4.0, Stage.MODEL: 1.0}
 """How the rules after the static ones share what is left of the time."""
 
 RuleState = Literal["done", "time up", "not reached", "failed", "not possible", "interrupted"]
@@ -173,13 +173,25 @@ class Review:
             if rule.stage is Stage.STATIC:
                 yield from self._one(rule, Clock(None))
                 continue
-            share = _WEIGHT[rule.stage] / sum(_WEIGHT[other.stage] for other in waiting)
             waiting.remove(rule)
+            share = self._share(rule, waiting)
             if self._clock.left <= 0:
                 self.runs.append(RuleRun(rule.name, "not reached", 0.0, 0))
                 continue
             yield from self._one(rule, self._clock.share(share))
         self._ended = True
+
+    def _share(self, rule: Rule, later: Sequence[Rule]) -> float:
+        """The part of the time that is left which a rule may take, so that something is left for those after it."""
+        own = _WEIGHT[rule.stage]
+        return own / (own + sum(_WEIGHT[other.stage] for other in later if not self._is_idle(other)))
+
+    def _is_idle(self, rule: Rule) -> bool:
+        idle: Callable[[Context], bool] | None = getattr(rule, "idle", None)
+        try:
+            return idle is not None and idle(self.context)
+        except Exception:  # as in `_one`; the rule itself will tell
+            return False
 
     def _one(self, rule: Rule, clock: Clock) -> Generator[Finding]:
         started, before = time.monotonic(), len(self.found)

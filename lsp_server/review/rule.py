@@ -111,7 +111,10 @@ class Context:
 
 class Rule(Protocol):
     """One rule. Its findings come as it finds them; it calls ``context.clock.check()`` now and then, so that a review
-    keeps its time, and leaves what it has started when the generator is closed."""
+    keeps its time, and leaves nothing of what it has started when the generator is closed.
+
+    A rule may have a method ``idle`` that takes the context and says whether there is nothing to do for it in this
+    change: then the rules before it need not leave it any time."""
 
     @property
     def name(self) -> str:

@@ -65,6 +65,10 @@ class Flaky:
     title = "new tests that do not always pass"
     stage = Stage.RUN
 
+    def idle(self, context: Context) -> bool:
+        """Without new or changed tests there is nothing to run."""
+        return not any(is_test(file.path) and file.new is not None for file in context.change.python())
+
     def check(self, context: Context) -> Iterator[Finding]:
         """Tests that both passed and failed."""
         tests = [test for file in context.change.python() for test in changed_tests(file, context.neutral)][:MOST_TESTS]

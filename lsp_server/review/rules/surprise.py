@@ -68,6 +68,12 @@ class Surprise:
     title = "new lines that the model does not expect"
     stage = Stage.MODEL
 
+    def idle(self, context: Context) -> bool:
+        """Without an engine there is nobody to ask."""
+        from famulus.engine import launch
+
+        return launch.find() is None
+
     def check(self, context: Context) -> Iterator[Finding]:
         """Lines far above what is usual in their function; only the model says so."""
         if next(_candidates(context), None) is None:

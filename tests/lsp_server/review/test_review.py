@@ -102,6 +102,25 @@ def test_static_rules_end_and_the_others_share_the_time(plugin: Install) -> None
     assert report.complete
 
 
+IDLE = """[
+    type("Look", (), {"name": n, "title": n, "stage": Stage.RUN, "check": look, "idle": lambda s, c: s.name != third})()
+    for n in ("first", "second", third, "fourth")
+]"""
+LOOK = """
+third = "third"
+def look(self, context):
+    yield finding(f"{context.clock.left:.0f}", rule=self.name)
+"""
+
+
+def test_no_time_is_kept_for_rules_that_have_nothing_to_do(plugin: Install) -> None:
+    plugin("yield finding('static')", more=IDLE, before=LOOK)
+    report = reviewed(Options(budget=2000, only=["first", "second", "third", "fourth"]))
+    left = {finding.rule: float(finding.message.split()[-1]) for finding in report.findings}
+    assert left["first"] == pytest.approx(1000, abs=60)
+    assert left["third"] == pytest.approx(2000, abs=120)
+
+
 def test_what_was_not_reached_is_named(plugin: Install) -> None:
     plugin("yield finding('static')", more=SLOW, before=FOREVER)
     report = reviewed(Options(budget=1e-9, only=["plugged", "slow", "last"]))

@@ -13,6 +13,7 @@ from famulus.lsp_server.review.importers import related_tests
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.rule import Clock, Context
 from famulus.lsp_server.review.rules import neutral, unnoticed
+from famulus.lsp_server.review.rules.unnoticed_mutants import MOST_OF_A_FUNCTION
 from famulus.lsp_server.review.statements import function_bodies
 
 OLD = """
@@ -102,7 +103,7 @@ def test_what_no_test_runs_and_what_no_test_notices() -> None:
     assert boundary.proof.data["tests"] == ["tests/test_pricing.py::test_discount"]
     assert boundary.proof.text == "with `if total > 100:` these pass: tests/test_pricing.py::test_discount"
     assert {f.place.symbol for f in mutants.values()} == {"discount"}, "price is tested well, and label is neutral"
-    assert len(mutants) <= unnoticed.MOST_OF_A_FUNCTION
+    assert len(mutants) <= MOST_OF_A_FUNCTION
     assert context.left_out == []
     assert context.facts["tests"] == "6 of 7 changed statements are run by tests"
     noticed, _, tried, *_ = context.facts["mutants"].split()
