@@ -33,6 +33,8 @@ _IMPORT = 30.0
 _SEED = 1
 
 Run = Literal["sandboxed", "unsafe"]
+Patch = tuple[str, str] | tuple[str, str, str]
+"""Dotted name of a function; source in which that name has other code, which it gets; its module, if it is another."""
 
 
 @dataclass
@@ -151,18 +153,18 @@ class Version:
         wall: float = 5.0,
         fresh: bool = False,
         losses: int = 3,
-        trace: bool = False,
+        trace: bool | str = False,
         seed: int = _SEED,
         imports: Iterable[str] = (),
-        patch: tuple[str, str] | None = None,
+        patch: Patch | None = None,
     ) -> list[Outcome]:
         """The outcome of each call, in order.
 
         All are made by one copy of the imported module, or each by a ``fresh`` one. ``cpu``: CPU seconds for a call (or
         for each), ``wall``: seconds. After ``losses`` calls that ended their process the rest is skipped. ``trace``:
-        tell which lines of the module were reached. ``imports``: statements for names that arguments use. ``patch``:
-        dotted name of a function, and source in which that name has other code, which it gets first. Raises
-        :class:`ImportFailed`, and :class:`ExecutionFailed` if the process is lost.
+        tell which lines of the module (or of the one of this name, which is imported) were reached. ``imports``:
+        statements for names that arguments use. ``patch``: is made first. Raises :class:`ImportFailed`, and
+        :class:`ExecutionFailed` if the process is lost.
         """
         if not calls:
             return []
@@ -177,7 +179,7 @@ class Version:
             "losses": losses,
             "trace": trace,
             "imports": list(imports),
-            "patch": None if patch is None else {"name": patch[0], "source": patch[1]},
+            "patch": None if patch is None else {"name": patch[0], "source": patch[1], "module": "".join(patch[2:])},
         }
         longest = sum(times) + (losses + 1) * wall + 10.0
         answer = self._ask(request, opened.number, longest)

@@ -125,7 +125,7 @@ class Child:
             code: Any = compile(patch["source"], getattr(module, "__file__", "") or "<patch>", "exec")
             for part in patch["name"].split("."):
                 code = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == part)
-            function = unwrapped(static(self.module, patch["name"]))
+            function = unwrapped(static(module, patch["name"]))
             function.__code__ = code
         except Exception as error:
             return f"{type(error).__name__}: {error}"
@@ -176,7 +176,7 @@ class Child:
             answer.update(lines=sorted(self.lines), arcs=sorted(self.arcs), asked=sorted(self.sources.asked))
         return answer
 
-    def _placed(self, call: Message, trace: bool) -> Message:
+    def _placed(self, call: Message, trace: Any) -> Message:
         """The answer to a call in its setting."""
         setting = call.get("setting", ())
         with Scene("\n".join(setting), self.writer) as scene:
@@ -191,7 +191,7 @@ class Child:
                 answer["files"] = scene.files()
             return answer
 
-    def _answer(self, call: Message, trace: bool, names: Message) -> Message:
+    def _answer(self, call: Message, trace: Any, names: Message) -> Message:
         receiver: Any = None
         text = "\n".join([call.get("receiver") or "", *call.get("args", ()), *call.get("kwargs", {}).values()])
         names = {**names, **self.dated} if _DATES.search(text) else names
@@ -268,8 +268,8 @@ class Child:
         form: Form = self.writer.form(error, drain=False)
         return {"raised": form, "kinds": kinds, "message": self.writer.text(_message(error))[:2000], "at": at}
 
-    def _tracer(self) -> Callable[..., Any]:
-        file, lines, arcs = getattr(self.module, "__file__", None), self.lines, self.arcs
+    def _tracer(self, module: Any) -> Callable[..., Any]:
+        file, lines, arcs = getattr(module, "__file__", None), self.lines, self.arcs
 
         def entered(frame: Any, event: str, argument: Any) -> Any:
             if frame.f_code.co_filename != file:
