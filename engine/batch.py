@@ -16,7 +16,8 @@ from famulus.kernels.rope import tables
 class Batch:
     """All chunks of a step one after another.
 
-    ``tokens``, ``slots``: [tokens] int64. ``cos``, ``sin``: [tokens, 1, D] f32. ``segments``: one per chunk.
+    ``tokens``, ``slots``: [tokens] int64. ``cos``, ``sin``: [tokens, 1, D] f32. ``segments``: one per chunk;
+    ``windowed``: the same for layers that see a window only, empty where no layer does.
     """
 
     tokens: Tensor
@@ -24,10 +25,12 @@ class Batch:
     cos: Tensor
     sin: Tensor
     segments: list[Segment]
+    windowed: list[Segment]
 
 
-def build(plan: StepPlan, page_size: int, inverse: Tensor, dtype: torch.dtype) -> Batch:
-    """``inverse`` [D/2]: rotary frequencies; ``dtype``: of the KV store (and so of the masks)."""
+def build(plan: StepPlan, page_size: int, rotation: tuple[Tensor, float], dtype: torch.dtype, window: int = 0) -> Batch:
+    """``rotation``: rotary frequencies [D/2] and their amplitude; ``dtype``: of the KV store (and so of the masks);
+    ``window``: of the layers that have one."""
     tokens: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
@@ -40,8 +43,9 @@ def build(plan: StepPlan, page_size: int, inverse: Tensor, dtype: torch.dtype) -
         tokens += chunk.sequence.tokens[chunk.start : end]
         positions += range(chunk.start, end)
         slots += [pages[p // page_size] * page_size + p % page_size for p in range(chunk.start, end)]
-    cos, sin = tables(torch.tensor(positions), inverse)
-    return Batch(torch.tensor(tokens), torch.tensor(slots), cos, sin, segments)
+    cos, sin = tables(torch.tensor(positions), *rotation)
+    windowed = [_windowed(s, window, dtype) for s in segments] if window else []
+    return Batch(torch.tensor(tokens), torch.tensor(slots), cos, sin, segments, windowed)
 
 
 def _segment(chunk: Chunk, pages: list[int], row: int, page_size: int, dtype: torch.dtype) -> Segment:
@@ -52,3 +56,11 @@ def _segment(chunk: Chunk, pages: list[int], row: int, page_size: int, dtype: to
         return Segment(row, chunk.count, context, used[0] * page_size, mask=mask)
     slots = (torch.tensor(used)[:, None] * page_size + torch.arange(page_size)).view(-1)[:context]
     return Segment(row, chunk.count, context, 0, slots, mask)
+
+
+def _windowed(s: Segment, window: int, dtype: torch.dtype) -> Segment:
+    """The same rows, of which none sees more than the last ``window`` tokens up to itself."""
+    context = min(s.context, s.count + window - 1)
+    mask = causal_mask(s.count, context, dtype, window)
+    slots = None if s.slots is None else s.slots[s.context - context :]
+    return Segment(s.row, s.count, context, s.start + s.context - context, slots, mask, window)

@@ -1,4 +1,4 @@
-"""What the families are built from: declared parts, embedding, attention and gated MLP. State is passed in.
+"""What the families are built from: declared parts, embedding, attention, gated MLP, experts. State is passed in.
 
 A family declares its :class:`Part` s (which tensors of the checkpoint stand side by side in which weight); the
 loader turns each into a :class:`~famulus.kernels.pack.Weight` of the planned precision.
@@ -6,8 +6,8 @@ loader turns each into a :class:`~famulus.kernels.pack.Weight` of the planned pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -17,9 +17,11 @@ from famulus.engine.batch import Batch
 from famulus.kernels.activation import swiglu
 from famulus.kernels.attention import attention
 from famulus.kernels.linear import linear
+from famulus.kernels.moe import Clamp, Experts, moe
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import rope
+from famulus.kernels.router import Rule, route
 
 Between = Callable[[], None]
 """Called between layer groups; may raise to abandon the step."""
@@ -31,23 +33,39 @@ class Part:
 
     ``shapes`` are those of ``sources`` [rows, columns] (norms: [columns]); ``biases`` belong to the sources.
     ``digits``: of the int8 form; 2 where one loses most (see :func:`famulus.kernels.pack.quantize_int8`).
+    "norm": any small tensor that stays in f32. "dense": a matrix that stays in the compute dtype. "experts": as many
+    matrices as ``experts`` says; their names and those of their biases hold a ``{}`` for the expert.
     """
 
-    kind: Literal["linear", "embedding", "head", "norm"]
+    kind: Literal["linear", "embedding", "head", "norm", "dense", "experts"]
     sources: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     biases: tuple[str, ...] = ()
     digits: int = 1
+    experts: int = 0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the loader made of the parts, by our names; ``norms`` f32."""
+
+    weights: Mapping[str, Weight]
+    norms: Mapping[str, Tensor]
+    experts: Mapping[str, Experts] = field(default_factory=dict)
 
 
 class Model(Protocol):
-    """What the runner needs of a family. Hidden states are [tokens, hidden] f32."""
+    """What the runner needs of a family. Hidden states are [tokens, hidden] f32.
+
+    ``kv_shape``: rows and width of what a layer keeps of a token. ``rotation``: rotary frequencies and what cos and sin
+    are multiplied with. ``window``: of the layers that have one, 0 where none has.
+    """
 
     layers: int
-    kv_heads: int
-    head_dim: int
+    kv_shape: tuple[int, int]
     vocabulary: int
-    inverse_frequencies: Tensor
+    rotation: tuple[Tensor, float]
+    window: int
     compute: torch.dtype
 
     def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
@@ -60,6 +78,25 @@ class Model(Protocol):
         """[rows, hidden] → [rows, vocabulary] f32."""
 
 
+class Layer(Protocol):
+    """Something between two additions to the residual stream."""
+
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads."""
+
+
+class Mixing(Layer, Protocol):
+    """Attention of any kind: tokens look at tokens, through what ``kv`` keeps."""
+
+    def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor: ...
+
+
+class Pointwise(Layer, Protocol):
+    """What happens to every token alone."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
 def embed(tokens: Tensor, w: Weight) -> Tensor:
     """``tokens`` [n] int64 → [n, hidden] f32, from the dense or the int8 rows of ``w``."""
     if w.dense is not None:
@@ -70,22 +107,49 @@ def embed(tokens: Tensor, w: Weight) -> Tensor:
 
 @dataclass(frozen=True)
 class Attention:
-    """Grouped-query attention with rotary positions; ``qkv`` stacks query, key and value heads."""
+    """Grouped-query attention with rotary positions; ``qkv`` stacks query, key and value heads.
+
+    ``scale``: of the products, by default ``head_dim ** -0.5``. ``q_norm``, ``k_norm`` f32: RMSNorm of query and key
+    before they are turned, of every head alone ([head_dim], Qwen3) or of all heads together (OLMoE), with ``eps``.
+    ``clip``: the largest size of a query, key or value. ``windowed``: the layer sees the model's window only. ``sinks``
+    [heads] f32.
+    """
 
     qkv: Weight
     out: Weight
     heads: int
     kv_heads: int
     head_dim: int
+    scale: float
+    q_norm: Tensor | None = None
+    k_norm: Tensor | None = None
+    eps: float = 0.0
+    clip: float | None = None
+    windowed: bool = False
+    sinks: Tensor | None = None
 
     def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor:
         """``x`` [tokens, hidden] normalised → [tokens, hidden]; ``kv`` [2 * kv_heads, slots, D] is written."""
         mixed = linear(x, self.qkv).view(-1, self.heads + 2 * self.kv_heads, self.head_dim)
+        if self.q_norm is not None and self.k_norm is not None:
+            self._normalise(mixed[:, : self.heads], self.q_norm)
+            self._normalise(mixed[:, self.heads : self.heads + self.kv_heads], self.k_norm)
+        if self.clip is not None:
+            mixed.clamp_(-self.clip, self.clip)
         turned = rope(mixed[:, : self.heads + self.kv_heads], batch.cos, batch.sin)
         kv[: self.kv_heads].index_copy_(1, batch.slots, turned[:, self.heads :].transpose(0, 1))
         kv[self.kv_heads :].index_copy_(1, batch.slots, mixed[:, self.heads + self.kv_heads :].transpose(0, 1))
-        seen = attention(turned[:, : self.heads], kv, batch.segments, self.head_dim**-0.5)
+        segments = batch.windowed if self.windowed else batch.segments
+        seen = attention(turned[:, : self.heads], kv, segments, self.scale, self.sinks)
         return linear(seen.reshape(-1, self.heads * self.head_dim), self.out)
+
+    def _normalise(self, heads: Tensor, weight: Tensor) -> None:
+        flat = heads.reshape(-1, len(weight))
+        heads.copy_(rms_norm(flat.float(), weight, self.eps, heads.dtype).view(heads.shape))
+
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads."""
+        return [self.qkv, self.out]
 
 
 @dataclass(frozen=True)
@@ -98,18 +162,55 @@ class MLP:
     def __call__(self, x: Tensor) -> Tensor:
         return linear(swiglu(linear(x, self.gate_up)), self.down)
 
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads."""
+        return [self.gate_up, self.down]
+
+
+@dataclass(frozen=True)
+class MoE:
+    """A mixture of experts: each token goes to those that the ``rule`` chooses, and to the ``shared`` one if any.
+
+    ``gate`` [experts, hidden], ``bias`` and ``correction`` [experts], all f32; see
+    :func:`famulus.kernels.router.route`.
+    """
+
+    gate: Tensor
+    rule: Rule
+    gate_up: Experts
+    down: Experts
+    bias: Tensor | None = None
+    correction: Tensor | None = None
+    shared: MLP | None = None
+    clamp: Clamp | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        weights, experts, order = route(x, self.gate, self.rule, self.bias, self.correction)
+        found = moe(x, self.gate_up, self.down, weights, experts, order, self.clamp)
+        return found if self.shared is None else found + self.shared(x)
+
+    def linears(self) -> list[Weight]:
+        """Every weight that a decoded token reads: of as many experts as one token goes to."""
+        k = self.rule.top_k
+        shared = [] if self.shared is None else self.shared.linears()
+        return [*self.gate_up.each[:k], *self.down.each[:k], *shared]
+
 
 @dataclass(frozen=True)
 class Block:
-    """Pre-norm residual block; the residual stream ``h`` [tokens, hidden] f32 is updated in place."""
+    """Pre-norm residual block; the residual stream ``h`` [tokens, hidden] f32 is updated in place.
+
+    ``residual``: what is added is multiplied with it (Granite).
+    """
 
     attention_norm: Tensor
-    attention: Attention
+    attention: Mixing
     mlp_norm: Tensor
-    mlp: MLP
+    mlp: Pointwise
     eps: float
     compute: torch.dtype
+    residual: float = 1.0
 
     def __call__(self, h: Tensor, batch: Batch, kv: Tensor) -> None:
-        h += self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv)
-        h += self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute))
+        h.add_(self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv), alpha=self.residual)
+        h.add_(self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute)), alpha=self.residual)

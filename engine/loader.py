@@ -14,10 +14,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -25,10 +25,11 @@ from torch import Tensor
 from famulus.engine import manifest
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.errors import BadWeights, StorageFailed
-from famulus.engine.gguf import bad
-from famulus.engine.layers import Model, Part
+from famulus.engine.layers import Loaded, Model, Part
 from famulus.engine.models import family
 from famulus.engine.packed import map_file, save_file
+from famulus.engine.stored import Stored, read
+from famulus.kernels.moe import Experts
 from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, torch_int4
 
 LAYOUT = 3
@@ -47,9 +48,8 @@ ROWS = 16
 """torch's int4 tiles hold this many rows."""
 
 Progress = Callable[[str], None]
-
-_FLOATS = ("F64", "F32", "F16", "BF16")
-_VIEWS = {"BF16": (np.int16, torch.bfloat16)}
+Rename = Callable[[str], Stored]
+"""Our name of a tensor → where the checkpoint keeps it."""
 
 
 def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress) -> Model:
@@ -61,20 +61,34 @@ def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress)
     args = module.Args.from_config(checkpoint.config)
     parts: dict[str, Part] = module.parts(args)
     compute = torch.float32 if precision == "fp32" else torch.bfloat16
+    source = _Source(checkpoint, lambda name: module.rename(name, args))
     if precision in ("bf16", "fp32"):
-        found = dict(_pack(checkpoint, parts, precision, progress))
+        found = dict(_pack(source, parts, precision, progress))
     else:
-        found = _kept_or_packed(checkpoint, parts, precision, kept, progress)
-    weights, norms = _assemble(found, parts)
-    return module.build(args, weights, norms, compute)  # type: ignore[no-any-return]
+        found = _kept_or_packed(source, parts, precision, kept, progress)
+    return module.build(args, _assemble(found, parts), compute)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A checkpoint, and what its family's tensors are called in it."""
+
+    checkpoint: Checkpoint
+    rename: Rename
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        return read(self.checkpoint, self.rename(name), shape)
+
+    def dense(self, part: Part) -> Tensor:
+        return torch.cat([self.tensor(n, s) for n, s in zip(part.sources, part.shapes, strict=True)])
 
 
 def _kept_or_packed(
-    checkpoint: Checkpoint, parts: dict[str, Part], precision: str, kept: Path, progress: Progress
+    source: _Source, parts: dict[str, Part], precision: str, kept: Path, progress: Progress
 ) -> dict[str, Tensor]:
     recipe = (
         LAYOUT,
-        checkpoint.digest,
+        source.checkpoint.digest,
         precision,
         torch.__version__,
         torch.backends.cpu.get_cpu_capability(),
@@ -87,13 +101,13 @@ def _kept_or_packed(
     # A packed file is only a copy: damaged, it is made again from the checkpoint.
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        return _keep(_pack(checkpoint, parts, precision, progress), folder)
+        return _keep(_pack(source, parts, precision, progress), folder)
     except (OSError, StorageFailed, SafetensorError):
         faster = _kept(folder)  # another process that packed the same
         if faster is not None:
             return faster
         # No room or a read-only home: pack into memory, as every next start does.
-        found = dict(_pack(checkpoint, parts, precision, progress))
+        found = dict(_pack(source, parts, precision, progress))
         progress("running from memory, the packed weights could not be kept")
         return found
 
@@ -137,31 +151,48 @@ def _keep(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tens
     return map_file(folder / "packed.safetensors")
 
 
-def _pack(
-    checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress
-) -> Iterator[tuple[str, Tensor]]:
+def _pack(source: _Source, parts: dict[str, Part], precision: str, progress: Progress) -> Iterator[tuple[str, Tensor]]:
     """(part/field, tensor) for every part."""
     for i, (name, part) in enumerate(parts.items()):
         progress(f"packing {i + 1} of {len(parts)} weights")
         if part.kind == "norm":
-            yield f"{name}/dense", _dense(checkpoint, part).float()
+            yield f"{name}/dense", source.dense(part).float()
             continue
-        for field, tensor in _weight(checkpoint, part, precision).items():
+        found = _experts(source, part, precision) if part.kind == "experts" else _weight(source, part, precision)
+        for field, tensor in found.items():
             yield f"{name}/{field}", tensor.contiguous()
 
 
-def _weight(checkpoint: Checkpoint, part: Part, precision: str) -> dict[str, Tensor]:
+def _experts(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
+    """All experts of a part, one behind the other; only one is unpacked at a time."""
+    stacks: dict[str, Tensor] = {}
+    for e in range(part.experts):
+        one = replace(
+            part,
+            kind="linear",
+            sources=tuple(name.format(e) for name in part.sources),
+            biases=tuple(name.format(e) for name in part.biases),
+        )
+        for field, tensor in _weight(source, one, precision).items():
+            if e == 0:
+                stacks[field] = torch.empty((part.experts, *tensor.shape), dtype=tensor.dtype)
+            stacks[field][e] = tensor
+    return stacks
+
+
+def _weight(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
+    exact = torch.float32 if precision == "fp32" else torch.bfloat16
     if part.biases:
-        biases = [_tensor(checkpoint, n, (s[0],)) for n, s in zip(part.biases, part.shapes, strict=True)]
-        found["bias"] = torch.cat(biases).to(torch.float32 if precision == "fp32" else torch.bfloat16)
-    if precision in ("bf16", "fp32"):
-        return found | {"dense": _dense(checkpoint, part).to(torch.float32 if precision == "fp32" else torch.bfloat16)}
-    dense = _dense(checkpoint, part).float()
+        biases = [source.tensor(n, (s[0],)) for n, s in zip(part.biases, part.shapes, strict=True)]
+        found["bias"] = torch.cat(biases).to(exact)
+    if precision in ("bf16", "fp32") or part.kind == "dense":
+        return found | {"dense": source.dense(part).to(exact)}
+    dense = source.dense(part).float()
     # The table and the head stay at 8 bits: few columns decide there, and the rows are gathered one by one.
     fine = part.kind != "linear" or part.shapes[0][1] % GROUP != 0
     if "int4" in precision and not fine:
-        packed, scale, minimum = _grid(checkpoint, part, dense)
+        packed, scale, minimum = _grid(source, part, dense)
         found["int4"], found["int4_scales"] = torch_int4(*(_pad_rows(t) for t in (packed, scale, minimum)))
     if "int8" in precision or fine:
         found["int8"], found["int8_scales"] = quantize_int8(dense, part.digits)
@@ -173,36 +204,21 @@ def _pad_rows(values: Tensor) -> Tensor:
     return torch.nn.functional.pad(values, (0, 0, 0, missing)) if missing else values
 
 
-def _grid(checkpoint: Checkpoint, part: Part, dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _grid(source: _Source, part: Part, dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Canonical int4: the file's own grid where it has one (no second rounding), else round to nearest."""
-    if any(checkpoint.raw(source).dtype not in ("Q4_0", "Q4_1") for source in part.sources):
+    stored = [source.rename(name) for name in part.sources]
+    if not all(s.plain and source.checkpoint.raw(s.name).dtype in ("Q4_0", "Q4_1") for s in stored):
         return quantize_int4(dense)
-    grids = [checkpoint.nibbles(source) for source in part.sources]
+    grids = [source.checkpoint.nibbles(s.name) for s in stored]
     values = torch.cat([torch.from_numpy(g.q) for g in grids])
     scale = torch.cat([torch.from_numpy(g.scale) for g in grids])
     return pack_nibbles(values), scale, torch.cat([torch.from_numpy(g.minimum) for g in grids])
 
 
-def _dense(checkpoint: Checkpoint, part: Part) -> Tensor:
-    return torch.cat([_tensor(checkpoint, n, s) for n, s in zip(part.sources, part.shapes, strict=True)])
-
-
-def _tensor(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> Tensor:
-    stored = checkpoint.tensor(name, shape)
-    if stored.dtype not in _FLOATS:
-        raise bad(checkpoint.path, f"has the tensor {name!r} in {stored.dtype}, which Famulus does not read")
-    kind, view = _VIEWS.get(stored.dtype, (None, None))
-    data = np.ascontiguousarray(stored.data)
-    if not data.flags.writeable:
-        data = data.copy()
-    if kind is not None and view is not None:
-        return torch.from_numpy(data.view(kind)).view(view).view(shape)
-    return torch.from_numpy(data).view(shape)
-
-
-def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> tuple[dict[str, Weight], dict[str, Tensor]]:
+def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> Loaded:
     weights: dict[str, Weight] = {}
     norms: dict[str, Tensor] = {}
+    experts: dict[str, Experts] = {}
     for name, part in parts.items():
         if part.kind == "norm":
             norms[name] = found[f"{name}/dense"]
@@ -214,5 +230,9 @@ def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> tuple[dict[st
         }
         form = "+".join(f for f in ("dense", "int4", "int8") if f in fields)
         rows = sum(shape[0] for shape in part.shapes)
-        weights[name] = Weight(rows, part.shapes[0][1], form, **fields)
-    return weights, norms
+        made = Weight(rows, part.shapes[0][1], form, **fields)
+        if part.kind == "experts":
+            experts[name] = Experts(made)
+        else:
+            weights[name] = made
+    return Loaded(weights, norms, experts)

@@ -20,18 +20,18 @@ class StepAborted(Exception):
 
 @dataclass
 class Runner:
-    """``kv``: one store a layer, [2 * kv_heads, slots, D]; memory is taken when a slot is first written."""
+    """``kv``: one store a layer, [rows, slots, width] (keys of all heads, then values; or latents); memory is taken
+    when a slot is first written."""
 
     model: Model
     kv: list[Tensor]
-    inverse_frequencies: Tensor
 
     @classmethod
     def create(cls, model: Model, pages: int) -> Runner:
         """A runner with room for ``pages`` pages."""
-        shape = (2 * model.kv_heads, pages * PAGE, model.head_dim)
-        kv = [torch.empty(shape, dtype=model.compute) for _ in range(model.layers)]
-        return cls(model, kv, model.inverse_frequencies)
+        rows, width = model.kv_shape
+        kv = [torch.empty((rows, pages * PAGE, width), dtype=model.compute) for _ in range(model.layers)]
+        return cls(model, kv)
 
     @torch.inference_mode()
     def forward(self, plan: StepPlan, between: Callable[[], None]) -> Tensor:
@@ -43,7 +43,7 @@ class Runner:
             source, target = copy.source * PAGE, copy.target * PAGE
             for store in self.kv:
                 store[:, target : target + copy.rows] = store[:, source : source + copy.rows]
-        batch = build(plan, PAGE, self.inverse_frequencies, self.model.compute)
+        batch = build(plan, PAGE, self.model.rotation, self.model.compute, self.model.window)
         return self.model.forward(batch, self.kv, between)
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from famulus.engine.checkpoint import Checkpoint, open_checkpoint
 from famulus.engine.errors import BadWeights
 from famulus.engine.folders import folders
 from famulus.engine.loader import load
-from famulus.engine.models import FAMILIES
+from famulus.engine.models import FAMILIES, family
 from famulus.engine.prompt import PromptCard
 from famulus.engine.protocol import ModelInfo
 from famulus.engine.runner import Runner
@@ -98,7 +98,8 @@ def model_size(checkpoint: Checkpoint) -> hardware.Size:
         total += count
         embedding += count if name in ("model.embed_tokens.weight", "lm_head.weight") else 0
     c = checkpoint.config
-    kv = 2 * c["num_hidden_layers"] * c["num_key_value_heads"] * c["head_dim"] * 2
+    rows, width = family(c["model_type"]).Args.from_config(c).kv_shape()
+    kv = c["num_hidden_layers"] * rows * width * 2
     return hardware.Size(total - embedding, embedding, c.get("max_position_embeddings", 2048), kv)
 
 

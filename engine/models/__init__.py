@@ -7,7 +7,7 @@ from types import ModuleType
 
 from famulus.engine.errors import BadWeights
 
-FAMILIES = {"llama": "llama", "qwen2": "llama"}
+FAMILIES = {"llama": "llama", "qwen2": "llama", "qwen3": "qwen3", "qwen3_moe": "qwen3_moe"}
 """``model_type`` → module of this package."""
 
 

@@ -207,7 +207,7 @@ def test_an_unknown_family_is_refused_by_name(tmp_path: Path) -> None:
     [
         ({"hidden_act": "gelu"}, "gelu"),
         ({"use_sliding_window": True}, "sliding"),
-        ({"rope_parameters": None, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
+        ({"rope_parameters": None, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "dynamic"),
         ({"rope_parameters": None, "rope_scaling": {"rope_type": "llama3", "factor": 4.0}}, "original_max_position"),
         ({"rope_parameters": None, "rope_scaling": {"rope_type": "linear", "factor": "two"}}, "two"),
         ({"rope_parameters": None, "rope_scaling": {"rope_type": "linear", "factor": 0}}, "rope_scaling"),

@@ -1,0 +1,73 @@
+"""Tiny random checkpoints of every family, made and saved by ``transformers``' own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from famulus.engine.models import family
+from tests.engine import tiny_models as tiny
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama-yarn": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 10_000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 64,
+            }
+        },
+    ),
+    "qwen2": ("qwen2", {}),
+    "qwen3": ("qwen3", {}),
+    "qwen3-tied-biased": ("qwen3", {"tie_word_embeddings": True, "attention_bias": True}),
+    "qwen3_moe": ("qwen3_moe", {}),
+    "qwen3_moe-every-second": ("qwen3_moe", {"mlp_only_layers": [], "decoder_sparse_step": 2, "norm_topk_prob": False}),
+}
+"""Name → ``model_type`` and what differs from the family's ``tiny()``."""
+
+
+def make(variant: str) -> Any:
+    """A model in fp32 whose weights are large enough that every part of the maths matters."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, changes = VARIANTS[variant]
+    said = {k: v for k, v in family(kind).tiny().items() if v is not None} | {
+        "model_type": kind,
+        "vocab_size": tiny.VOCABULARY,
+        "max_position_embeddings": 512,
+        **changes,
+    }
+    config = AutoConfig.for_model(**said)
+    made = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    fill(dict(made.named_parameters()) | {n: b for n, b in made.named_buffers() if "correction" in n})
+    with torch.no_grad():
+        made.model.embed_tokens.weight.mul_(4)  # also the head where it is tied: logits with a spread
+    return made
+
+
+def fill(tensors: Mapping[str, torch.Tensor], seed: int = 0) -> None:
+    """Random values; the seed is fixed, for a router jumps where two experts are nearly equal."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in tensors.items():
+            noise = torch.randn(value.shape, generator=g)
+            if "norm" in name:
+                value.copy_(1 + 0.3 * noise)
+            elif name.endswith(("bias", "sinks")):
+                value.copy_(0.3 * noise)
+            else:
+                value.copy_(noise * value.shape[-1] ** -0.5)
+
+
+def write(folder: Path, variant: str) -> Any:
+    """The variant's model, saved as its authors would."""
+    model = make(variant)
+    tiny.write_folder(folder, model)
+    return model
