@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import islice
 
 import torch
 
@@ -31,11 +32,13 @@ def _why(name: str) -> int:
     return 0
 
 
-def _check(seed: int) -> int:
+def _check(seed: int, gpu: str | None, most: int | None) -> int:
     failed = count = 0
     for op in registry().values():
         for implementation in op.implementations:
-            for outcome in outcomes(op, implementation, seed):
+            if gpu is not None and not (implementation.gpu and implementation.run.__module__.endswith(f".{gpu}")):
+                continue
+            for outcome in islice(outcomes(op, implementation, seed), most):
                 count += 1
                 if not outcome.passed:
                     failed += 1
@@ -53,12 +56,15 @@ def main() -> int:
     commands.add_parser("why", help="what is chosen, and why").add_argument("operation")
     check = commands.add_parser("check", help="every implementation against its reference")
     check.add_argument("--seed", type=int, default=None, help="of the random cases; a fresh one by default")
+    check.add_argument("--gpu", metavar="FAMILY", help="only the Triton kernels of a family")
+    check.add_argument("--quick", action="store_true", help="the first three cases of each implementation")
     options = parser.parse_args()
     if options.command == "list":
         return _list()
     if options.command == "why":
         return _why(options.operation)
-    return _check(torch.seed() % (1 << 31) if options.seed is None else options.seed)
+    seed = torch.seed() % (1 << 31) if options.seed is None else options.seed
+    return _check(seed, options.gpu, 3 if options.quick else None)
 
 
 if __name__ == "__main__":

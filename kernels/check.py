@@ -48,7 +48,7 @@ def registry() -> dict[str, Op[Any, Any]]:
 
 def outcomes(op: Op[Any, Any], implementation: Implementation, seed: int) -> Iterator[Outcome]:
     """The cases that ``implementation`` is meant for, the reference's in f32 on the CPU's values."""
-    on_card = implementation.gpu and not interpreting()
+    on_card = implementation.gpu is not None and not interpreting()
     for case in op.cases(torch.Generator().manual_seed(seed)):
         given = placed(case.arguments, "cuda" if on_card else "cpu")
         if not implementation.rule(op.key(*given)):

@@ -16,7 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from famulus.kernels.op import Case, op
-from famulus.kernels.pack import FINER, Weight, dequantize_int4, quantize_int4, quantize_int8, torch_int4
+from famulus.kernels.pack import (
+    FINER,
+    Weight,
+    dequantize_int4,
+    dequantize_pairs,
+    fp8_scales,
+    pair_groups,
+    quantize_fp8,
+    quantize_int4,
+    quantize_int8,
+    torch_int4,
+)
 
 INT4_ROWS = 4
 """The largest number of rows that is answered from the int4 form when there is also an int8 form."""
@@ -30,17 +41,10 @@ def _key(x: Tensor, w: Weight) -> tuple[str, str, bool]:
 
 
 def _bytes(x: Tensor, w: Weight) -> int:
-    per_value = {
-        "dense": x.element_size(),
-        "int4": 0.625,
-        "int8": 1.0,
-        "int4+int8": 0.625 if x.shape[0] <= INT4_ROWS else 1.0,
-    }
-    return (
-        int(w.rows * w.columns * per_value[w.format])
-        + x.numel() * x.element_size()
-        + x.shape[0] * w.rows * x.element_size()
-    )
+    weight = w.decode_bytes
+    if w.format == "int4+int8" and x.shape[0] > INT4_ROWS:
+        weight = w.rows * w.columns
+    return weight + x.numel() * x.element_size() + x.shape[0] * w.rows * x.element_size()
 
 
 def make_weight(dense: Tensor, format: str, dtype: torch.dtype, bias: Tensor | None = None) -> Weight:
@@ -65,6 +69,10 @@ def _dense_of(w: Weight) -> Tensor:
         if len(w.int8) > w.rows:
             exact += w.int8[w.rows :].float() / FINER
         return exact * w.int8_scales[:, None]
+    if w.pairs is not None and w.pair_scales is not None:
+        return dequantize_pairs(w.pairs, w.pair_scales, w.pair_minimums, w.group, e2m1=w.format == "e2m1")
+    if w.fp8 is not None and w.fp8_scales is not None:
+        return w.fp8.float() * fp8_scales(w.fp8_scales, w.rows, w.columns)
     assert w.int4 is not None and w.int4_scales is not None
     # torch's packing has no public inverse: multiply the identity through its own reference path.
     eye = torch.eye(w.columns, dtype=torch.bfloat16)
@@ -72,7 +80,59 @@ def _dense_of(w: Weight) -> Tensor:
     return product.float().t()
 
 
+def make_pairs(
+    values: Tensor,
+    scales: Tensor,
+    minimums: Tensor | None,
+    group: int,
+    *,
+    e2m1: bool = False,
+    bias: Tensor | None = None,
+) -> Weight:
+    """int4 for a GPU. ``values`` [rows, columns] uint8 of 0..15; ``scales``, ``minimums`` [rows, columns/group]."""
+    rows, columns = values.shape
+    return Weight(
+        rows,
+        columns,
+        "e2m1" if e2m1 else "pairs",
+        bias=bias,
+        pairs=pair_groups(values, group),
+        pair_scales=scales.t().contiguous(),
+        pair_minimums=None if minimums is None else minimums.t().contiguous(),
+        group=group,
+        arrivals=_arrivals(rows, values.device),
+    )
+
+
+def make_fp8(values: Tensor, scales: Tensor, bias: Tensor | None = None) -> Weight:
+    """fp8 for a GPU. ``values`` [rows, columns] e4m3; ``scales`` f32 of blocks or rows."""
+    rows, columns = values.shape
+    arrivals = _arrivals(rows, values.device)
+    return Weight(rows, columns, "fp8", bias=bias, fp8=values, fp8_scales=scales, arrivals=arrivals)
+
+
+def _arrivals(rows: int, device: torch.device) -> Tensor:
+    return torch.zeros(-(-rows // 16), dtype=torch.int32, device=device)
+
+
+def _gpu_cases(g: torch.Generator) -> Iterator[Case]:
+    for dtype, tolerance in ((torch.float32, 2e-5), (torch.float16, 2e-3), (torch.bfloat16, 1e-2)):
+        for rows, n, k, group in ((1, 80, 256, 128), (3, 64, 192, 32), (17, 33, 512, 64)):
+            x, bias = torch.randn(rows, k, generator=g).to(dtype), torch.randn(n, generator=g).to(dtype)
+            values = torch.randint(0, 16, (n, k), generator=g, dtype=torch.uint8)
+            scales = (torch.rand(n, k // group, generator=g) * 0.01 + 0.001).half()
+            minimums = (scales * -7.3).half()
+            name = f"{rows}x{n}x{k}-{dtype}"
+            yield Case(f"pairs-{name}", (x, make_pairs(values, scales, minimums, group, bias=bias)), tolerance)
+            yield Case(f"symmetric-{name}", (x, make_pairs(values, scales, None, group)), tolerance)
+            yield Case(f"e2m1-{name}", (x, make_pairs(values, scales, None, group, e2m1=True)), tolerance)
+            dense = torch.randn(n, k, generator=g) * 0.05
+            yield Case(f"fp8-{name}", (x, make_fp8(*quantize_fp8(dense, blocks=False), bias=bias)), tolerance)
+            yield Case(f"fp8-blocks-{name}", (x, make_fp8(*quantize_fp8(dense, blocks=True))), tolerance)
+
+
 def _cases(g: torch.Generator) -> Iterator[Case]:
+    yield from _gpu_cases(g)
     for rows in (1, 3, 4, 5, 17, 64):
         for n, k in ((48, 64), (192, 160), (96, 1536)):
             x = torch.randn(rows, k, generator=g)

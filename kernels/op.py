@@ -1,9 +1,9 @@
 """The one dispatcher: an operation, its reference, and the implementations that may stand in for it.
 
 An operation is declared once with :func:`op` on its reference (plain torch, slow, obvious); faster implementations
-register against it with :meth:`Op.implement`. A call looks up the decision for its ``key`` (the device, or a small tuple
-that begins with it), made once: what is forced, else the first whose rule holds, those for a GPU before the others and
-the reference last. ``python -m famulus.kernels why OP`` prints it.
+register against it with :meth:`Op.implement`. A call looks up the decision for its ``key`` (the device, or a tuple that
+begins with it), made once: what is forced, else the first whose rule holds, those for a GPU before the others and the
+reference last. ``python -m famulus.kernels why OP`` prints it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
-GPU_FAMILIES = ("norm", "activation", "rope")
+GPU_FAMILIES = ("norm", "activation", "rope", "linear")
 """The modules of :mod:`famulus.kernels.gpu` that hold Triton kernels."""
 
 Function = Callable[..., Any]
@@ -47,6 +47,18 @@ def load_gpu() -> bool:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """That an implementation runs on a GPU, and what it is compiled and measured with.
+
+    ``shapes`` yields named arguments of real models, on the ``meta`` device; all kernels must compile for them, for
+    every architecture. ``streams``: the weights are the bytes that count, so they must be read in 16-byte pieces.
+    """
+
+    shapes: Callable[[], Iterator[tuple[str, tuple[Any, ...]]]]
+    streams: bool = False
+
+
+@dataclass(frozen=True)
 class Implementation:
     """One way to compute an operation. ``rule`` takes the operation's key; ``why`` says when the rule holds."""
 
@@ -54,7 +66,7 @@ class Implementation:
     run: Function
     rule: Callable[[Any], bool]
     why: str
-    gpu: bool = False
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True)
@@ -87,11 +99,11 @@ class Op(Generic[P, R]):
         return run(*arguments, **named)
 
     def implement(
-        self, name: str, *, rule: Callable[[Any], bool], why: str, gpu: bool = False
+        self, name: str, *, rule: Callable[[Any], bool], why: str, gpu: Gpu | None = None
     ) -> Callable[[Function], Function]:
         """Register an implementation that is used where ``rule(key)`` holds.
 
-        One for a ``gpu`` stands before the others, and is asked only about keys whose device is one.
+        One for a GPU stands before the others, and is asked only about keys whose device is one.
         """
 
         def register(run: Function) -> Function:

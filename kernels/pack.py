@@ -3,6 +3,11 @@
 Canonical int4 (group 32): per row and group 16 bytes, byte j holds value j in its low and value j+16 in its high
 nibble (the split-halves order, also that of GGUF's Q4 blocks), with ``scale`` and ``minimum`` per group:
 ``w = q * scale + minimum``. Canonical int8: one scale per row, ``w = q * scale``.
+
+On a GPU int4 stands in *paired groups* of 32, 64 or 128: byte j of a pair holds value j of its first group in the low
+and value j of its second in the high nibble. So a block of bytes is two operands of a ``dot``, each with one scale
+per row that is applied to the product, and no weight is read a byte at a time. Scales are [groups, rows]: those that
+are needed together lie together.
 """
 
 from __future__ import annotations
@@ -26,6 +31,11 @@ class Weight:
     ``dense``: [rows, columns] in the compute dtype. ``int4``: torch's processor-dependent packing of the nibbles with
     ``int4_scales`` [columns/32, rows, 2] bf16 (scale, value of q=8). ``int8`` [rows, columns] (twice the rows for two
     digits) with ``int8_scales`` [rows] f32. A weight with both forms answers few rows from int4 and many from int8.
+
+    On a GPU: ``pairs`` [rows, columns/2] uint8 in paired groups of ``group`` with ``pair_scales`` and
+    ``pair_minimums`` [columns/group, rows] f16 (no minimums: ``w = (q - 8) * scale``; "e2m1": the nibbles are MXFP4's
+    floats). ``fp8`` [rows, columns] e4m3 with ``fp8_scales`` f32, [rows/128, columns/128] of blocks or [rows]. They
+    come with ``arrivals`` [rows/16] int32, all 0: how many programs are through with a tile.
     """
 
     rows: int
@@ -37,11 +47,24 @@ class Weight:
     int8: Tensor | None = None
     int8_scales: Tensor | None = None
     bias: Tensor | None = None
+    pairs: Tensor | None = None
+    pair_scales: Tensor | None = None
+    pair_minimums: Tensor | None = None
+    group: int = GROUP
+    fp8: Tensor | None = None
+    fp8_scales: Tensor | None = None
+    arrivals: Tensor | None = None
 
     @property
     def decode_bytes(self) -> int:
         """What one row reads: the smallest form with its scales."""
-        forms = ((self.int4, self.int4_scales), (self.int8, self.int8_scales), (self.dense,))
+        forms = (
+            (self.pairs, self.pair_scales, self.pair_minimums),
+            (self.int4, self.int4_scales),
+            (self.fp8, self.fp8_scales),
+            (self.int8, self.int8_scales),
+            (self.dense,),
+        )
         return next(sum(t.nbytes for t in form if t is not None) for form in forms if form[0] is not None)
 
 
@@ -100,3 +123,61 @@ def torch_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> tuple[Tensor, 
     tiles = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
     scales = torch.stack([scale, minimum + 8 * scale], dim=-1).transpose(0, 1).to(torch.bfloat16).contiguous()
     return tiles, scales
+
+
+def pair_groups(values: Tensor, group: int) -> Tensor:
+    """[..., rows, columns] uint8 of 0..15 → [..., rows, columns/2] in paired groups; ``columns`` a multiple of twice
+    ``group``."""
+    pairs = values.view(*values.shape[:-1], -1, 2, group)
+    return (pairs[..., 0, :] | (pairs[..., 1, :] << 4)).flatten(-2).contiguous()
+
+
+def unpair_groups(pairs: Tensor, group: int) -> Tensor:
+    """Inverse of :func:`pair_groups`; exact."""
+    both = pairs.view(*pairs.shape[:-1], -1, group)
+    return torch.stack([both & 15, both >> 4], -2).flatten(-3)
+
+
+E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
+"""What MXFP4's sixteen nibbles stand for: sign, two bits of exponent, one of mantissa (OCP MX specification 1.0)."""
+
+
+def dequantize_pairs(
+    pairs: Tensor, scales: Tensor, minimums: Tensor | None, group: int, *, e2m1: bool = False
+) -> Tensor:
+    """Paired groups [rows, columns/2] with scales [columns/group, rows] → [rows, columns] f32."""
+    values = unpair_groups(pairs, group)
+    exact = torch.tensor(E2M1, device=pairs.device)[values.long()] if e2m1 else values.float()
+    groups = exact.view(len(pairs), -1, group)
+    scale = scales.float().t()[..., None]
+    if minimums is None:
+        found = (groups if e2m1 else groups - 8) * scale
+    else:
+        found = groups * scale + minimums.float().t()[..., None]
+    return found.view(len(pairs), -1)
+
+
+FP8_BLOCK = 128
+"""Rows and columns that share a scale in DeepSeek's fp8 checkpoints."""
+
+FP8_LARGEST = 448.0
+
+
+def quantize_fp8(weight: Tensor, *, blocks: bool) -> tuple[Tensor, Tensor]:
+    """[rows, columns] → e4m3 and scales f32: [rows/128, columns/128] (rounded up) for ``blocks``, else [rows]."""
+    exact = weight.float()
+    if not blocks:
+        scale = exact.abs().amax(-1).div_(FP8_LARGEST).clamp_(min=1e-12)
+        return (exact / scale[:, None]).to(torch.float8_e4m3fn), scale
+    rows, columns = weight.shape
+    padded = torch.nn.functional.pad(exact, (0, -columns % FP8_BLOCK, 0, -rows % FP8_BLOCK))
+    tiles = padded.view(-1, FP8_BLOCK, padded.shape[1] // FP8_BLOCK, FP8_BLOCK)
+    scale = tiles.abs().amax((1, 3)).div_(FP8_LARGEST).clamp_(min=1e-12)
+    return (exact / fp8_scales(scale, rows, columns)).to(torch.float8_e4m3fn), scale
+
+
+def fp8_scales(scales: Tensor, rows: int, columns: int) -> Tensor:
+    """The scale of every value, [rows, columns] or [rows, 1]."""
+    if scales.ndim == 1:
+        return scales[:, None]
+    return scales.repeat_interleave(FP8_BLOCK, 0)[:rows].repeat_interleave(FP8_BLOCK, 1)[:, :columns]

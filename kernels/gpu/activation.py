@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from famulus.kernels.activation import swiglu
 from famulus.kernels.gpu.launch import launch, power
+from famulus.kernels.op import Gpu
 
 
 @triton.jit
@@ -21,7 +25,12 @@ def _swiglu(x, out, n, BLOCK: tl.constexpr):
     tl.store(out + row * n + at, (gate * tl.sigmoid(gate) * up).to(out.dtype.element_ty), mask=inside)
 
 
-@swiglu.implement("triton", rule=lambda k: True, why="one launch", gpu=True)
+def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for rows, n in ((1, 18944), (64, 10944)):
+        yield f"{rows}x{n}", (torch.empty(rows, 2 * n, dtype=torch.bfloat16, device="meta"),)
+
+
+@swiglu.implement("triton", rule=lambda k: True, why="one launch", gpu=Gpu(_shapes))
 def _run(x: Tensor) -> Tensor:
     rows, n = x.shape[0], x.shape[1] // 2
     out = torch.empty((rows, n), dtype=x.dtype, device=x.device)

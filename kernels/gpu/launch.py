@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from famulus.kernels.op import interpreting
 
-_RECORD: ContextVar[list[Launch] | None] = ContextVar("launches that are written down", default=None)
+_RECORD: ContextVar[Record | None] = ContextVar("launches that are written down", default=None)
 
 _TYPES = {
     torch.float32: "fp32",
@@ -30,6 +31,20 @@ _TYPES = {
 
 COMPUTE = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
 """The dtype of a ``dot``'s operands by the dtype of the activations."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """``architecture``: 90 for sm_90. ``processors``: its multiprocessors."""
+
+    architecture: int
+    processors: int
+
+
+CARDS = {80: Card(80, 108), 89: Card(89, 128), 90: Card(90, 132), 120: Card(120, 170)}
+"""A100, RTX 4090, H100 SXM, RTX 5090: one for each architecture that kernels are compiled for."""
+
+INTERPRETED = Card(0, 4)
 
 
 @dataclass(frozen=True)
@@ -52,18 +67,40 @@ def launch(
     if record is None:
         kernel[grid](*arguments, **constants, num_warps=warps, num_stages=stages)
     else:
-        record.append(_described(kernel, arguments, constants, warps, stages))
+        record.launches.append(_described(kernel, arguments, constants, warps, stages))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Launches for a card that is not there."""
+
+    card: Card
+    launches: list[Launch]
 
 
 @contextlib.contextmanager
-def recording() -> Iterator[list[Launch]]:
-    """Launches inside are listed and not run; tensors may be on the ``meta`` device."""
-    record: list[Launch] = []
+def recording(card: Card) -> Iterator[list[Launch]]:
+    """Launches inside are listed and not run, as they would be on ``card``; tensors may be on the ``meta`` device."""
+    record = Record(card, [])
     token = _RECORD.set(record)
     try:
-        yield record
+        yield record.launches
     finally:
         _RECORD.reset(token)
+
+
+def card(tensor: Tensor) -> Card:
+    """The card that kernels with ``tensor`` run on."""
+    record = _RECORD.get()
+    if record is not None:
+        return record.card
+    return INTERPRETED if interpreting() else _card(tensor.device)
+
+
+@cache
+def _card(device: torch.device) -> Card:
+    major, minor = torch.cuda.get_device_capability(device)
+    return Card(10 * major + minor, torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 def _described(kernel: Any, arguments: tuple[Any, ...], constants: dict[str, Any], warps: int, stages: int) -> Launch:
@@ -85,13 +122,6 @@ def _described(kernel: Any, arguments: tuple[Any, ...], constants: dict[str, Any
             signature[name] = "fp32"
     signature |= dict.fromkeys(constants, "constexpr")
     return Launch(kernel, signature, fixed, tuple(multiples), warps, stages)
-
-
-def processors(tensor: Tensor) -> int:
-    """Multiprocessors of the card; 132 (an H100) for a launch that is only written down, 4 in the interpreter."""
-    if tensor.device.type == "cuda":
-        return torch.cuda.get_device_properties(tensor.device).multi_processor_count
-    return 4 if interpreting() else 132
 
 
 def power(n: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from famulus.kernels.gpu.launch import launch, power
 from famulus.kernels.norm import add_rms_norm, rms_norm
+from famulus.kernels.op import Gpu
 
 
 @triton.jit
@@ -40,11 +44,22 @@ def _run(h: Tensor, delta: Tensor | None, w: Tensor, eps: float, dtype: torch.dt
     return out
 
 
-@rms_norm.implement("triton", rule=lambda k: True, why="one launch", gpu=True)
+def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for rows, n in ((1, 2048), (64, 3584)):
+        x, w = torch.empty(rows, n, device="meta"), torch.empty(n, device="meta")
+        yield f"{rows}x{n}", (x, w, 1e-6, torch.bfloat16)
+
+
+def _added_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name, (x, *rest) in _shapes():
+        yield name, (x, x.bfloat16(), *rest)
+
+
+@rms_norm.implement("triton", rule=lambda k: True, why="one launch", gpu=Gpu(_shapes))
 def _rms_norm(x: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     return _run(x, None, w, eps, dtype)
 
 
-@add_rms_norm.implement("triton", rule=lambda k: True, why="addition and norm in one launch", gpu=True)
+@add_rms_norm.implement("triton", rule=lambda k: True, why="addition and norm in one launch", gpu=Gpu(_added_shapes))
 def _add_rms_norm(h: Tensor, delta: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return h, _run(h, delta, w, eps, dtype)

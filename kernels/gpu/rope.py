@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from famulus.kernels.gpu.launch import launch, power
+from famulus.kernels.op import Gpu
 from famulus.kernels.rope import rope, rope_store
 
 
@@ -61,11 +65,29 @@ def _run(x: Tensor, cos: Tensor, sin: Tensor, slots: Tensor | None, kv: Tensor |
     return out
 
 
-@rope.implement("triton", rule=lambda k: True, why="one launch", gpu=True)
+def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for tokens, heads, dim in ((1, 36, 128), (64, 16, 64)):
+        table = torch.empty(tokens, 1, dim, device="meta")
+        yield (
+            f"{tokens}x{heads}x{dim}",
+            (torch.empty(tokens, heads, dim, dtype=torch.bfloat16, device="meta"), table, table),
+        )
+
+
+def _store_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for tokens, heads, kv_heads, dim in ((1, 32, 4, 128), (64, 28, 4, 128)):
+        mixed = torch.empty(tokens, heads + 2 * kv_heads, dim, dtype=torch.bfloat16, device="meta")
+        table = torch.empty(tokens, 1, dim, device="meta")
+        slots = torch.empty(tokens, dtype=torch.int64, device="meta")
+        kv = torch.empty(2 * kv_heads, 32768, dim, dtype=torch.bfloat16, device="meta")
+        yield f"{tokens}x{heads}/{kv_heads}x{dim}", (mixed, table, table, slots, kv)
+
+
+@rope.implement("triton", rule=lambda k: True, why="one launch", gpu=Gpu(_shapes))
 def _rope_run(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return _run(x, cos, sin, None, None)
 
 
-@rope_store.implement("triton", rule=lambda k: True, why="positions and the KV write in one launch", gpu=True)
+@rope_store.implement("triton", rule=lambda k: True, why="turned and stored in one launch", gpu=Gpu(_store_shapes))
 def _rope_store_run(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
     return _run(mixed, cos, sin, slots, kv), kv

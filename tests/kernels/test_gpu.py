@@ -1,0 +1,45 @@
+"""The Triton kernels without a GPU: interpreted against their references, and compiled for cards that are not here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from famulus.kernels.check import registry
+from famulus.kernels.op import GPU_FAMILIES, load_gpu
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("Triton is not installed; it exists for Linux on x86-64 only", allow_module_level=True)
+
+
+@pytest.mark.parametrize("family", GPU_FAMILIES)
+def test_a_kernel_agrees_with_its_reference_in_the_interpreter(family: str) -> None:
+    """In a process of its own: whether Triton interprets is settled when it is first imported."""
+    command = [sys.executable, "-P", "-m", "famulus.kernels", "check", "--gpu", family]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert not ran.stdout.startswith("0 passed")
+
+
+@pytest.mark.parametrize("architecture", [80, 89, 90, 120])
+@pytest.mark.parametrize("family", GPU_FAMILIES)
+def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: int) -> None:
+    aot = importlib.import_module("famulus.kernels.gpu.aot")
+    assert load_gpu()
+    found = [i for o in registry().values() for i in o.implementations if i.gpu and i.run.__module__.endswith(family)]
+    assert found, "the family registers nothing"
+    for implementation in found:
+        launches = aot.launches(implementation, architecture)
+        assert launches, "no kernel is launched for its real shapes"
+        for launch in launches:
+            made = aot.compiled(launch, architecture)
+            assert made.spilled == 0, made
+            assert made.shared <= aot.SHARED[architecture], made
+            assert made.tensor_cores or not aot.uses_dot(launch), made
+            if implementation.gpu.streams:
+                assert 16 in made.asynchronous and not made.bytewise, made
