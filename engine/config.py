@@ -103,9 +103,9 @@ def unsupported(key: str, value: Any) -> BadWeights:
     return BadWeights(f"The model's config.json asks for {key} = {str(value)[:100]!r}, which cannot be run yet.")
 
 
-def positive(key: str, value: int) -> None:
-    """Raises :class:`BadWeights` for a size that is not one."""
-    if value < 1:
+def positive(key: str, value: float) -> None:
+    """Raises :class:`BadWeights` for a size or a divisor that is not above 0."""
+    if not value > 0:
         raise BadWeights(f"The model's config.json has the {key} {value}.", fix="Fetch the model again.")
 
 

@@ -7,7 +7,15 @@ from types import ModuleType
 
 from famulus.engine.errors import BadWeights
 
-FAMILIES = {"llama": "llama", "qwen2": "llama", "qwen3": "qwen3", "qwen3_moe": "qwen3_moe"}
+FAMILIES = {
+    "llama": "llama",
+    "qwen2": "llama",
+    "qwen3": "qwen3",
+    "qwen3_moe": "qwen3_moe",
+    "mixtral": "mixtral",
+    "olmoe": "olmoe",
+    "granitemoe": "granite_moe",
+}
 """``model_type`` → module of this package."""
 
 

@@ -29,6 +29,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3-tied-biased": ("qwen3", {"tie_word_embeddings": True, "attention_bias": True}),
     "qwen3_moe": ("qwen3_moe", {}),
     "qwen3_moe-every-second": ("qwen3_moe", {"mlp_only_layers": [], "decoder_sparse_step": 2, "norm_topk_prob": False}),
+    "mixtral": ("mixtral", {}),
+    "mixtral-window": ("mixtral", {"sliding_window": 13}),
+    "olmoe": ("olmoe", {}),
+    "olmoe-clipped": ("olmoe", {"clip_qkv": 0.7, "norm_topk_prob": True, "attention_bias": True}),
+    "granite_moe": ("granitemoe", {}),
+    "granite_moe-own-head": ("granitemoe", {"tie_word_embeddings": False, "attention_bias": True}),
 }
 """Name → ``model_type`` and what differs from the family's ``tiny()``."""
 
