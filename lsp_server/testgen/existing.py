@@ -13,6 +13,7 @@ from famulus.lsp_server.execution.testserver import TestRun
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.testgen.case import Aim
 from famulus.lsp_server.testgen.clock import TimeIsUp
+from famulus.lsp_server.testgen.coverage import Reach, together
 
 _MOST_FILES = 8
 _MOST_TESTS = 40
@@ -53,6 +54,13 @@ class Existing:
             return frozenset(found) if found else None
         return frozenset(found)
 
+    @property
+    def reach(self) -> Reach:
+        """What the tests run of the file, known after :meth:`killed`."""
+        passed = [test for test in self._first.tests if test.outcome == "passed"] if self._first else []
+        nothing: frozenset[tuple[int, int]] = frozenset()
+        return together(Reach(t.lines.get(self.path, frozenset()), t.arcs.get(self.path, nothing)) for t in passed)
+
     def _touching(self, aim: Aim, deadline: float) -> tuple[list[str], float]:
         """Tests that run the function, and seconds in which they all do with any mutant."""
         if self._first is None:
@@ -70,7 +78,7 @@ class Existing:
             return TestRun()
         self.bench.exchange({})
         began = time.monotonic()
-        run = self.bench.server.hold(files, wall=_left(deadline), trace=[self.path])
+        run = self.bench.server.hold(files, wall=_left(deadline), trace=[self.path], arcs=True)
         self.importing = (time.monotonic() - began) / len(files)
         self._held = not (run.ended or run.broken)
         if not self._held or self._first is not None:

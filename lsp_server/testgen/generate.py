@@ -7,7 +7,7 @@ import posixpath
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from famulus.lsp_server.execution.errors import ExecutionFailed, ImportFailed
 from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.layout import Layout
+from famulus.lsp_server.execution.rendering import Form
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
@@ -25,6 +26,7 @@ from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
 from famulus.lsp_server.testgen.errors import UnknownTarget
 from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.existing import Existing
+from famulus.lsp_server.testgen.formatting import formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
@@ -42,8 +44,6 @@ _PROOF = 0.2
 """Part of the whole time that is kept for the proof, at least."""
 _PROOF_MOST = 0.6
 """The same, at most: it is as long as starting pytest takes."""
-_ENDING = 0.3
-"""Seconds in which processes are ended and copies removed."""
 _NAMED = 3
 """Functions that are named in one sentence."""
 
@@ -88,7 +88,7 @@ class Generator:
         a file.
 
         Raises :class:`UnknownTarget`, :class:`ExecutionFailed`, :class:`NoPytest`."""
-        clock = Clock(max(self.options.budget - _ENDING, 0.5), self.check)
+        clock = Clock.of(self.options.budget, self.check)
         named = [(target, self._functions(target, lines)) for target in targets]
         paths = list(dict.fromkeys(target.path for target, found in named if found))
         if not paths:
@@ -189,6 +189,7 @@ class Generator:
                 if time.monotonic() < started + seconds * _SIMPLER:
                     with contextlib.suppress(TimeIsUp):
                         examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
+                result.reached = tests.reach
                 self._choose(result, examples, found, known)
         except ImportFailed as error:
             result.refused = f"its module cannot be imported ({error.reason})"
@@ -199,7 +200,7 @@ class Generator:
         self, oracle: Oracle, aim: Aim, examples: Sequence[Example], found: Kills, known: frozenset[int]
     ) -> tuple[list[Example], Kills]:
         """The examples, and simpler ones beside those that would be chosen, with what they all notice."""
-        price = [selection.price(example.call, example.outcome) for example in examples]
+        price = [selection.price(aim.function, example.call, example.outcome) for example in examples]
         chosen = selection.cover(found.of, known=known, cost=price, most=self.options.most)
         more = oracle.more(aim, [examples[n] for n in selection.diverse(chosen, _traits(examples), self.options.most)])
         added = kills(oracle.version, aim, more, of=found.mutants)
@@ -210,7 +211,7 @@ class Generator:
     def _choose(self, result: Result, examples: Sequence[Example], found: Kills, known: frozenset[int] | None) -> None:
         """The examples that add most to what the project's tests notice."""
         already = known or frozenset()
-        price = [selection.price(example.call, example.outcome) for example in examples]
+        price = [selection.price(result.aim.function, example.call, example.outcome) for example in examples]
         cover = selection.cover(found.of, known=already, cost=price, most=self.options.most)
         most = self.options.most if known is None else len(cover)
         worth = [_richness(example) for example in examples]
@@ -218,8 +219,8 @@ class Generator:
         positions = selection.diverse(rich, _traits(examples), most, order=price)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
-        result.killed_before = None if known is None else len(known)
-        result.killed = len(already.union(*(found.of[n] for n in positions)) if positions else already)
+        result.kills = [found.of[n] for n in positions]
+        result.known = known
         if not positions:
             result.refused = "the tests that are there notice all that other tests could"
 
@@ -238,16 +239,12 @@ class Generator:
         written: list[writing.Written] = []
         for result in results:
             used = taken | {one.name for one in written}
-            written += writing.headed(result, writing.write(result.aim, result.examples, used, style))
-        if before is not None:  # nothing else in the file may change, so they are formatted alone
-            written = [replace(one, text=writing.formatted(one.text, self.root / place)) for one in written]
+            written += writing.write(result.aim, result.examples, used, style)
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         proven = None
         text = ""
         while written:
-            text = writing.module(written) if before is None else writing.appended(before, written)
-            if before is None:
-                text = writing.formatted(text, self.root / place)
+            text = self._text(place, before, writing.headed(results, written), style)
             self.progress("running the tests five times")
             try:
                 proven = proof.prove(bench, place, text, {one.name for one in written}, check=clock.check)
@@ -260,12 +257,22 @@ class Generator:
                 break
             notes += [f"{name} did not pass every time and was left out." for name in sorted(bad)]
             written = [one for one in written if one.name not in bad]
+            for result in results:
+                result.keep([example for one in written for example in one.examples])
         if proven is not None and proven.broken:
             notes.append(f"The tests could not be run: {proven.broken}.")
             written, text = [], ""
         return Generated(
             place, before, text if written else "", results, proven, written, notes, time.monotonic() - started
         )
+
+    def _text(self, place: str, before: str | None, written: Sequence[writing.Written], style: Style) -> str:
+        """The file with the tests, in the project's format."""
+        file = self.root / place
+        if before is None:
+            return formatted(writing.module(written, style), file, self.root, style)
+        tail = writing.rendered(written, style, writing.names_of(before))
+        return writing.appended(before, written, "\n\n" + formatted(tail, file, self.root, style, part=True), style)
 
 
 def _richness(example: Example) -> float:
@@ -284,12 +291,22 @@ def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
     found: list[frozenset[object]] = []
     for example in examples:
         call, outcome = example.call, example.outcome
-        plain = str(outcome.value[1]) if outcome.value[:1] in (["bool"], ["const"]) else ""
+        plain = _sort(outcome.value)
         given = (len(call.args), *(name for name, _ in call.kwargs))
         found.append(
             frozenset({outcome.exception, outcome.lines} if outcome.exception else {outcome.lines, plain, given})
         )
     return found
+
+
+def _sort(form: Form) -> str:
+    """Which sort of values of its type one is: a truth value itself, a number by its sign, all else by being empty."""
+    if form[:1] in (["bool"], ["const"]):
+        return str(form[1])
+    if form[:1] in (["int"], ["float"]):
+        text = str(form[1])
+        return "negative" if text.startswith("-") else "zero" if not re.search(r"[1-9a-z]", text) else "positive"
+    return "" if len(form) < 2 else f"{form[0]} {bool(form[1])}"
 
 
 def test_path(layout: Layout, tree: Tree, path: str) -> str:

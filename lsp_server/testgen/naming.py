@@ -21,17 +21,18 @@ _ANSWERS = {
 """Answers that have a name."""
 
 
-def names(aim: Aim, examples: Sequence[Example], taken: set[str], stem: str = "") -> list[tuple[str, bool]]:
-    """A free name for each example, and whether it says more than which function it is for. ``stem``: how the names
-    start, ``test_`` and the function without it."""
-    start = stem or f"test_{slug(aim.function.name)}"
+def names(aim: Aim, examples: Sequence[Example], taken: set[str], *, short: bool = False) -> list[tuple[str, bool]]:
+    """A free name for each example, and whether it says more than which function it is for. ``short``: its class says
+    the function, so names do it only where they would be taken."""
+    start = f"test_{slug(aim.function.name)}"
     traits = [list(dict.fromkeys(_traits(aim, example, examples))) for example in examples]
     found: list[tuple[str, bool]] = []
     used = set(taken)
     for example, own in zip(examples, traits, strict=True):
         told = [f"{start}_{text}" for text in own if len(start) + len(text) < _LONGEST]
         rare = sorted(told, key=lambda name: sum(name[len(start) + 1 :] in other for other in traits))
-        name = next((n for n in rare if n not in used), "")
+        brief = ["test" + name.removeprefix(start) for name in rare] if short else []
+        name = next((n for n in [*brief, *rare] if n not in used), "")
         telling = bool(name)
         name = name or (start if start not in used else free(f"{start}_{_plain(example)}".rstrip("_"), used))
         used.add(name)
@@ -39,10 +40,26 @@ def names(aim: Aim, examples: Sequence[Example], taken: set[str], stem: str = ""
     return found
 
 
+def _said(text: str) -> str:
+    """A literal as it stands in a name."""
+    return slug(text.lower())
+
+
 def slug(text: str) -> str:
     """Words as they stand in a name."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text.replace("__", ""))
     return re.sub(r"\W+|_+", "_", split, flags=re.ASCII).strip("_").lower() or "call"
+
+
+def camel(text: str) -> str:
+    """A function's name as it stands in that of a class."""
+    return "".join(part.capitalize() for part in slug(text).split("_"))
+
+
+def sentence(aim: Aim, name: str) -> str:
+    """The name of a test as a sentence."""
+    words = name.removeprefix("test_").removeprefix(slug(aim.function.name)).strip("_").replace("_", " ")
+    return f"{aim.function.node.name} {words or 'for plain arguments'}."
 
 
 def free(name: str, taken: set[str]) -> str:
@@ -78,7 +95,7 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
     for name, text in arguments:
         if name in optional and text in ("True", "False") and text != ast.unparse(optional[name]):
             yield f"with_{slug(name)}" if text == "True" else f"without_{slug(name)}"
-    for relation in relations(arguments):
+    for relation in relations(arguments, aim.function.node):
         yield f"{answer}_when_{relation}" if answer else f"when_{relation}"
     several = len(arguments) > 1
     for name, text in arguments:
@@ -92,7 +109,7 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
         yield "by_default"
     for name, text in arguments:
         if name in optional:
-            yield f"with_{slug(name)}_{slug(text)}" if _wordy(text) else f"with_{slug(name)}"
+            yield f"with_{slug(name)}_{_said(text)}" if _wordy(text) else f"with_{slug(name)}"
 
 
 def _sequences(aim: Aim, example: Example) -> Iterator[str]:
@@ -137,19 +154,19 @@ def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterat
     arguments = given(aim, example)
     asked = _asked(aim, example)
     causes = [(name, text) for name, text in arguments if name in asked] or arguments
-    for relation in relations(causes):
+    for relation in relations(causes, aim.function.node):
         yield f"{raises}_when_{relation}"
     for name, text in causes:
         for trait in argument_traits(text, "", bare=True):
             yield f"{raises}_when_{slug(name)}_is_{trait}"
         if isinstance(literal(text), int | float) and _wordy(text):
-            yield f"{raises}_when_{slug(name)}_is_{slug(text)}"
+            yield f"{raises}_when_{slug(name)}_is_{_said(text)}"
     said = stable_message(aim, outcome)
     if said and (sum(e.outcome.kind == "raised" for e in examples) > 1 or len(causes) != 1):
         yield f"raises_{slug(said)}"
     if len(causes) == 1:
         name, text = causes[0]
-        yield f"{raises}_for_{slug(text)}" if _wordy(text) else f"{raises}_for_invalid_{slug(name)}"
+        yield f"{raises}_for_{_said(text)}" if _wordy(text) else f"{raises}_for_invalid_{slug(name)}"
         yield f"{raises}_for_invalid_{slug(name)}"
     if said:
         yield f"raises_{slug(said)}"
@@ -177,6 +194,15 @@ def _plain(example: Example) -> str:
     """The input, or the answer, as words."""
     text = " ".join(example.call.args[:1])
     if _wordy(text):
-        return f"of_{slug(text)}"
-    words = re.findall(r"[A-Za-z]{2,}", expression(example.outcome.value))
-    return f"returns_{slug('_'.join(words[:2]))}" if words else ""
+        return f"of_{_said(text)}"
+    value = expression(example.outcome.value)
+    answer = literal(value)
+    if (
+        isinstance(answer, int | float | str)
+        and len(value) < 12
+        and (said := re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_"))
+    ):
+        return f"returns_{'minus_' if value.startswith('-') else ''}{said}"
+    if isinstance(answer, list | tuple | dict | set) and answer:
+        return f"returns_{len(answer)}_item{'s' * (len(answer) > 1)}"
+    return ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from famulus.lsp_server.execution.calls import Call, How
 from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import Function, Parameter, functions
 from famulus.lsp_server.execution.shapes import Shapes
-from famulus.lsp_server.testgen.special import literal
+from famulus.lsp_server.testgen.special import BOUNDS, literal
 
 _WORDS = ("'apple'", "'banana'", "'cherry'", "'hello world'", "'Hello'")
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -52,7 +52,10 @@ _LISTS = {
     "float": ("[1.0, 2.0, 3.0]", "[4.0, 2.0, 6.0]", "[2.5]"),
     "str": ("['apple', 'banana', 'cherry']", "['b', 'a', 'c']", "['apple', 'fig', 'apple']", "['apple']"),
 }
-_MOST = 30
+_EDGES: dict[type, tuple[str, ...]] = {
+    int: ("0", "-1"), float: ("0", "-1.5"), str: ("''",), list: ("[]",), dict: ("{}",),
+}  # fmt: skip
+_MOST = 40
 _STEPS = 5
 
 
@@ -99,6 +102,17 @@ class Natural:
             value = self._value(function, parameter, number, place)
             if value and number < 3:
                 yield replace(call, kwargs=(*call.kwargs, (parameter.name, value)))
+            if isinstance(literal(value), int | float) and not number:
+                yield replace(call, kwargs=(*call.kwargs, (parameter.name, "-1")))
+        if number == 0 and not before:
+            yield from self._edges(call)
+
+    def _edges(self, call: Call) -> Iterator[Call]:
+        """The call with one argument at the edge of its type, and the others natural."""
+        for place in range(bool(call.receiver), len(call.expressions)):
+            value = literal(call.expressions[place])
+            for edge in _EDGES.get(type(value), ()):
+                yield call.replaced(place, edge)
 
     def _receiver(self, number: int) -> str | None:
         """The object whose method it is, empty if it is none's; None if it cannot be made."""
@@ -174,18 +188,12 @@ def _related(parameters: Sequence[Parameter], given: Sequence[str], number: int)
     """The arguments, of which one that follows a list and has the type of its items is one of them, or none."""
     found = list(given)
     for place in range(1, len(found)):
-        many, bound = literal(found[place - 1]), parameters[place].name in _BOUNDS
+        many, bound = literal(found[place - 1]), parameters[place].name in BOUNDS
         if isinstance(many, list) and many and not bound and not isinstance(literal(found[place]), list | dict):
             absent = ("'fig'" if "fig" not in many else "'kiwi'") if isinstance(many[0], str) else "4"
             chosen = (many[len(many) // 2], many[0], None, many[-1])[number % 4]
             found[place] = absent if chosen is None else repr(chosen)
     return found
-
-
-_BOUNDS = frozenset(
-    ("n", "k", "size", "count", "window", "step", "width", "length", "limit", "index", "sep", "separator")
-)
-"""Numbers that go with a list and are none of its items."""
 
 
 def plainer(text: str, name: str = "") -> Iterator[str]:
@@ -277,41 +285,59 @@ def quoted(docstring: str) -> list[str]:
     return list(found)
 
 
-def oddity(call: Call, known: Sequence[str] = ()) -> float:
-    """How much of a call a reader would wonder about; 0 for what a person might have written. ``known``: texts that the
-    code or its documentation has."""
+def oddity(call: Call, function: Function) -> float:
+    """How much of a call a reader would wonder about; 0 for what a person might have written."""
+    documented = frozenset(quoted(function.docstring))
     total = 0.0
+    names = argument_names(function, call)
     for place, text in enumerate(call.expressions):
         try:
             tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError):
             continue
         inside = bool(call.receiver) and place == 0
+        if text in of_name(names[place]):
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant):
-                total += _odd(node.value, deep=inside or node is not tree, known=known)
+                total += _odd(node.value, deep=inside or node is not tree, known=documented)
             elif isinstance(node, ast.Call) and "date" in ast.unparse(node.func) and node.args:
-                year = node.args[0]
-                if isinstance(year, ast.Constant) and isinstance(year.value, int) and not 1900 <= year.value <= 2100:
-                    total += 12
+                total += _odd_year(node.args[0])
+        if names[place] == "year":
+            total += _odd_year(tree)
     return total
 
 
-def _odd(value: object, *, deep: bool, known: Sequence[str]) -> float:
+def argument_names(function: Function, call: Call) -> list[str]:
+    """The parameter of each of :attr:`Call.expressions`; empty for the receiver."""
+    own = [p.name for p in function.parameters if p.kind in ("position", "either")]
+    own += [""] * (len(call.args) - len(own))
+    return [*([""] if call.receiver else []), *own[: len(call.args)], *(name for name, _ in call.kwargs)]
+
+
+def _odd_year(node: ast.expr) -> float:
+    return 12.0 if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value < 1600 else 0.0
+
+
+def _odd(value: object, *, deep: bool, known: Collection[str]) -> float:
     if isinstance(value, bytes):
         return 1 + _odd(value.decode("latin-1"), deep=deep, known=known)
     if isinstance(value, str):
         if repr(value) in known or repr(value) in _COMMON:
             return 0.0
-        return _odd_text(value) + (6.0 if deep and not value else 0.0)
+        if not value:
+            return 6.0 if deep else 2.0
+        return _odd_text(value) + (0.5 if len(value) == 1 or value.isdigit() else 2.0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
+    if repr(value) in _ROUND:
+        return 0.0
     digits = re.sub(r"\W|0+$", "", repr(value))
-    return max(0.0, 3.0 * (len(digits) - 2)) + (3.0 if repr(value) == "-0.0" else 0.0)
+    return 1.0 + max(0.0, 3.0 * (len(digits) - 2)) + (3.0 if repr(value) == "-0.0" else 0.0)
 
 
 def _odd_text(text: str) -> float:
-    """Marks that do not belong together, capitals within words, and words that are none."""
+    """Marks that do not belong together, capitals within words, and parts that come twice."""
     marks = re.findall(r"[^\w\s]", text)
     strange = sum(not c.isascii() or (not c.isprintable() and c != "\n") for c in text)
     flips = len(re.findall(r"[a-z][A-Z]|[A-Za-z]\d|\d[A-Za-z]", text))
@@ -319,4 +345,7 @@ def _odd_text(text: str) -> float:
     return 2.0 * len(set(marks)) + len(marks) + 4.0 * strange + 2.0 * flips + 6.0 * again
 
 
+_ROUND = frozenset(
+    ("0", "1", "2", "3", "4", "5", "10", "20", "50", "100", "1000", "-1", "0.5", "1.5", "2.5", "1.0", "2.0")
+)
 _COMMON = frozenset(value for _, values in _NAMES for value in values) | set(_WORDS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.testgen.natural import oddity
 
@@ -52,13 +53,12 @@ def _greedy(
     return chosen
 
 
-def price(call: Call, outcome: Outcome, documented: Sequence[str] = ()) -> float:
-    """How much a reader has to take in: characters, and more for those that nobody types without a reason.
-    ``documented``: texts that the documentation shows."""
+def price(function: Function, call: Call, outcome: Outcome) -> float:
+    """How much a reader has to take in: characters, and more for those that nobody types without a reason."""
     text = call.text + "".join(call.before)
     seen = len(outcome.shown(200))
     trusted = call.source in ("recorded", "test", "doctest")
-    odd = 0.0 if trusted else oddity(call, documented)
+    odd = 0.0 if trusted else oddity(call, function)
     long = max(0, len(text) - _EASY)
     return long + 0.5 * seen + 4.0 * odd + 15.0 * call.doubt - (20.0 if trusted else 0.0)
 

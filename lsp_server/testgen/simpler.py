@@ -23,14 +23,15 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
     """Calls with less in them than the examples have."""
     required = sum(p.required and p.kind in ("position", "either") for p in aim.function.parameters)
     known = {example.call for example in examples}
-    own = natural.quoted(aim.function.docstring)
     found: dict[Call, None] = {}
     for example in examples:
-        if natural.oddity(example.call, own):
+        if natural.oddity(example.call, aim.function):
             found |= dict.fromkeys(c for c in _plainer(aim, example.call) if c not in known)
         smaller = [c for c in dict.fromkeys(_neighbours(example.call, required)) if c not in known]
         found |= dict.fromkeys(sorted(smaller, key=lambda c: (len(c.text), c.text))[:_OF_ONE])
-        found |= dict.fromkeys(sorted(smaller, key=lambda c: (natural.oddity(c, own), -len(c.text)))[: _OF_ONE // 2])
+        found |= dict.fromkeys(
+            sorted(smaller, key=lambda c: (natural.oddity(c, aim.function), -len(c.text)))[: _OF_ONE // 2]
+        )
     return [replace(call, source="hint") for call in found][:_ALL]  # nobody made these calls: they are not trusted
 
 
@@ -48,8 +49,11 @@ def observed(aim: Aim, calls: Sequence[Call]) -> list[Call]:
             own = call.target.rpartition(".")[2]
             done = f"self.{Call(own, call.args, call.kwargs).text}"
             how: How = "get" if observer.how == "property" else "call"
-            look = Call(observer.name, (), (), call.receiver, (done,), how=how, source=call.source)
-            found |= {look: None, replace(look, before=(done, done)): None}
+            known = dict(zip(natural.argument_names(function, call), call.expressions, strict=True))
+            args = tuple(known.get(p.name, "") for p in observer.parameters if p.required)
+            if all(args):
+                look = Call(observer.name, args, (), call.receiver, (done,), how=how, source=call.source)
+                found |= {look: None} if args else {look: None, replace(look, before=(done, done)): None}
     return list(found)
 
 
@@ -76,12 +80,21 @@ def prepared(aim: Aim) -> list[Call]:
 
 
 def _observers(aim: Aim, holder: str) -> Iterator[Function]:
-    """Methods and properties of the class that need no argument."""
+    """Other methods and properties of the class that tell something."""
     for function in functions(aim.source).values():
         inside, _, name = function.name.rpartition(".")
         open_ = not name.startswith("_") and not isinstance(function.node, ast.AsyncFunctionDef)
-        called = function.how in ("method", "property") and not any(p.required for p in function.parameters)
-        if inside == holder and open_ and called:
+        returns = function.node.returns
+        told = any(isinstance(node, ast.Return) and node.value for node in ast.walk(function.node)) or (
+            returns is not None and ast.unparse(returns) != "None"
+        )
+        if (
+            inside == holder
+            and open_
+            and told
+            and function.how in ("method", "property")
+            and name != aim.function.node.name
+        ):
             yield function
 
 
@@ -97,9 +110,7 @@ def _neighbours(call: Call, required: int) -> Iterator[Call]:
 
 def _plainer(aim: Aim, call: Call) -> Iterator[Call]:
     """The call with natural values in the place of its literals, one at a time."""
-    own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
-    own += [""] * (len(call.args) - len(own))
-    names = [*([""] if call.receiver else []), *own[: len(call.args)], *(name for name, _ in call.kwargs)]
+    names = natural.argument_names(aim.function, call)
     for place, (name, text) in enumerate(zip(names, call.expressions, strict=True)):
         for plain in natural.plainer(text, name):
             yield call.replaced(place, plain)

@@ -6,6 +6,10 @@ import ast
 from collections.abc import Iterator, Sequence
 
 _KINDS: dict[object, str] = {list: "list", tuple: "tuple", dict: "dict", set: "set", str: "text", bytes: "bytes"}
+BOUNDS = frozenset(
+    ("n", "k", "size", "count", "window", "step", "width", "length", "limit", "index", "sep", "separator")
+)
+"""Names of what goes with a list and is none of its items."""
 
 
 def literal(text: str) -> object:
@@ -48,18 +52,22 @@ def argument_traits(text: str, name: str, *, bare: bool = False) -> Iterator[str
                 yield f"negative_{name}" if name else "negative_numbers"
 
 
-def relations(arguments: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """How arguments stand to each other, where that is a boundary: ``x_is_the_first_item``, ``x_equals_low``."""
+def relations(arguments: Sequence[tuple[str, str]], code: ast.AST) -> Iterator[str]:
+    """How arguments stand to each other, where that is a boundary: ``x_is_the_first_item``, and ``x_equals_low`` where
+    the ``code`` compares them."""
     values = [(name, literal(text)) for name, text in arguments]
     for name, many in values:
         if isinstance(many, list | tuple) and len(many) > 1:
             for other, one in values:
-                if other != name and type(one) is type(many[0]):
+                if other != name and other not in BOUNDS and type(one) is type(many[0]):
                     yield from _place(other, one, many)
     numbers = [(name, v) for name, v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    compared = [
+        {n.id for n in ast.walk(c) if isinstance(n, ast.Name)} for c in ast.walk(code) if isinstance(c, ast.Compare)
+    ]
     for place, (name, value) in enumerate(numbers):
         for other, than in numbers[place + 1 :]:
-            if value == than:
+            if value == than and any({name, other} <= names for names in compared):
                 yield f"{name}_equals_{other}"
 
 

@@ -106,8 +106,8 @@ def test_arguments_of_other_types_than_annotated_are_left_alone() -> None:
 
 
 def test_strange_inputs_cost_more_than_plain_ones() -> None:
-    answer = Outcome({"value": ["int", "1"]})
-    assert price(Call("f", ("'ab'",)), answer) < price(Call("f", ("'é\\n'",)), answer)
+    answer, plain = Outcome({"value": ["int", "1"]}), aim("plain").function
+    assert price(plain, Call("plain", ("'ab'",)), answer) < price(plain, Call("plain", ("'é\\n'",)), answer)
 
 
 def test_the_style_is_that_of_the_tests_that_are_there() -> None:

@@ -95,7 +95,7 @@ def test_no_test_pins_what_is_outside_the_documented_domain(tests: Generated) ->
 def test_names_say_what_is_special(tests: Generated) -> None:
     names = [one.name for one in tests.written]
     assert any("negative" in name for name in names), names
-    assert any("empty" in name for name in names), names
+    assert any("zero" in name for name in names), names
     assert "match='net must not be negative'" in tests.text.replace('"', "'")
 
 
