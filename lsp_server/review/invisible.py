@@ -65,7 +65,9 @@ def _kind(line: str, at: int, *, lenient: bool, right_to_left: bool) -> str:
         return "width" if all(neighbour.isascii() for neighbour in around) else ""
     if ord(character) in _TAGS:
         return "" if _FLAG in line[max(0, at - 8) : at] else "hidden"
-    return "hidden" if ord(character) in _HIDDEN_SELECTORS and not _ideograph(line[at - 1 : at]) else ""
+    if ord(character) not in _HIDDEN_SELECTORS or _ideograph(line[at - 1 : at]):
+        return ""
+    return "" if "-" in (line[at - 1 : at], line[at + 1 : at + 2]) else "hidden"  # a range of characters
 
 
 def _ideograph(before: str) -> bool:

@@ -25,6 +25,8 @@ _AT_ONCE = 400
 _ROOTS = ("", "src/")
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _PROVED = ("F", "E9")
+_OPINIONS = "F403,F405"
+"""Of pyflakes: that a star import is there, and that a name may come from it, which is no fault."""
 _ERRORS = ("E9", "F50", "F52", "F63", "F7", "F82", SYNTAX)
 
 
@@ -106,7 +108,7 @@ def _neighbours(side: Tree, folder: Path, wanted: Sequence[str], root: Path | No
 
 
 def _run(ruff: Path, folder: Path, paths: Sequence[str], own: bool, seconds: float) -> list[dict[str, Any]]:
-    choice = ["--force-exclude"] if own else ["--isolated", "--select", RULES]
+    choice = ["--force-exclude"] if own else ["--isolated", "--select", RULES, "--ignore", _OPINIONS]
     command = [
         str(ruff),
         "check",

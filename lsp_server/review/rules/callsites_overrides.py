@@ -15,17 +15,23 @@ _BUILDING = ("__init__", "__new__", "__init_subclass__", "__class_getitem__", "_
 
 
 def check(changes: Changes) -> Iterator[Finding]:
-    """Overrides of changed methods that fitted the old one."""
+    """Overrides of changed methods that fitted the old one. Of several, the nearest above is told."""
+    pairs: dict[Symbol, Pair] = {}
     for pair in changes.pairs:
         owner = pair.new.owner
         functions = pair.old.definition.kind == pair.new.definition.kind == "function"
         if owner is None or not functions or pair.new.name in _BUILDING or pair.new.name.startswith("__"):
             continue
         if not same_parameters(pair.old.definition.parameters, pair.new.definition.parameters):
-            for child in changes.new.resolver.classes.subclasses(owner):
-                override = child.module.by_qualname.get(f"{child.qualname}.{pair.new.name}")
-                if override is not None and override.definition.kind == "function":
-                    yield from _override(changes, pair, override)
+            pairs[pair.new] = pair
+    classes = changes.new.resolver.classes
+    for base, pair in pairs.items():
+        for child in classes.subclasses(base.owner) if base.owner is not None else ():
+            override = child.module.by_qualname.get(f"{child.qualname}.{base.name}")
+            if override is None or override.definition.kind != "function":
+                continue
+            if next((m for m in classes.members(child, base.name) if m is not override and m in pairs), None) is base:
+                yield from _override(changes, pair, override)
 
 
 def orphans(changes: Changes) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes
 from famulus.lsp_server.review.rule import Context, Rule, Stage
 from famulus.lsp_server.review.rules import contracts_classes as classes
+from famulus.lsp_server.review.rules import contracts_constants as constants
 from famulus.lsp_server.review.rules import contracts_raises as raises
 from famulus.lsp_server.review.rules import contracts_results as results
 from famulus.lsp_server.review.rules import contracts_values as values
@@ -44,6 +45,7 @@ class Contracts:
         found += [f for p in raise_pairs for f in raises.check(changes, p, callers)]
         found += [f for p in value_pairs for f in values.check(changes, p, callers)]
         found += [f for p in kind_pairs for f in classes.check(changes, p)]
+        found += [f for p in changes.pairs if constants.changed(p) for f in constants.check(changes, p)]
         yield from with_reach(found)
         yield from classes.duties(changes)
         yield from classes.protocols(changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes, Pair
@@ -13,6 +14,11 @@ from famulus.lsp_server.review.index.values import Instance, Module, Outside, Sy
 from famulus.lsp_server.review.rules.callsites_words import called
 from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made
+
+_OF_MISUSE = {
+    f"builtins.{name}" for name in ("AssertionError", "NotImplementedError", "RuntimeError", "SystemExit", "TypeError")
+}
+"""What is raised where the caller is wrong, so that nobody catches it."""
 
 
 def rebased(changes: Changes) -> set[Symbol]:
@@ -51,24 +57,58 @@ def pairs(changes: Changes, rebased_classes: set[Symbol]) -> list[Pair]:
     return list(dict.fromkeys(found))
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What a function raises otherwise than before, each with the names of its bases. ``kept``: what it raised before
+    and raises still; ``none``: it now returns None somewhere."""
+
+    lost: dict[str, set[str]]
+    fresh: dict[str, set[str]]
+    kept: dict[str, set[str]]
+    none: bool
+
+
 def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
-    """Handlers around calls that caught what was raised and do not catch what is raised instead."""
+    """Handlers around calls that do not catch what is raised now, or wait for what no longer comes."""
     was, now = raised(changes.old, pair.old), raised(changes.new, pair.new)
     if was is None or now is None:
         return
-    names_before = {_name(v): _ancestors_of(changes.old, v) for v in was}
-    names_now = {_name(v): _ancestors_of(changes.new, v) for v in now}
-    fresh = {n: up for n, up in names_now.items() if names_before.get(n) != up}
-    lost = {n: up for n, up in names_before.items() if names_now.get(n) != up}
-    if not fresh:
-        return
-    for use in callers.calls(pair.new):
-        yield from _handlers(changes, pair, use, lost, fresh)
+    before = {_name(v): _ancestors_of(changes.old, v) for v in was}
+    after = {_name(v): _ancestors_of(changes.new, v) for v in now}
+    inlined, extracted = _moved(changes, pair)
+    found = _Raised(
+        lost={n: up for n, up in before.items() if after.get(n) != up and _last(n) not in extracted},
+        fresh={n: up for n, up in after.items() if before.get(n) != up and _last(n) not in inlined},
+        kept={n: up for n, up in after.items() if before.get(n) == up},
+        none="#None" in pair.new.definition.returns and "#None" not in pair.old.definition.returns,
+    )
+    if found.fresh or found.lost:
+        for use in callers.calls(pair.new):
+            yield from _handlers(changes, pair, use, found)
 
 
-def _handlers(
-    changes: Changes, pair: Pair, use: Use, lost: dict[str, set[str]], fresh: dict[str, set[str]]
-) -> Iterator[Finding]:
+def _moved(changes: Changes, pair: Pair) -> tuple[set[str], set[str]]:
+    """Names of exceptions that other functions of the file no longer raise, and that they now raise: the ``raise`` may
+    only have come out of a helper, or gone into one."""
+    partners = {p.new: p.old for p in changes.pairs if p.new.module is pair.new.module}
+    old = {s: _raises(s) for s in pair.old.module.symbols if s is not pair.old}
+    new = {s: _raises(s) for s in pair.new.module.symbols if s is not pair.new}
+    known = set(partners.values())
+    gone = [names for s, names in old.items() if s not in known]
+    gone += [old.get(o, set()) - _raises(n) for n, o in partners.items() if n is not pair.new]
+    come = [names - _raises(partners[s]) if s in partners else names for s, names in new.items()]
+    return set().union(*gone), set().union(*come)
+
+
+def _raises(symbol: Symbol) -> set[str]:
+    return {_last(r.path.removesuffix("()")) for r in symbol.definition.raises}
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _handlers(changes: Changes, pair: Pair, use: Use, found: _Raised) -> Iterator[Finding]:
     facts = use.module.facts
     at = use.reference.guard
     if facts is None or at < 0:
@@ -81,22 +121,41 @@ def _handlers(
     if "?" in caught:
         return
     own = _caught(changes, use.module, use.reference.guard)
-    escaped = [name for name, up in fresh.items() if not up & caught]
-    matched = [name for name, up in lost.items() if up & own]
-    if not escaped or not matched:
-        return
-    name, before = escaped[0].rpartition(".")[2], matched[0].rpartition(".")[2]
-    inside = "raised as before but" if escaped[0] == matched[0] else "raised instead of"
-    if guard.expected:
-        text = f"expects {before} from {called(use.reference)}(), which now raises {name}"
-    elif escaped[0] == matched[0]:
-        text = f"no longer catches {name} from {called(use.reference)}(), which has other bases now"
+    escaped = [name for name, up in found.fresh.items() if not up & caught]
+    matched = [name for name, up in found.lost.items() if up & own]
+    kept = [name for name, up in found.kept.items() if up & own]
+    if escaped and matched:
+        text, difference = _instead(use, escaped[0], matched[0], expected=guard.expected)
+    elif kept and not guard.expected and (wanted := [n for n in escaped if n not in _OF_MISUSE]):
+        name, beside = _last(wanted[0]), _last(kept[0])
+        text = f"catches {beside} from {called(use.reference)}(), but not {name}, which it can now raise as well"
+        difference = f"can raise {name} now, besides {beside}"
+    elif matched and not kept and not found.fresh and found.none and _alone(use):
+        name = _last(matched[0])
+        text = f"waits for {name} from {called(use.reference)}(), which now returns None instead"
+        difference = f"returns None where it raised {name}"
     else:
-        text = f"does not catch {name}, which {called(use.reference)}() now raises instead of {before}"
-    difference = (
-        f"can raise {name} now, {inside} {before}" if escaped[0] != matched[0] else f"raises {name} with other bases"
-    )
+        return
     yield made(changes, use.module, use.reference, "exception", text, pair, difference, "likely")
+
+
+def _instead(use: Use, now: str, was: str, *, expected: bool) -> tuple[str, str]:
+    """The words for one exception in the place of another."""
+    name, before, callee = _last(now), _last(was), called(use.reference)
+    if now == was:
+        difference = f"raises {name} with other bases"
+        text = f"no longer catches {name} from {callee}(), which has other bases now"
+    else:
+        difference = f"can raise {name} now, raised instead of {before}"
+        text = f"does not catch {name}, which {callee}() now raises instead of {before}"
+    return (f"expects {before} from {callee}(), which now raises {name}" if expected else text), difference
+
+
+def _alone(use: Use) -> bool:
+    """Whether nothing else is called in the ``try``."""
+    facts, guard = use.module.facts, use.reference.guard
+    others = [r for r in facts.references if r.guard == guard and r.call is not None] if facts is not None else []
+    return len(others) == 1
 
 
 def _caught(changes: Changes, module: Module, guard: int) -> set[str]:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Reference
-from famulus.lsp_server.review.index.values import Awaitable, Made, Method, Symbol, Unknown, Use, Value
+from famulus.lsp_server.review.index.values import (
+    Awaitable,
+    Instance,
+    Made,
+    Method,
+    Outside,
+    Symbol,
+    Unknown,
+    Use,
+    Value,
+)
 from famulus.lsp_server.review.rules.callsites_gone import ready
 from famulus.lsp_server.review.rules.callsites_words import called, counted
 from famulus.lsp_server.review.rules.contracts_callers import NONE, Callers, tested
@@ -74,8 +84,18 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
             yield from _iterating(changes, pair, use, outcomes, old, new)
         else:
             yield from _unpacking(changes, pair, use, outcomes, old, new)
-            if new.none and not old.none and new.value and old.value:
+            if new.none and not old.none and new.value and old.value and not _only_said(changes, pair):
                 yield from _none(changes, pair, use, outcomes)
+
+
+def _only_said(changes: Changes, pair: Pair) -> bool:
+    """Whether None is only in an annotation where there was none, or in one of several: no caller need meet it."""
+    old, new = pair.old.definition, pair.new.definition
+    if "#None" in new.returns and "#None" not in old.returns:
+        return False
+    same = [s for s in pair.new.module.symbols if s.qualname == new.qualname]
+    overloaded = any(d.path.rpartition(".")[2] == "overload" for s in same for d in s.definition.decorators)
+    return not old.annotation or overloaded
 
 
 def shape(changes: Changes, symbol: Symbol, side: int) -> Shape | None:
@@ -165,9 +185,9 @@ def _awaiting(
                 return
     elif use.reference.use.startswith("await "):
         values = changes.new.resolver.results.of_call(_value(changes, use))
-        if any(isinstance(v, Awaitable) for v in values):
+        if any(_awaitable(changes, v) for v in values):
             return
-        sure = not any(isinstance(v, (Unknown, Symbol, Method)) for v in values)
+        sure = not any(isinstance(v, (Unknown, Symbol, Method, Outside)) for v in values)
         text = f"awaits {called(use.reference)}(), which is no longer async"
         yield made(
             changes,
@@ -177,8 +197,16 @@ def _awaiting(
             text,
             pair,
             "is not async now",
-            "certain" if sure else "likely",
+            "certain" if sure else "possible",
         )
+
+
+def _awaitable(changes: Changes, value: Value) -> bool:
+    """Whether a value can be awaited, as far as can be seen."""
+    if isinstance(value, Instance):
+        classes = changes.new.resolver.classes
+        return not classes.known(value.of) or next(classes.members(value.of, "__await__"), None) is not None
+    return isinstance(value, Awaitable) or (isinstance(value, Made) and not value.name.startswith("builtins."))
 
 
 def _value(changes: Changes, use: Use) -> Value:

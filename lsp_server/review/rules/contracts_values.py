@@ -1,4 +1,4 @@
-"""Rule 2, values: defaults on which calls rely, arguments that land elsewhere, constants that others compare with."""
+"""Rule 2, values: defaults on which calls rely, arguments that land elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from famulus.lsp_server.review.index.annotations import parsed, same_source
 from famulus.lsp_server.review.index.binding import after_partial, bind
 from famulus.lsp_server.review.index.changes import Changes, Pair, same_parameters
 from famulus.lsp_server.review.index.facts import POSITIONAL, POSITIONAL_ONLY, Parameter, Shape
-from famulus.lsp_server.review.index.naming import uses
 from famulus.lsp_server.review.index.signatures import Signature
 from famulus.lsp_server.review.index.values import Partial, Symbol, Use
 from famulus.lsp_server.review.rules.callsites_words import called
@@ -20,36 +19,24 @@ from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made, shown
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-_COMPARING = ("compare:==", "compare:order", "compare:is")
-_NO_CONSTANTS = {"__version__", "version", "__all__", "__author__", "__date__", "VERSION"}
 
 
 def changed(changes: Changes, pair: Pair) -> bool:
-    """Whether defaults, order or a constant's value differ."""
+    """Whether defaults or the order of parameters differ."""
     old, new = pair.old.definition, pair.new.definition
     if old.kind != new.kind:
         return False
     if old.kind == "function":
         return not same_parameters(old.parameters, new.parameters)
-    if old.kind == "class":
-        was, now = changes.old.signatures.constructor(pair.old), changes.new.signatures.constructor(pair.new)
-        made_here = was is not None and now is not None and was.function is pair.old and now.function is pair.new
-        return made_here and was is not None and now is not None and not same_parameters(was.parameters, now.parameters)
-    return _constant(old.source) and _constant(new.source) and not same_source(old.source, new.source)
-
-
-def _constant(source: str) -> bool:
-    tree = parsed(source) if source else None
-    if isinstance(tree, ast.UnaryOp):
-        tree = tree.operand
-    return isinstance(tree, ast.Constant) and tree.value is not None and tree.value is not ...
+    if old.kind != "class":
+        return False
+    was, now = changes.old.signatures.constructor(pair.old), changes.new.signatures.constructor(pair.new)
+    made_here = was is not None and now is not None and was.function is pair.old and now.function is pair.new
+    return made_here and was is not None and now is not None and not same_parameters(was.parameters, now.parameters)
 
 
 def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
     """What callers do not expect."""
-    if pair.new.definition.kind == "value":
-        yield from _compared(changes, pair)
-        return
     relying: dict[str, list[Use]] = {}
     for use in callers.calls(pair.new):
         sides = _signatures(changes, pair, use)
@@ -190,41 +177,3 @@ def _default_of(changes: Changes, symbol: Symbol, name: str, side: int) -> str:
         found = (changes.new if side else changes.old).signatures.constructor(symbol)
         parameters = found.parameters if found is not None else ()
     return next((p.default or "" for p in parameters if p.name == name), "")
-
-
-def _compared(changes: Changes, pair: Pair) -> Iterator[Finding]:
-    """A constant with another value that other files compare with."""
-    new = pair.new
-    if new.name in _NO_CONSTANTS or new.name.startswith("_") or not new.name.isupper():
-        return
-    found = []
-    for use in uses(changes.new, {new.name}):
-        if use.module is new.module or use.reference.use not in _COMPARING or use.reference.call is not None:
-            continue
-        if _names_it(changes, use, new):
-            found.append(use)
-    if found:
-        before, after = pair.old.definition.source, new.definition.source
-        first = changes.new.place(found[0].module, found[0].reference)
-        count = "one comparison relies" if len(found) == 1 else f"{len(found)} comparisons rely"
-        text = f"makes {new.name} {after} where it was {before}; {count} on it, as {first}"
-        related = [Related(place=changes.new.place(u.module, u.reference), message="compares with it.") for u in found]
-        difference = f"is {after}; it was {before}"
-        yield made(changes, new.module, new.definition, "constant", text, pair, difference, "certain", "note",
-                   len(found), related)  # fmt: skip
-
-
-def _names_it(changes: Changes, use: Use, symbol: Symbol) -> bool:
-    """Whether a reference names a constant: its value is resolved, so the name is looked up one step before."""
-    base, _, name = use.reference.path.rpartition(".")
-    resolver = changes.new.resolver
-    if base:
-        owners = resolver.resolve(use.module, use.reference.scope, base)
-        return name == symbol.name and any(owner is (symbol.owner or symbol.module) for owner in owners)
-    facts = use.module.facts
-    assert facts is not None
-    for binding in facts.scopes[0].bindings.get(use.reference.path, []):
-        if binding.kind == "import":
-            found = facts.imports[binding.index]
-            return found.attribute == symbol.name and changes.new.imported(use.module, found) is symbol.module
-    return False

@@ -396,6 +396,13 @@ def test_a_renamed_method_of_a_class_with_strange_bases_is_likely_missed() -> No
     assert found([finding]) == {"m.py:5 missing-name"} and finding.certainty == "likely"
 
 
+def test_an_override_is_told_once_with_the_nearest_base_that_changed() -> None:
+    one = "class {0}({1}):\n    def go(self, a): ...\n"
+    old = {"m.py": one.format("A", "object") + one.format("B", "A"), "u.py": "from m import B\n" + one.format("C", "B")}
+    (finding,) = review(old, {"m.py": old["m.py"].replace("a): ...", "a, b): ...")})
+    assert "C.go() takes too few arguments by position, unlike B.go()" in finding.message
+
+
 def test_an_override_of_a_renamed_method_is_an_orphan() -> None:
     base = "class Shape:\n    def area(self):\n        total = 0\n        return total + self.size\n"
     old = {"m.py": base, "u.py": "from m import Shape\n\nclass Square(Shape):\n    def area(self):\n        return 1\n"}

@@ -177,6 +177,32 @@ CASES = {
         "from m import C\nc = C()\nlen(c)\n",
         "u.py:3 protocol",
     ),
+    "exception besides": (
+        KEY,
+        "def f(a):\n    if a < 0:\n        raise ValueError(a)\n    raise KeyError(a)\n",
+        "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n",
+        "u.py:3 exception",
+    ),
+    "none instead of an exception": (
+        "def f(a):\n    if a:\n        return 1\n    raise KeyError(a)\n",
+        "def f(a):\n    if a:\n        return 1\n    return None\n",
+        "from m import f\ntry:\n    x = f(1)\nexcept KeyError:\n    x = 0\n",
+        "u.py:3 exception",
+    ),
+    "constant without the attribute": (
+        "NAMES = ['a']\n",
+        "NAMES = ('a',)\n",
+        "import m\nm.NAMES.append(1)\n",
+        "u.py:2 constant",
+    ),
+    "constant without length": ("N = 'abc'\n", "N = 3\n", "from m import N\nprint(len(N))\n", "u.py:2 constant"),
+    "constant without items": (
+        "N = {1: 2}\n",
+        "N = {1, 2}\n",
+        "from m import N\ndef f(): return N[1]\n",
+        "u.py:2 constant",
+    ),
+    "constant to compute with": ("N = 3\n", "N = '3'\n", "from m import N\nx = N + 1\n", "u.py:2 constant"),
     "constant": ("OPEN = 'open'\n", "OPEN = 'opened'\n", "import m\ndef g(x): return x == m.OPEN\n", "m.py:1 constant"),
 }
 
@@ -205,6 +231,32 @@ QUIET = {
     "coroutine awaited": (SYNC, ASYNC, "from m import f\nasync def g():\n    await f(1)\n"),
     "coroutine returned": (SYNC, ASYNC, "from m import f\ndef g():\n    return f(1)\n"),
     "coroutine kept": (SYNC, ASYNC, "from m import f\nasync def g():\n    x = f(1)\n    return await x\n"),
+    "none only said": (
+        "def f(a):\n    return a or str(a)\n",
+        "def f(a: str | None) -> str | None:\n    return a or str(a)\n",
+        "from m import f\nf(1).upper()\n",
+    ),
+    "awaitable of another kind": (
+        "async def f(): return 1\n",
+        "class A:\n    def __await__(self): yield\ndef f(): return A()\n",
+        "from m import f\nasync def g(): return await f()\n",
+    ),
+    "exception in a helper": (
+        KEY,
+        "def h(a):\n    raise KeyError(a)\ndef f(a):\n    if a:\n        raise OSError(a)\n    return h(a)\n",
+        "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n",
+    ),
+    "exception for misuse": (
+        KEY,
+        "def f(a):\n    if not isinstance(a, int):\n        raise TypeError\n    raise KeyError(a)\n",
+        "from m import f\ntry:\n    f(1)\nexcept KeyError:\n    pass\n",
+    ),
+    "constant that does the same": (
+        "N = ['a']\n",
+        "N = ('a',)\n",
+        "from m import N\nfor n in N: print(n, len(N), N[0])\n",
+    ),
+    "constant of another name": ("N = [1]\n", "N = (1,)\n", "def f(N): N.append(1)\ndef g(x): x.N.append(1)\n"),
     "exception caught above": (KEY, LOOKUP, "from m import f\ntry:\n    f(1)\nexcept Exception:\n    pass\n"),
     "exception of the same kind": (
         KEY,

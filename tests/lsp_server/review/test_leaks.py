@@ -161,10 +161,17 @@ def test_characters_that_nobody_sees_are_found_and_named(line: str, kind: str, n
         "word = '\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645'",
         "name = '\u05d0\u200e'",
         "kanji = '\u8fbb\U000e0100'",
+        "names = re.compile('[a-z\U000e0100-\U000e01ef]')",
     ],
 )
 def test_what_scripts_and_emoji_need_is_left_alone(line: str) -> None:
     assert found(line + "\n") == []
+
+
+def test_data_of_tests_may_hold_what_the_code_has_to_bear() -> None:
+    line = 'x = "user\u202e"\n'
+    assert found(line, path="tests/cases.json") == [] and found(line, path="tests/cases.py") != []
+    assert found(f"if y:\n    {line}", f"{line}") == []
 
 
 def test_prose_in_a_right_to_left_script_may_isolate() -> None:

@@ -43,6 +43,10 @@ def test_only_new_remarks_are_told() -> None:
     assert found.message == "Undefined name `elsewhere` (ruff F821)." and found.proof.kind == "tool"
 
 
+def test_a_star_import_is_no_fault() -> None:
+    assert not _found({"a.py": "x = 1\n"}, {"a.py": "from b import *\nx = name\n", "b.py": "name = 1\n"})
+
+
 def test_a_second_one_of_the_same_kind_is_new_at_the_changed_line() -> None:
     [found] = _found({"a.py": "def f():\n    return x\n"}, {"a.py": "def f():\n    print(x)\n    return x\n"})
     assert found.place.line == 2
