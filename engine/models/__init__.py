@@ -15,6 +15,7 @@ FAMILIES = {
     "mixtral": "mixtral",
     "olmoe": "olmoe",
     "granitemoe": "granite_moe",
+    "gpt_oss": "gpt_oss",
 }
 """``model_type`` → module of this package."""
 

@@ -35,6 +35,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmoe-clipped": ("olmoe", {"clip_qkv": 0.7, "norm_topk_prob": True, "attention_bias": True}),
     "granite_moe": ("granitemoe", {}),
     "granite_moe-own-head": ("granitemoe", {"tie_word_embeddings": False, "attention_bias": True}),
+    "gpt_oss": ("gpt_oss", {}),
 }
 """Name → ``model_type`` and what differs from the family's ``tiny()``."""
 
