@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,29 +27,51 @@ class Pair:
     old_layout: Layout
     new_layout: Layout
 
+    def kill(self) -> None:
+        """Stop both without waiting for the end."""
+        for version in (self.old, self.new):
+            version.kill()
+
 
 @contextlib.contextmanager
-def both(
-    change: Change, python: Path, *, run: Run = "sandboxed", check: Callable[[], None] = lambda: None
-) -> Iterator[Pair]:
-    """Write both versions of ``change`` into private folders and start their processes; nothing is left at the end.
+def pairs(
+    change: Change, python: Path, count: int, *, run: Run = "sandboxed", check: Callable[[], None] = lambda: None
+) -> Iterator[list[Pair]]:
+    """Write both versions of ``change`` into private folders, and start ``count`` pairs of processes for them; nothing
+    is left at the end.
 
     ``check`` is called again and again while something is waited for; what it raises ends it all. Raises
     :class:`ExecutionFailed` and :class:`sandbox.SandboxError`."""
-    old_layout, new_layout = Layout(change.old), Layout(change.new)
+    layouts = Layout(change.old), Layout(change.new)
     paths = [(file.old_path or "", file.new_path or "") for file in change.python()]
     with Checkouts() as checkouts, contextlib.ExitStack() as stack:
-        versions = []
-        for tree, name, layout, side in ((change.old, "old", old_layout, 0), (change.new, "new", new_layout, 1)):
+        found: list[list[Version]] = []
+        for side, (tree, name) in enumerate(((change.old, "old"), (change.new, "new"))):
             root = checkouts.write(tree, name, check)
-            folders = layout.folders(path[side] for path in paths)
+            folders = layouts[side].folders(path[side] for path in paths)
             second, fill = checkouts.elsewhere(root)
-            versions.append(stack.enter_context(Version(python, root, folders, run, check, second, fill)))
-        with ThreadPoolExecutor(2) as pool:
-            for started in [pool.submit(version.start) for version in versions]:
-                started.result()
+            fill = _once(fill)
+            versions = [Version(python, root, folders, run, check, second, fill) for _ in range(count)]
+            found.append([stack.enter_context(version) for version in versions])
+        made = [Pair(old, new, *layouts) for old, new in zip(*found, strict=True)]
         try:
-            yield Pair(versions[0], versions[1], old_layout, new_layout)
+            with ThreadPoolExecutor(2 * count) as pool:
+                for started in [pool.submit(version.start) for pair in made for version in (pair.old, pair.new)]:
+                    started.result()
+            yield made
         finally:
-            for version in versions:
-                version.kill()  # both at once; then each is waited for
+            for pair in made:
+                pair.kill()  # all at once; then each is waited for
+
+
+def _once(fill: Callable[[], None]) -> Callable[[], None]:
+    """Fill a folder for whoever asks first; the others wait until it is full."""
+    lock, done = threading.Lock(), threading.Event()
+
+    def filled() -> None:
+        with lock:
+            if not done.is_set():
+                fill()
+                done.set()
+
+    return filled

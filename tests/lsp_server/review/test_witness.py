@@ -237,8 +237,11 @@ def test_neutral_lines_are_not_run() -> None:
     assert list(witness.RULE.check(known)) == []
 
 
+OURS = f"famulus-run-{os.getpid()}-"
+
+
 def folders() -> set[str]:
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("famulus-run-")}
+    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(OURS)}
 
 
 def workers() -> list[str]:
@@ -248,14 +251,14 @@ def workers() -> list[str]:
             text = path.read_bytes()
         except OSError:
             continue
-        if b"famulus_worker" in text and b"famulus-run-" in text:
-            found.append(text.split(b"famulus-run-")[1][:8].decode(errors="replace"))
+        if b"famulus_worker" in text and OURS.encode() in text:
+            found.append(text.split(OURS.encode())[1][:8].decode(errors="replace"))
     return found
 
 
 def test_a_review_that_is_given_up_leaves_nothing() -> None:
     before, running = folders(), workers()
-    functions = "".join(f"def f{n}(x: int):\n    return x + {{0}}\n" for n in range(3))
+    functions = "".join(f"def f{n}(x: int):\n    return x + {{0}}\n" for n in range(13))
     run = witness.RULE.check(context(change(functions.format(1), functions.format(2))))
     assert isinstance(run, Iterator)
     next(run)
