@@ -1,0 +1,136 @@
+"""What tests are worth: they are run by pytest on the right code, ten times, and on code that is wrong."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from famulus.bench.testgen_holdout import Spoilt
+from famulus.bench.testgen_keep import Suite
+from famulus.bench.testgen_plain import AnyFunction
+from famulus.lsp_server.execution.mutants import Mutant
+from famulus.lsp_server.execution.sourcetext import SourceText
+from famulus.lsp_server.execution.testserver import TestRun
+from famulus.lsp_server.execution.workbench import Workbench
+from famulus.lsp_server.review.change import Memory
+
+RUNS = 10
+_SEEDS = (11, 12)
+_WALL = 60.0
+_EACH = 2.0
+
+
+class Judge:
+    """A project with its tests ready to run. Use it in a ``with`` block."""
+
+    def __init__(self, files: Mapping[str, bytes], python: Path) -> None:
+        self.bench = Workbench(Memory(files), root=None, interpreter=python)
+        self.others = [self.bench.another(seed) for seed in _SEEDS]
+        self.importing = 0.0
+        self._files: dict[str, bytes | None] = {}
+        self._nodes: list[str] = []
+        self._wall = 1.0
+
+    def look(self, place: str, text: str, path: str) -> tuple[Suite, TestRun]:
+        """Run the tests of ``text``, which stands at ``place``, ten times; those that fail are not asked later.
+
+        Also the last run, with the lines of ``path`` that each test reached."""
+        suite = Suite(text, bare=sum(not _asserts(node) for node in _tests(text)))
+        self._files = {place: text.encode()}
+        self.bench.exchange(self._files)
+        held = self.bench.server.hold([place], wall=_WALL, trace=[path])
+        nodes = list(held.collected)
+        suite.tests = len(nodes)
+        runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - 6)]
+        for number, other in enumerate(self.others * 3 if nodes else ()):
+            runs.append(other.run(nodes, wall=_WALL, shuffle=number))
+        red = Counter(test.node for run in runs for test in run.tests if test.red)
+        seen = Counter(test.node for run in runs for test in run.tests)
+        suite.red = sum(red[node] == seen[node] or seen[node] == 0 for node in nodes)
+        suite.flaky = sum(0 < red[node] < seen[node] for node in nodes)
+        suite.expected = sum(test.outcome == "skipped" for test in runs[0].tests) if nodes else 0
+        self._nodes = [node for node in nodes if not red[node] and seen[node]]
+        seconds = sum(test.seconds for test in runs[0].tests) if nodes else 0.0
+        self._wall = max(_EACH, 20 * seconds)
+        return suite, runs[0] if runs else held
+
+    def notices(self, path: str, spoilt: Spoilt, *, import_again: bool = False) -> bool:
+        """Whether a test fails with the code of ``spoilt``. ``import_again``: the change is not only of what runs when
+        the function is called."""
+        if not self._nodes:
+            return False
+        if not import_again:
+            mutant = _mutant(spoilt)
+            survives = self.bench.server.survives(path, mutant, self._nodes, wall=self._wall)
+            if survives is not None:
+                return not survives
+        other = self.others[0]
+        self.bench.exchange({**self._files, path: spoilt.source.encode()})
+        run = other.run(self._nodes, wall=self._wall + 10.0)
+        self.bench.exchange(self._files)
+        return bool(run.ended or run.red or run.broken or len(run.tests) < len(self._nodes))
+
+    def close(self) -> None:
+        """End its processes."""
+        for other in self.others:
+            other.close()
+        self.bench.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _mutant(spoilt: Spoilt) -> Mutant:
+    """In the form that the test server and the search take."""
+    text = SourceText(spoilt.source)
+    return Mutant(
+        "call", spoilt.line, 1, spoilt.before, spoilt.after, spoilt.function, spoilt.first, text, 0, 0, ""
+    )  # fmt: skip
+
+
+def mutants(spoilt: Sequence[Spoilt]) -> list[Mutant]:
+    """All in that form."""
+    return [_mutant(one) for one in spoilt]
+
+
+def _order(nodes: Sequence[str], number: int) -> list[str]:
+    return list(nodes) if number == 0 else random.Random(number).sample(nodes, len(nodes))
+
+
+def _tests(text: str) -> list[AnyFunction]:
+    if not text:
+        return []
+    nodes = ast.walk(ast.parse(text))
+    return [node for node in nodes if isinstance(node, AnyFunction) and node.name.startswith("test")]
+
+
+def _asserts(test: AnyFunction) -> bool:
+    """Whether a test states anything: an assertion, ``pytest.raises``, a testing function of a library."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name.startswith("assert") or name in ("raises", "warns"):
+                return True
+    return False
+
+
+def statements(function: AnyFunction) -> set[int]:
+    """First lines of its statements, without a docstring."""
+    return {
+        node.lineno
+        for part in function.body
+        for node in ast.walk(part)
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    }
