@@ -46,9 +46,9 @@ class Outputs:
     """Where the results go. ``form``: one of :data:`FORMS`."""
 
     def __init__(self, form: str) -> None:
-        self._form = form
+        self.form = form
         self._made: list[Made] = []
-        self._root = ""
+        self.root = Path()
         self._waiting = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._status: Status | None = None
 
@@ -57,7 +57,7 @@ class Outputs:
         """While tests are made: a line that says what is done, and a request to end is a Ctrl-C."""
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            if not self._waiting.is_terminal or self._form == "stream":
+            if not self._waiting.is_terminal or self.form == "stream":
                 yield
                 return
             with self._waiting.status("Reading the project") as self._status:
@@ -68,20 +68,20 @@ class Outputs:
 
     def begin(self, root: Path) -> None:
         """``root``: the folder that paths are relative to."""
-        self._root = str(root)
-        self._say("start", root=self._root)
+        self.root = root
+        self.say("start", root=str(root))
 
     def progress(self, text: str) -> None:
         """What is done now."""
-        self._say("progress", text=text)
+        self.say("progress", text=text)
         if self._status is not None:
             self._status.update(f"Making tests: {text}")
 
     def made(self, made: Made) -> None:
         """The tests for a file, as they are ready."""
         self._made.append(made)
-        self._say("file", file=_plain(made))
-        if self._form == "terminal":
+        self.say("file", file=_plain(made))
+        if self.form == "terminal":
             show(made, output())
 
     def interrupted(self) -> None:
@@ -91,15 +91,15 @@ class Outputs:
 
     def end(self, *, complete: bool) -> None:
         """After the last file. ``complete``: whether all were looked at."""
-        if self._form == "json":
-            print_json({"root": self._root, "complete": complete, "files": [_plain(made) for made in self._made]})
-        elif not complete and self._form == "terminal":
+        if self.form == "json":
+            print_json({"root": str(self.root), "complete": complete, "files": [_plain(made) for made in self._made]})
+        elif not complete and self.form == "terminal":
             self._waiting.print(f"Interrupted: tests for {len(self._made)} files are ready, the others were not made.")
-        self._say("end", complete=complete)
+        self.say("end", complete=complete)
 
     def audited(self, audit: Audit) -> None:
         """What a suite is good for."""
-        if self._form == "terminal":
+        if self.form == "terminal":
             _show_audit(audit)
             return
         plain = {
@@ -113,12 +113,13 @@ class Outputs:
             "failing": audit.red,
             "notes": audit.notes,
         }
-        if self._form == "json":
+        if self.form == "json":
             print_json(plain)
-        self._say("audit", **plain)
+        self.say("audit", **plain)
 
-    def _say(self, event: str, **values: Any) -> None:
-        if self._form == "stream":
+    def say(self, event: str, **values: Any) -> None:
+        """One line of the form ``stream``; nothing in the others."""
+        if self.form == "stream":
             write(json.dumps({"event": event, **values}, ensure_ascii=False) + "\n")
 
 
@@ -136,8 +137,7 @@ def show(made: Made, console: Console) -> None:
     """The tests as a patch, unless they are written already, and the numbers below it."""
     one = made.one
     if one.text and not made.saved:
-        for line in _patch(one):
-            console.print(Text(line, style=_style(line)))
+        print_patch(one.before, one.text, one.path, console)
     console.print(Text(_headline(made), style="bold"))
     for result in one.results:
         if result.mutants and (one.text or result.killed == result.killed_before):
@@ -151,12 +151,14 @@ def show(made: Made, console: Console) -> None:
         console.print(f"  {note}")
 
 
-def _patch(one: Generated) -> Iterator[str]:
-    old = (one.before or "").split("\n")
-    new = one.text.split("\n")
+def print_patch(before: str | None, after: str, path: str, console: Console) -> None:
+    """What would be written, as a patch. ``before``: None for a new file."""
+    old = (before or "").split("\n")
+    new = after.split("\n")
     old, new = ([*rows[:-1]] if rows[-1] == "" else rows for rows in (old, new))
-    above = "/dev/null" if one.before is None else f"a/{one.path}"
-    return difflib.unified_diff(old, new, above, f"b/{one.path}", lineterm="")
+    above = "/dev/null" if before is None else f"a/{path}"
+    for line in difflib.unified_diff(old, new, above, f"b/{path}", lineterm=""):
+        console.print(Text(line, style=_style(line)))
 
 
 def _style(line: str) -> str:
@@ -176,7 +178,12 @@ def _headline(made: Made) -> str:
 def _told(result: Result) -> str:
     name, of = result.aim.function.name, result.mutants
     before, after = score(result.killed_before, of), score(result.killed, of)
-    return f"{name}: mutation score {before} → {after} ({result.killed} of {of} mutants noticed)"
+    was, now = result.coverage
+    parts = [f"mutation score {before} → {after} ({result.killed} of {of} mutants noticed)"]
+    parts.append(f"statements {was.statements_run} → {now.statements_run} of {now.statements}")
+    if now.branches:
+        parts.append(f"branches {was.branches_run} → {now.branches_run} of {now.branches}")
+    return f"{name}: {', '.join(parts)}"
 
 
 def _show_audit(audit: Audit) -> None:
@@ -213,10 +220,23 @@ def _plain(made: Made) -> dict[str, Any]:
                 "mutants": result.mutants,
                 "killed_before": result.killed_before,
                 "killed": result.killed,
+                **_covered(result),
                 "refused": result.refused,
             }
             for result in one.results
         ],
         "notes": [*one.notes, *made.notes],
         "seconds": round(one.seconds, 2),
+    }
+
+
+def _covered(result: Result) -> dict[str, int]:
+    was, now = result.coverage
+    return {
+        "statements": now.statements,
+        "statements_before": was.statements_run,
+        "statements_run": now.statements_run,
+        "branches": now.branches,
+        "branches_before": was.branches_run,
+        "branches_run": now.branches_run,
     }

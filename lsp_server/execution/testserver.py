@@ -27,7 +27,7 @@ _BOOT = (
     "import sys, types; sys.path[:1] = sys.path[:1] if sys.path[:1] != [''] else []; "
     "here, *rest = sys.argv[1:]; sys.argv[:] = ['']; "
     "package = types.ModuleType('famulus_worker'); package.__path__ = [here]; sys.modules['famulus_worker'] = package; "
-    "from famulus_worker import testing; testing.main(rest[0], rest[1:])"
+    "from famulus_worker import testing; testing.main(rest[1], rest[2:], rest[0])"
 )
 _START = 60.0
 _GRACE = 15.0  # seconds beyond its time after which an answer is not waited for
@@ -35,6 +35,7 @@ _GRACE = 15.0  # seconds beyond its time after which an answer is not waited for
 TOO_LONG = "TookTooLong"
 """Type of the failure of a test that used up its time."""
 
+Framework = Literal["pytest", "unittest"]
 TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 
@@ -58,6 +59,8 @@ class TestResult:
     message: str = ""
     at: tuple[tuple[str, int], ...] = ()
     lines: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    arcs: Mapping[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
+    """Pairs of lines that it ran one after the other, if they were asked for; 0 is the end of a function."""
 
     @property
     def red(self) -> bool:
@@ -110,19 +113,22 @@ class TestServer:
     sandboxed: bool = True
     seed: int = 1
     check: Callable[[], None] = lambda: None
+    framework: Framework = "pytest"
+    """What runs the tests; with ``unittest`` they are those of its test cases only."""
     pytest: str = ""
     """Version of the project's pytest, known after the start."""
     _peer: Peer | None = None
 
-    def start(self) -> None:
-        """Start the process; done by itself at the first use.
+    def launch(self) -> None:
+        """Begin to start the process, and do not wait until it is ready.
 
-        Raises :class:`NoPytest`, and :class:`sandbox.SandboxError` where code cannot be run safely."""
+        Raises :class:`sandbox.SandboxError` where code cannot be run safely."""
         if self._peer is not None:
             return
+        self.pytest = ""
         root = os.path.realpath(self.root)
         paths = [os.path.normpath(os.path.join(root, folder)) for folder in self.folders]
-        argv = [str(self.python), "-s", "-B", "-c", _BOOT, str(_WORKER), root, *paths]
+        argv = [str(self.python), "-s", "-B", "-c", _BOOT, str(_WORKER), self.framework, root, *paths]
         variables = {"PYTHONHASHSEED": str(self.seed)}
         limits = sandbox.Limits(
             wall_seconds=None, cpu_seconds=None, output_bytes=1 << 30, processes=128, tmp_bytes=512 << 20
@@ -136,6 +142,15 @@ class TestServer:
             limits=limits if self.sandboxed else None,
             check=self.check,
         )
+
+    def start(self) -> None:
+        """Start the process; done by itself at the first use.
+
+        Raises :class:`NoPytest`, and :class:`sandbox.SandboxError` where code cannot be run safely."""
+        self.launch()
+        if self.pytest:
+            return
+        assert self._peer is not None
         with self._closing():
             ready = self._peer.receive(_START)
         if "missing" in ready:
@@ -163,12 +178,19 @@ class TestServer:
         return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
 
     def hold(
-        self, tests: Sequence[str] = (), *, wall: float = 60.0, each: float = 0.0, trace: Iterable[str] = ()
+        self,
+        tests: Sequence[str] = (),
+        *,
+        wall: float = 60.0,
+        each: float = 0.0,
+        trace: Iterable[str] = (),
+        arcs: bool = False,
     ) -> TestRun:
         """Collect tests and keep them ready for :meth:`again` and :meth:`survives`; those held before are let go.
 
-        ``each``: seconds after which a test fails with :data:`TOO_LONG`; 0 for as long as it takes."""
-        asked = {"tests": list(tests), "trace": list(trace), "each": each}
+        ``each``: seconds after which a test fails with :data:`TOO_LONG`; 0 for as long as it takes. ``arcs``: tell the
+        order of the lines that are traced as well."""
+        asked = {"tests": list(tests), "trace": list(trace), "each": each, "arcs": arcs}
         return _told(self._ask({"do": "hold", "wall": wall, **asked}, wall))
 
     def again(self, tests: Sequence[str], *, wall: float = 60.0, trace: bool = False) -> TestRun:
@@ -258,6 +280,7 @@ def _result(told: Mapping[str, Any]) -> TestResult:
         message=str(told.get("message", "")),
         at=tuple((str(path), int(line)) for path, line in told.get("at", ())),
         lines=_lines(told.get("lines", {})),
+        arcs={path: frozenset((a, b) for a, b in arcs) for path, arcs in told.get("arcs", {}).items()},
     )
 
 

@@ -14,7 +14,7 @@ from famulus.lsp_server.execution.checkout import Checkouts
 from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.interpreter import find
 from famulus.lsp_server.execution.layout import Layout
-from famulus.lsp_server.execution.testserver import TestServer
+from famulus.lsp_server.execution.testserver import Framework, TestServer
 from famulus.sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Workbench:
         run: Literal["sandboxed", "unsafe"] = "sandboxed",
         seed: int = 1,
         check: Callable[[], None] = lambda: None,
+        framework: Framework = "pytest",
     ) -> None:
         self.tree = tree
         self._exchanged: dict[str, bytes | None] = {}
@@ -44,7 +45,9 @@ class Workbench:
             self.python = find(root, interpreter, run=run)
             self.folder = self._checkouts.write(tree, "project", check)
             self.layout = Layout(tree)
-            self.server = TestServer(self.python.path, self.folder, self.layout.folders(), run != "unsafe", seed, check)
+            self.server = TestServer(
+                self.python.path, self.folder, self.layout.folders(), run != "unsafe", seed, check, framework
+            )
             began = time.monotonic()
             self.server.start()
             self.starting = time.monotonic() - began
@@ -59,7 +62,7 @@ class Workbench:
     def another(self, seed: int) -> TestServer:
         """A second server for the same folder, whose hashes have another seed; it is the caller's to close."""
         first = self.server
-        return TestServer(first.python, first.root, first.folders, first.sandboxed, seed, first.check)
+        return TestServer(first.python, first.root, first.folders, first.sandboxed, seed, first.check, first.framework)
 
     def exchange(self, files: Mapping[str, bytes | None]) -> None:
         """Make files other than they are in the tree; None takes one away. Those not named are as in the tree."""

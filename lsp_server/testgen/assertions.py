@@ -71,7 +71,7 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
     nothing = outcome.value == ["const", "None"]
     if outcome.output:
         checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
-    if nothing and not checks and (outcome.receiver or outcome.arguments):
+    if nothing and not checks and (outcome.receiver or outcome.arguments or _is_procedure(aim, call)):
         return None  # what it did cannot be seen
     if checks and nothing:
         lines = [*setup, made, *checks]
@@ -201,8 +201,17 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
 
 def _object(receiver: str, taken: frozenset[str]) -> str:
     """A name for an object: that of its class."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", receiver.partition("(")[0].rpartition(".")[2]).lower()
+    words = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", receiver.partition("(")[0].rpartition(".")[2]
+    ).lower()
     return words if words.isidentifier() and words not in taken and not hasattr(builtins, words) else "it"
+
+
+def _is_procedure(aim: Aim, call: Call) -> bool:
+    """Whether it is called for what it does: it has no result but None."""
+    returned = [node.value for node in ast.walk(aim.function.node) if isinstance(node, ast.Return)]
+    plain = not any(value is not None and ast.unparse(value) != "None" for value in returned)
+    return plain and call.target == aim.function.name and call.how == "call"
 
 
 def _is_async(aim: Aim, call: Call) -> bool:

@@ -7,7 +7,7 @@ import posixpath
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,11 @@ from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.layout import Layout
 from famulus.lsp_server.execution.rendering import Form
+from famulus.lsp_server.execution.testserver import Framework, NoPytest
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
-from famulus.lsp_server.testgen import proof, selection, writing
+from famulus.lsp_server.testgen import natural, proof, selection, writing
 from famulus.lsp_server.testgen.aiming import Aims
 from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
@@ -31,6 +32,7 @@ from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
 from famulus.lsp_server.testgen.target import Target, chosen
+from famulus.lsp_server.testgen.unittesting import converted
 
 _EXAMPLES = 0.35
 """Part of a function's time in which answers are collected; the rest is for mutants."""
@@ -38,6 +40,8 @@ _LOOKING = 0.3
 """Part of a function's time in which the project's own calls of it are looked for."""
 _SIMPLER = 0.7
 """Part of a function's time after which no simpler examples are looked for."""
+_ODD = 4.0
+"""Oddity above which an example is taken for nothing but the mutants that no other one notices."""
 _NEIGHBOURS = 6
 """Test files that are read for the project's style."""
 _PROOF = 0.2
@@ -56,6 +60,7 @@ class Options:
     most: int = 5
     interpreter: Path | None = None
     run: Literal["sandboxed", "unsafe"] = "sandboxed"
+    framework: Framework = "pytest"
 
 
 @dataclass
@@ -100,7 +105,11 @@ class Generator:
                 interpreter=self.options.interpreter,
                 run=self.options.run,
                 check=clock.check,
+                framework=self.options.framework,
             )
+        except NoPytest as error:
+            fix = "Install it there, name another Python with --python, or take --framework unittest."
+            raise NoPytest(error.message, fix=fix) from None
         except TimeIsUp:
             raise ExecutionFailed(
                 "The time was up before the project's tests could be run.", fix="Give more with --budget."
@@ -174,9 +183,11 @@ class Generator:
 
     def _style(self, layout: Layout, before: str | None) -> Style:
         """That of the file that the tests are for, else of some of the project's test files."""
-        if before:
-            return read_style([before])
-        return read_style(decoded(self.tree.read(path) or b"") for path in sorted(layout.tests())[:_NEIGHBOURS])
+        near = [before] if before else []
+        if not before:
+            near = [decoded(self.tree.read(path) or b"") for path in sorted(layout.tests())[:_NEIGHBOURS]]
+        style = read_style(near)
+        return style if self.options.framework == "pytest" else replace(style, form="unittest", tables=False)
 
     def _function(self, tests: Existing, oracle: Oracle, aim: Aim, inputs: Inputs, seconds: float) -> Result:
         started = time.monotonic()
@@ -214,9 +225,15 @@ class Generator:
         price = [selection.price(result.aim.function, example.call, example.outcome) for example in examples]
         cover = selection.cover(found.of, known=already, cost=price, most=self.options.most)
         most = self.options.most if known is None else len(cover)
-        worth = [_richness(example) for example in examples]
+        odd = [natural.oddity(example.call, result.aim.function) > _ODD for example in examples]
+        seen = [examples[n].outcome for n in cover]
+        worth = [
+            0.0 if strange or any(example.outcome.same(outcome) for outcome in seen) else _richness(example)
+            for example, strange in zip(examples, odd, strict=True)
+        ]
         rich = selection.rich(cover, found.of, worth, price, most)
-        positions = selection.diverse(rich, _traits(examples), most, order=price)
+        traits = [frozenset() if strange else own for own, strange in zip(_traits(examples), odd, strict=True)]
+        positions = selection.diverse(rich, traits, most, order=price)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
         result.kills = [found.of[n] for n in positions]
@@ -239,7 +256,11 @@ class Generator:
         written: list[writing.Written] = []
         for result in results:
             used = taken | {one.name for one in written}
-            written += writing.write(result.aim, result.examples, used, style)
+            made = writing.write(result.aim, result.examples, used, style)
+            if style.form == "unittest":
+                made = [plain for one in made if (plain := converted(one)) is not None]
+                result.keep([example for one in made for example in one.examples])
+            written += made
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         proven = None
         text = ""

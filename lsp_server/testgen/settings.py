@@ -100,7 +100,8 @@ class Settings:
         for place, parameter in enumerate(_given(self.aim, call)):
             if parameter.name in _ARGV and call.expressions[own + place] != "None":
                 return call.replaced(own + place, self._program.arguments(self._dice))
-        if self.needs.argv and not call.args and not call.kwargs:
+        optional = any(p.name in _ARGV for p in self.aim.function.parameters)  # without it, that of the process counts
+        if optional or (self.needs.argv and not call.args and not call.kwargs):
             given = self._program.arguments(self._dice)
             line = f'monkeypatch.setattr("sys.argv", ["{self.aim.function.node.name}", {given[1:-1]}])'
             return replace(call, setting=(line.replace(", ])", "])"),))

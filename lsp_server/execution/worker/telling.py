@@ -67,10 +67,13 @@ def _too_long(number: int, frame: Any) -> None:
 
 
 class Tracer:
-    """Keeps which lines of some files are run. ``paths``: absolute path → name under which its lines are told."""
+    """Keeps which lines of some files are run, and in which order (pairs of them; 0 is the end of a function).
+
+    ``paths``: absolute path → name under which its lines are told."""
 
     def __init__(self, paths: dict[str, str]) -> None:
         self.paths = paths
+        self.arcs: set[tuple[str, int, int]] = set()
         self.lines: dict[str, set[int]] = {path: set() for path in paths}
         self.known: dict[str, set[int] | None] = {}  # by the name that the code has, which may go through a link
 
@@ -93,17 +96,35 @@ class Tracer:
             lines.clear()
         return found
 
+    def taken_arcs(self) -> dict[str, list[list[int]]]:
+        """The pairs of lines since the last time."""
+        found: dict[str, list[list[int]]] = {}
+        for name, before, after in sorted(self.arcs):
+            found.setdefault(self.paths[os.path.realpath(name)], []).append([before, after])
+        self.arcs.clear()
+        return found
+
     def _entered(self, frame: Any, event: str, argument: Any) -> Any:
         name = frame.f_code.co_filename
         if name not in self.known:
             self.known[name] = self.lines.get(os.path.realpath(name))
-        return None if self.known[name] is None else self._line
+        lines = self.known[name]
+        if lines is None:
+            return None
+        last = 0
 
-    def _line(self, frame: Any, event: str, argument: Any) -> Any:
-        lines = self.known[frame.f_code.co_filename]
-        if event == "line" and lines is not None:
-            lines.add(frame.f_lineno)
-        return self._line
+        def line(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal last
+            if event in ("line", "return"):
+                now = frame.f_lineno if event == "line" else 0
+                if now:
+                    lines.add(now)
+                if last:
+                    self.arcs.add((name, last, now))
+                last = now
+            return line
+
+        return line
 
 
 class Telling:
@@ -201,6 +222,9 @@ class Telling:
             signal.setitimer(signal.ITIMER_REAL, 0)
         self.tracer.stop()
         self.now["lines"] = self.tracer.taken()
+        arcs = self.tracer.taken_arcs()
+        if self.asked.get("arcs"):
+            self.now["arcs"] = arcs
         send(self.fd, {"tests": [self.now]})
 
 

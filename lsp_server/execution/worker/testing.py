@@ -29,17 +29,18 @@ _PDEATHSIG = 1
 _GRACE = 5.0  # seconds that a held runner gets beyond the time of its copy
 
 
-def main(root: str, folders: list[str]) -> None:
-    """Serve until standard input ends. ``root``: the project; ``folders``: where it imports from, absolute."""
+def main(root: str, folders: list[str], framework: str = "pytest") -> None:
+    """Serve until standard input ends. ``root``: the project; ``folders``: where it imports from, absolute;
+    ``framework``: ``pytest`` or ``unittest``."""
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
-    send(sink, _ready())
+    send(sink, _ready() if framework == "pytest" else {"pytest": "", "python": list(sys.version_info[:3])})
     sys.path[:0] = folders
-    server = Server(root)
+    server = Server(root, framework)
     while True:
         message = receive(source)
         if message is None:
@@ -51,16 +52,14 @@ def main(root: str, folders: list[str]) -> None:
 class Server:
     """Answers ``run``, ``hold``, ``release``, and passes all else to the runner that it holds."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, root: str, framework: str) -> None:
+        self.root, self.framework = root, framework
         self.held: tuple[int, int] | None = None  # process, socket
 
     def answer(self, message: Message) -> Message:
         """The answer to one message."""
-        from .telling import run
-
         if message["do"] == "run":
-            return forked(functools.partial(run, root=self.root, asked=message), message["wall"])
+            return forked(functools.partial(self._runs(), root=self.root, asked=message), message["wall"])
         if message["do"] == "release":
             self.release()
             return {}
@@ -79,8 +78,7 @@ class Server:
             kill(process)
 
     def _hold(self, message: Message) -> tuple[int, int]:
-        from .telling import run
-
+        run = self._runs()
         ours, theirs = socket.socketpair()
         process = os.fork()
         if process == 0:
@@ -92,6 +90,13 @@ class Server:
                 os._exit(0)
         theirs.close()
         return process, ours.detach()
+
+    def _runs(self) -> Callable[..., None]:
+        if self.framework == "pytest":
+            from .telling import run
+        else:
+            from .cases import run
+        return run
 
     def _asked(self, message: Message | None, wall: float) -> Message:
         """The held runner's next answer, to ``message`` or without being asked."""
