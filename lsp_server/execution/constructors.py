@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter, functions
 from famulus.lsp_server.execution.shapes import Shapes
+from famulus.lsp_server.execution.tabular import tabular
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
 _DEEP = 3
@@ -53,11 +54,19 @@ class Constructors:
         try:
             node = self.classes.get(name)
             made = self._of_class(node) if node else self._alias(name) or self._imported(name)
+            made = made or self._tabular(name)
         finally:
             self._depth -= 1
         if self._depth == 0:
             self._made[name] = made
         return made
+
+    def _tabular(self, name: str) -> Values | None:
+        found = tabular(name, self.module, self.words)
+        if found is None:
+            return None
+        self.imports[found[0]] = None
+        return found[1]
 
     def _alias(self, name: str) -> Values | None:
         """``Name = Union[...]``, ``Name = NewType("Name", int)``, ``T = TypeVar("T", bound=int)``."""

@@ -190,6 +190,8 @@ def _is(hint: ast.expr, value: object) -> bool:
                 return False
             pairs = isinstance(inner, ast.Tuple)
             return pairs or not isinstance(value, list | set) or all(_is(inner, item) for item in value)
+        case ast.Name(id="ndarray" | "DataFrame" | "Series") | ast.Attribute(attr="ndarray" | "DataFrame" | "Series"):
+            return False  # no literal is one
         case ast.Name(id=name) if name in _TYPES:
             return isinstance(value, _TYPES[name]) and (name == "bool" or not isinstance(value, bool))
     return True
