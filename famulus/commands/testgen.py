@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,29 +32,48 @@ def generate(
     write: Annotated[bool, typer.Option("--write", help="Write the tests into the project.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them: the default.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="List tests of TARGET... that notice nothing.")] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Tell what the test TARGET notices, and what only it does.")
+    ] = False,
+    strengthen: Annotated[
+        bool, typer.Option("--strengthen", help="Add to the test TARGET what no test notices yet.")
+    ] = False,
     budget: Annotated[str, typer.Option(help="Time in all: 30s, 2m.")] = "30s",
     most: Annotated[int, typer.Option("--max-tests", min=1, max=50, help="Examples for one function.")] = 5,
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="terminal, json or stream.")] = "terminal",
     python: Annotated[
         Path | None, typer.Option("--python", help="The project's interpreter.", exists=True, dir_okay=False)
     ] = None,
+    framework: Annotated[
+        str, typer.Option(metavar="NAME", help="pytest, or unittest where the project's Python has no pytest.")
+    ] = "pytest",
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
 ) -> None:
     """Make tests that were run and that fail when the code is wrong; show them, or --write them."""
+    from famulus.commands import testgen_tests
     from famulus.commands.testgen_output import FORMS, Outputs
     from famulus.lsp_server.testgen.generate import Options
 
     if form not in FORMS:
         raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMS)}.", param_hint="--format")
-    if write and (dry_run or audit):
-        raise typer.BadParameter("it contradicts --dry-run and --audit.", param_hint="--write")
-    if audit and changed:
-        raise typer.BadParameter("it contradicts --changed.", param_hint="--audit")
+    if write and (dry_run or audit or why):
+        raise typer.BadParameter("it contradicts --dry-run, --audit and --why.", param_hint="--write")
+    modes = {"--changed": changed, "--audit": audit, "--why": why, "--strengthen": strengthen}
+    wanted = [name for name, on in modes.items() if on]
+    if len(wanted) > 1:
+        raise typer.BadParameter(f"it contradicts {wanted[1]}.", param_hint=wanted[0])
     if not targets and not changed:
         raise typer.BadParameter("name a file, as in: famulus testgen shop.py", param_hint="TARGET")
-    options = Options(_seconds(budget), most, python, "unsafe" if unsafe_run else "sandboxed")
+    if framework not in ("pytest", "unittest"):
+        raise typer.BadParameter(f"{framework!r} is none of pytest, unittest.", param_hint="--framework")
+    run: Literal["sandboxed", "unsafe"] = "unsafe" if unsafe_run else "sandboxed"
+    options = Options(_seconds(budget), most, python, run, "pytest" if framework == "pytest" else "unittest")
     outputs = Outputs(form)
-    if audit:
+    if why:
+        status = testgen_tests.why(targets or [], options, outputs)
+    elif strengthen:
+        status = testgen_tests.strengthen(targets or [], options, outputs, write=write)
+    elif audit:
         status = _audit(targets or [], options, outputs)
     else:
         status = _made(targets or [], options, outputs, changed=changed, write=write)

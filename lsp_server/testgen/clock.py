@@ -13,6 +13,10 @@ class TimeIsUp(Exception):
     """Raised where something is waited for when its time is over; the process that was asked is ended."""
 
 
+_ENDING = 0.3
+"""Seconds in which processes are ended and copies removed."""
+
+
 @dataclass
 class Clock:
     """``seconds``: in all, from now on. ``asked``: called whenever the clock is looked at, to end the work earlier."""
@@ -24,6 +28,11 @@ class Clock:
 
     def __post_init__(self) -> None:
         self._limit = self.end
+
+    @classmethod
+    def of(cls, budget: float, asked: Callable[[], None] = lambda: None) -> Clock:
+        """The clock of a whole command: a moment of ``budget`` is kept for its end."""
+        return cls(max(budget - _ENDING, 0.5), asked)
 
     @property
     def end(self) -> float:

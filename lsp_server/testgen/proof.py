@@ -41,6 +41,8 @@ def prove(
     others = [bench.another(seed) for seed in _SEEDS]
     runs: list[TestRun] = []
     try:
+        for other in others:
+            other.launch()  # they start while the first runs are made
         held = bench.server.hold([path], wall=_WALL)
         nodes = [node for node in held.collected if name_of(node) in names]
         orders = [nodes, nodes[::-1], random.Random(1).sample(nodes, len(nodes))]
