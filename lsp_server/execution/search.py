@@ -7,16 +7,18 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import Function, raises
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Difference, Outcome, What, difference
 from famulus.lsp_server.execution.shrink import shrunk
-from famulus.lsp_server.execution.version import Version
+from famulus.lsp_server.execution.version import Patch, Version
 
 FIRST, NEXT, ROUNDS = 40, 80, 8
+TRIED = 14
+"""Calls by which one sees whether a function comes to another one."""
 _ENOUGH, _STALE = 120, 2
 """After so many calls that the old version answered, and rounds that reached no new line, nothing more is expected."""
 _CPU = 0.1
@@ -39,6 +41,24 @@ class Subject:
     new: Function
     old_path: str
     imports: tuple[str, ...] = ()
+    within: Within | None = None
+
+    @property
+    def patch(self) -> Patch | None:
+        """What makes the old version answer as the new one, if all else in it stays."""
+        return None if self.within is None else (self.within.name, self.within.new_source, self.within.module)
+
+
+@dataclass(frozen=True)
+class Within:
+    """The changed function, where calls of it are not tried, but calls of one that comes to it.
+
+    ``module`` and ``lines``: where it stands in the old version; ``new_source``: of its file."""
+
+    module: str
+    name: str
+    lines: range
+    new_source: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,8 @@ class Witness:
     old: Outcome
     new: Outcome
     difference: Difference
+    settled: bool = True
+    """Whether all of both answers was the same again, not only what differs."""
 
 
 @dataclass
@@ -61,6 +83,8 @@ class Found:
     """Calls that the old version answered."""
     unstable: int = 0
     """Calls whose answer was not the same twice."""
+    module: str = ""
+    """The old version's module in which the calls are made."""
 
 
 class Search:
@@ -80,7 +104,7 @@ class Search:
         """Look for ``seconds`` of time, or until enough calls are made.
 
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
-        found = Found()
+        found = Found(module=subject.old_module)
         deadline = time.monotonic() + seconds
         self.open(subject.old_module, subject.new_module)
         stale = 0
@@ -102,11 +126,25 @@ class Search:
                 break
         return found
 
+    def comes_there(self, subject: Subject, inputs: Inputs) -> bool:
+        """Whether a few calls come to the function ``within``. Raises :class:`ImportFailed`."""
+        assert subject.within is not None
+        self.open(subject.old_module, subject.new_module)
+        calls = inputs.calls(TRIED)
+        outcomes = self.old.calls(
+            subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=subject.within.module, imports=subject.imports
+        )
+        for call, outcome in zip(calls, outcomes, strict=True):
+            inputs.learn(call, outcome)
+        body = frozenset(subject.within.lines[1:])
+        return any(outcome.lines & body for outcome in outcomes)
+
     def _differing(
         self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found
     ) -> list[tuple[Call, Difference]]:
         """Calls that both versions answered, and differently; the most telling first."""
-        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=True, imports=subject.imports)
+        trace = subject.within.module if subject.within else True
+        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=trace, imports=subject.imports)
         found.tried += len(calls)
         for call, outcome in zip(calls, was, strict=True):
             inputs.learn(call, outcome)
@@ -120,13 +158,27 @@ class Search:
                 differing.append((call, seen))
         return sorted(differing, key=lambda pair: (_WEIGHT[pair[1].what], pair[0].doubt, pair[0].size))
 
-    def _new(
-        self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome], *, fresh: bool = False, seed: int = 1
-    ) -> list[Outcome]:
+    def _new(self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome]) -> list[Outcome]:
         limits = [max(0.02, 20 * outcome.cpu) for outcome in was]
-        return self.new.calls(
-            subject.new_module, calls, cpu=limits, wall=2.0, fresh=fresh, imports=subject.imports, losses=6, seed=seed
+        version, module = (self.old, subject.old_module) if subject.within else (self.new, subject.new_module)
+        return version.calls(
+            module, calls, cpu=limits, wall=2.0, imports=subject.imports, losses=6, patch=subject.patch
         )
+
+    def _is_the_cause(self, subject: Subject, call: Call, old: Outcome, what: What, limit: float, seed: int) -> bool:
+        """Whether the old version answers otherwise as soon as it has the new function."""
+        patched = self.old.calls(
+            subject.old_module,
+            [call],
+            cpu=limit,
+            wall=8.0 + limit,
+            fresh=True,
+            imports=subject.imports,
+            seed=seed,
+            patch=subject.patch,
+        )[0]
+        seen = difference(old, patched)
+        return seen is not None and seen.what == what and patched.exception not in ("NameError", "UnboundLocalError")
 
     def _counts(self, subject: Subject, call: Call, outcome: Outcome) -> bool:
         """Whether the answer of the old version is one that somebody may rely on."""
@@ -194,8 +246,10 @@ class Search:
             seed = seeds.pop(0)
             self.open(subject.old_module, subject.new_module, seed=seed)
             again = self._seen(subject, call, what, seed=seed)
-            if again is None or (witness and not (again.old.same(witness.old) and again.new.same(witness.new))):
+            if again is None or (witness is not None and again.difference != witness.difference):
                 return None
+            if witness is not None and not (again.old.same(witness.old) and again.new.same(witness.new)):
+                witness = replace(witness, settled=False)
             if witness is None and _reordered(again.old, again.new):
                 seeds += _MORE_SEEDS
             witness = witness or again
@@ -214,6 +268,8 @@ class Search:
         )[0]
         found = difference(old, new)
         if found is None or found.what != what or new.ended == "wall" or _other(subject, call, new):
+            return None
+        if subject.within and not self._is_the_cause(subject, call, old, what, limit, seed):
             return None
         return Witness(call, old, new, found)
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.finding import Finding, Place
 from famulus.lsp_server.review.rule import Context, Rule, Stage, TimeUp
 
 if TYPE_CHECKING:
-    from famulus.lsp_server.execution.calls import Call
     from famulus.lsp_server.execution.interpreter import Interpreter
+    from famulus.lsp_server.execution.lanes import Lanes
     from famulus.lsp_server.execution.mining import Mine
     from famulus.lsp_server.execution.pair import Pair
     from famulus.lsp_server.execution.recording import Recording
-    from famulus.lsp_server.execution.search import Found, Search
+    from famulus.lsp_server.execution.search import Found
     from famulus.lsp_server.review.rules.witness_changes import Changed
+    from famulus.lsp_server.review.rules.witness_search import Looking
 
 _SECONDS = 1.5
 """The longest that one function is looked at."""
+_THROUGH = 0.7
+"""The part of that for which it is looked at through functions that come to it, if calls of it show nothing."""
+_TOGETHER = 8
+"""Functions of a file that one process looks at, one after the other."""
 _RECORDED, _WAITED = 15.0, 6.0
 """The longest that tests run to tell with what they call the changed functions, and that they are waited for."""
 
@@ -32,7 +38,7 @@ class _Witness:
     def check(self, context: Context) -> Iterator[Finding]:
         """Runs code of the project, as far as ``context.run_code`` allows it."""
         from famulus import sandbox
-        from famulus.lsp_server.execution import interpreter, pair, version
+        from famulus.lsp_server.execution import interpreter, lanes, pair, version
         from famulus.lsp_server.execution.errors import ExecutionFailed
         from famulus.lsp_server.review.rules.witness_changes import changed
 
@@ -49,8 +55,10 @@ class _Witness:
             python = interpreter.find(context.root, context.interpreter, run=context.run_code)
             if python.note:
                 context.left_out.append(python.note)
-            with pair.both(context.change, python.path, run=context.run_code, check=context.clock.check) as versions:
-                yield from _Run(context, versions, python, items).findings()
+            work: Lanes[Changed, Finding | str] = lanes.Lanes(context.clock.check)
+            count = lanes.many(len(items))
+            with pair.pairs(context.change, python.path, count, run=context.run_code, check=work.check) as found:
+                yield from _Run(context, found, work, python, items).findings()
         except (ExecutionFailed, sandbox.SandboxError) as error:
             context.left_out.append(f"{_many(items)} not run: {error}")
 
@@ -58,17 +66,28 @@ class _Witness:
 class _Run:
     """One function after the other, then once more with what the tests were seen to call them with."""
 
-    def __init__(self, context: Context, versions: Pair, python: Interpreter, items: Sequence[Changed]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        pairs: Sequence[Pair],
+        lanes: Lanes[Changed, Finding | str],
+        python: Interpreter,
+        items: Sequence[Changed],
+    ) -> None:
         from famulus.lsp_server.execution.mining import Mine
-        from famulus.lsp_server.execution.search import Search
+        from famulus.lsp_server.review.rules.witness_search import Looking
 
-        self.context, self.versions, self.python, self.items = context, versions, python, items
-        self.search: Search = Search(versions.old, versions.new, self._source)
+        self.context, self.pairs, self.lanes, self.python, self.items = context, pairs, lanes, python, items
+        self.layout = pairs[0].old_layout
         self.mine: Mine = Mine(context.change.new)
+        self.reading = threading.Lock()
+        """For what reads the project, and remembers it: by one lane at a time."""
+        self.looking: Looking = Looking(context.change, pairs, self.mine, self.reading)
         self.failed: set[str] = set()
         """Paths that were told of, and causes."""
-        self.unshown: list[Changed] = []
-        self.unusable: list[Changed] = []
+        self.waiting = {id(item): item for item in items}
+        self.unshown: dict[int, Changed] = {}
+        self.unusable: dict[int, Changed] = {}
 
     def findings(self) -> Iterator[Finding]:
         """What differs; who is not reached is named."""
@@ -76,105 +95,115 @@ class _Run:
             recording = self._recording()
             if recording is not None:
                 stack.enter_context(recording)
-            for number, item in enumerate(self.items):
-                try:
-                    yield from self._first(item, len(self.items) - number)
-                except TimeUp:
-                    self._name_the_rest(self.items[number:])
-                    raise
+            try:
+                yield from self._in_lanes(self.items, self._first)
+            except TimeUp:
+                self._name_the_rest(list(self.waiting.values()))
+                raise
             if recording is not None and self.unshown:
                 yield from self._again(recording)
-        if self.unusable:
-            names = ", ".join(f"{item.new.name}()" for item in self.unusable[:5])
-            more = f" and {len(self.unusable) - 5} more" if len(self.unusable) > 5 else ""
+        unusable = [item.new.name for item in self.items if id(item) in self.unusable]
+        if unusable:
+            names = ", ".join(f"{name}()" for name in unusable[:5])
+            more = f" and {len(unusable) - 5} more" if len(unusable) > 5 else ""
             self.context.left_out.append(f"No arguments were found that {names}{more} can be compared with.")
 
-    def _first(self, item: Changed, left: int) -> Iterator[Finding]:
+    def _in_lanes(
+        self, items: Sequence[Changed], work: Callable[[Pair, Changed], Iterator[Finding | str]]
+    ) -> Iterator[Finding]:
+        """What ``work`` finds; the sentences that it gives besides are the progress."""
+        for result in self.lanes.each(self.pairs, _groups(items), work):
+            if isinstance(result, str):
+                self.context.progress(result)
+            else:
+                yield result
+
+    def _seconds(self) -> float:
+        """For one function: of the time that is left an equal part for all that wait."""
+        share = self.context.clock.share(min(1.0, len(self.pairs) / max(1, len(self.waiting))))
+        return min(_SECONDS, share.left)
+
+    def _first(self, pair: Pair, item: Changed) -> Iterator[Finding | str]:
         from famulus.lsp_server.execution.errors import ImportFailed
         from famulus.lsp_server.execution.mining import top_names
 
-        context = self.context
-        context.clock.check()
-        context.progress(f"running {item.new.name} of {item.file.path}")
-        seconds = min(_SECONDS, context.clock.share(1 / left).left)
+        yield f"running {item.new.name} of {item.file.path}"
         try:
-            mined = self.mine.of(item.old, item.file.old_path or "", top_names(item.file.old_text))
-            result = self._searched(item, mined.calls, seconds)
+            with self.reading:
+                mined = self.mine.of(item.old, item.file.old_path or "", top_names(item.file.old_text))
+            result = self.looking.directly(pair, item, mined.calls, self._seconds())
+            if not result.witnesses:
+                result = self.looking.through(pair, item, self._seconds() * _THROUGH) or result
         except ImportFailed as error:
-            yield from self._not_imported(item, error)
+            del self.waiting[id(item)]
+            yield from self._not_imported(pair, item, error)
             return
+        del self.waiting[id(item)]
         yield from self._told(item, result)
         if not result.witnesses:
-            self.unshown.append(item)
+            self.unshown[id(item)] = item
             if not result.usable:
-                self.unusable.append(item)
+                self.unusable[id(item)] = item
 
     def _again(self, recording: Recording) -> Iterator[Finding]:
         """What was not shown differently, with arguments that tests were seen to use."""
         from famulus.lsp_server.execution.errors import ImportFailed
         from famulus.lsp_server.execution.recording import as_calls
 
-        context = self.context
-        recorded = recording.wait(min(_WAITED, context.clock.left / 3), context.clock.check)
-        for item in list(self.unshown):
-            calls = as_calls(item.old, recorded[list(self.items).index(item)], item.file.old_text)
-            if not calls:
-                continue
+        recorded = recording.wait(min(_WAITED, self.context.clock.left / 3), self.context.clock.check)
+        known = {
+            id(item): calls
+            for item, own in zip(self.items, recorded, strict=True)
+            if id(item) in self.unshown and (calls := as_calls(item.old, own, item.file.old_text))
+        }
+        self.waiting = {id(item): item for item in self.items if id(item) in known}
+
+        def again(pair: Pair, item: Changed) -> Iterator[Finding | str]:
             with contextlib.suppress(ImportFailed):
-                result = self._searched(item, calls, min(_SECONDS, context.clock.left / 2))
+                result = self.looking.directly(pair, item, known[id(item)], self._seconds())
                 yield from self._told(item, result)
-                if result.usable and item in self.unusable:
-                    self.unusable.remove(item)
+                if result.usable:
+                    self.unusable.pop(id(item), None)
+            del self.waiting[id(item)]
+
+        yield from self._in_lanes(list(self.waiting.values()), again)
 
     def _told(self, item: Changed, result: Found) -> Iterator[Finding]:
         from famulus.lsp_server.review.rules.witness_wording import finding
 
         if result.witnesses:
-            module = self.versions.old_layout.module(item.file.old_path or "")
-            yield finding(item, result, module[0] if module else "", self._callers(item))
+            with self.reading:
+                callers = self._callers(item)
+            yield finding(item, result, result.module, callers)
 
-    def _searched(self, item: Changed, found: Sequence[Call], seconds: float) -> Found:
-        from famulus.lsp_server.execution.constructors import Constructors
-        from famulus.lsp_server.execution.inputs import Inputs, names_used, vocabulary
-        from famulus.lsp_server.execution.search import Found, Subject
-
-        versions, old_path = self.versions, item.file.old_path or ""
-        old, new = versions.old_layout.module(old_path), versions.new_layout.module(item.file.new_path or "")
-        if old is None or new is None:
-            return Found()
-        self.search.open(old[0], new[0])
-        known = versions.old.samples(old[0], names_used(item.old))
-        words = vocabulary(item.old.node, item.new.node, known=known)
-        constructors = Constructors(old_path, item.file.old_text, words, self._found)
-        inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=found)
-        if not inputs.possible:
-            return Found()
-        subject = Subject(old[0], new[0], item.old, item.new, old_path, tuple(constructors.imports))
-        return self.search.witness(subject, inputs, seconds=seconds)
-
-    def _not_imported(self, item: Changed, error: Exception) -> Iterator[Finding]:
+    def _not_imported(self, pair: Pair, item: Changed, error: Exception) -> Iterator[Finding]:
         """Only the new version fails: that is a finding, unless it needs a package that is not there."""
         from famulus.lsp_server.execution.errors import ImportFailed
         from famulus.lsp_server.review.rules.witness_wording import broken_import
 
         assert isinstance(error, ImportFailed)
-        if item.file.path in self.failed:
+        if not self._first_time(item.file.path):
             return
-        self.failed.add(item.file.path)
-        old = self.versions.old_layout.module(item.file.old_path or "")
+        old = self.layout.module(item.file.old_path or "")
         new_only = False
         if old is not None and error.kind not in ("", "ModuleNotFoundError"):
             with contextlib.suppress(ImportFailed):
-                self.versions.old.open(old[0])
+                pair.old.open(old[0])
                 new_only = True
         if new_only:
             cause = f"{error.at} {error.reason}"  # one broken module takes those with it that import it
-            if cause not in self.failed:
-                self.failed.add(cause)
+            if self._first_time(cause):
                 yield broken_import(item, error)
         else:
             reason = error.reason.strip().splitlines()[-1]
             self.context.left_out.append(f"Nothing in {item.file.path} was run: it cannot be imported ({reason}).")
+
+    def _first_time(self, what: str) -> bool:
+        """Whether a path or a cause was not told of before."""
+        with self.reading:
+            known = what in self.failed
+            self.failed.add(what)
+            return not known
 
     def _recording(self) -> Recording | None:
         """Tests that speak of the changed functions, about to run beside us."""
@@ -182,11 +211,11 @@ class _Run:
 
         words = [w for item in self.items for w in (item.old.node.name, item.old.owner.name if item.old.owner else "")]
         tests = self.mine.tests(list(dict.fromkeys(word for word in words if word and not word.startswith("__"))))
-        old = self.versions.old
+        old = self.pairs[0].old
         if not tests or "pytest" not in self.python.has or old.run != "sandboxed" or self.context.clock.left < 5:
             return None
         there = [path for path in tests if (old.root / path).is_file()][:30]
-        modules = [self.versions.old_layout.module(item.file.old_path or "") for item in self.items]
+        modules = [self.layout.module(item.file.old_path or "") for item in self.items]
         targets = [(m[0] if m else "", item.old.name) for m, item in zip(modules, self.items, strict=True)]
         seconds = min(_RECORDED, self.context.clock.left / 2)
         return Recording(old.python, old.root, old.folders, targets, there, seconds) if there else None
@@ -204,18 +233,13 @@ class _Run:
         more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
         self.context.left_out.append(f"No time was left to run {names}{more}.")
 
-    def _source(self, path: str) -> str | None:
-        """The old version's text of a file."""
-        from famulus.lsp_server.review.change import decoded
 
-        content = self.context.change.old.read(path)
-        return None if content is None else decoded(content)
-
-    def _found(self, name: str, importer: str) -> tuple[str, str, str] | None:
-        """Where a module of the old version is, that another one imports."""
-        known = self.versions.old_layout.found(name, importer)
-        source = self._source(known[0]) if known else None
-        return (known[0], source, known[1]) if known and source is not None else None
+def _groups(items: Sequence[Changed]) -> list[list[Changed]]:
+    """Functions of one file together, since it is imported once for them, but not so many that others wait."""
+    by_file: dict[str, list[Changed]] = {}
+    for item in items:
+        by_file.setdefault(item.file.path, []).append(item)
+    return [own[n : n + _TOGETHER] for own in by_file.values() for n in range(0, len(own), _TOGETHER)]
 
 
 def _many(items: Sequence[Changed]) -> str:

@@ -45,7 +45,9 @@ def finding(item: Changed, result: Found, module: str, callers: Sequence[Place])
                 difference.path if in_value else "",
                 difference.old_form if in_value else (),
                 exact=what == "type",
-            ),
+            )
+            if first.settled or in_value
+            else "",
             data={
                 "calls": [
                     {"call": w.call.text, "old": w.old.shown(), "new": w.new.shown(), "kind": w.difference.what}
