@@ -16,6 +16,9 @@ FAMILIES = {
     "olmoe": "olmoe",
     "granitemoe": "granite_moe",
     "gpt_oss": "gpt_oss",
+    "deepseek_v2": "deepseek",
+    "deepseek_v3": "deepseek",
+    "deepseek_v32": "deepseek",
 }
 """``model_type`` → module of this package."""
 

@@ -11,6 +11,16 @@ import torch
 from famulus.engine.models import family
 from tests.engine import tiny_models as tiny
 
+PLAIN = {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}}
+V3 = {
+    "q_lora_rank": 48,
+    "topk_method": "noaux_tc",
+    "n_group": 4,
+    "topk_group": 2,
+    "norm_topk_prob": True,
+    "n_shared_experts": 1,
+}
+
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama-yarn": (
@@ -36,6 +46,17 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "granite_moe": ("granitemoe", {}),
     "granite_moe-own-head": ("granitemoe", {"tie_word_embeddings": False, "attention_bias": True}),
     "gpt_oss": ("gpt_oss", {}),
+    "deepseek-v2-lite": ("deepseek_v2", {}),
+    "deepseek-v2": (
+        "deepseek_v2",
+        {"q_lora_rank": 48, "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2},
+    ),
+    "deepseek-v3": ("deepseek_v3", V3),
+    "deepseek-v3-plain": ("deepseek_v3", V3 | {"rope_interleave": False, "norm_topk_prob": False, **PLAIN}),
+    "deepseek-v3.2": (
+        "deepseek_v32",
+        V3 | {"topk_method": None, "index_topk": 24, "index_head_dim": 16, "index_n_heads": 8},
+    ),
 }
 """Name → ``model_type`` and what differs from the family's ``tiny()``."""
 
@@ -45,12 +66,13 @@ def make(variant: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, changes = VARIANTS[variant]
-    said = {k: v for k, v in family(kind).tiny().items() if v is not None} | {
+    said = family(kind).tiny() | {
         "model_type": kind,
         "vocab_size": tiny.VOCABULARY,
         "max_position_embeddings": 512,
         **changes,
     }
+    said = {k: v for k, v in said.items() if v is not None}
     config = AutoConfig.for_model(**said)
     made = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     fill(dict(made.named_parameters()) | {n: b for n, b in made.named_buffers() if "correction" in n})
