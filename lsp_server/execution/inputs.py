@@ -227,9 +227,14 @@ class Inputs:
             return option.edges[slot.next_edge - 1], choice
         return option.some(self._dice), choice
 
+    @property
+    def _source(self) -> Source:
+        """Where calls that are made up come from."""
+        return "hint" if all(slot.parameter.annotation for slot in self._slots) else "guess"
+
     def _call(self, args: tuple[str, ...], kwargs: tuple[tuple[str, str], ...]) -> Call:
         function = self.function
-        source: Source = "hint" if all(s.parameter.annotation for s in self._slots) else "guess"
+        source = self._source
         if self._is_init:
             return Call(self._nested, args, kwargs, source=source)
         if function.how not in ("method", "property"):
@@ -246,6 +251,7 @@ class Inputs:
         expressions = call.expressions
         if not expressions:
             return self._fresh()
+        call = replace(call, source=self._source)  # whoever made the first one has not made this one
         place = self._dice.randrange(len(expressions))
         if len(expressions) > 1 and self._dice.random() < 0.2:
             return call.replaced(place, self._dice.choice(expressions[1 if call.receiver else 0 :]))

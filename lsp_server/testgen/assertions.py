@@ -209,9 +209,8 @@ def _object(receiver: str, taken: frozenset[str]) -> str:
 
 def _is_procedure(aim: Aim, call: Call) -> bool:
     """Whether it is called for what it does: it has no result but None."""
-    returned = [node.value for node in ast.walk(aim.function.node) if isinstance(node, ast.Return)]
-    plain = not any(value is not None and ast.unparse(value) != "None" for value in returned)
-    return plain and call.target == aim.function.name and call.how == "call"
+    returned = {ast.unparse(n) for n in ast.walk(aim.function.node) if isinstance(n, ast.Return)}
+    return returned <= {"return", "return None"} and call.target == aim.function.name and call.how == "call"
 
 
 def _is_async(aim: Aim, call: Call) -> bool:

@@ -137,7 +137,8 @@ def _effects(example: Example, arguments: Sequence[tuple[str, str]]) -> Iterator
     elif outcome.receiver[:1] == ["object"]:
         was = dict((outcome.answer.get("receiver_before") or ["", "", []])[2])
         now = [name for name, form in outcome.receiver[2] if was.get(name) != form and not name.startswith("_")]
-        yield f"updates_{slug(now[0])}" if now else "changes_its_object"
+        if now:
+            yield f"updates_{slug(now[0])}"
     if outcome.output:
         yield "prints"
     value = expression(outcome.value)
@@ -153,7 +154,11 @@ def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterat
     raises = f"raises_{slug(outcome.exception)}"
     arguments = given(aim, example)
     asked = _asked(aim, example)
-    causes = [(name, text) for name, text in arguments if name in asked] or arguments
+    causes = [(name, text) for name, text in arguments if name in asked]
+    said = stable_message(aim, outcome)
+    if said and not causes:
+        yield f"raises_{slug(said)}"
+    causes = causes or arguments
     for relation in relations(causes, aim.function.node):
         yield f"{raises}_when_{relation}"
     for name, text in causes:
@@ -161,7 +166,6 @@ def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterat
             yield f"{raises}_when_{slug(name)}_is_{trait}"
         if isinstance(literal(text), int | float) and _wordy(text):
             yield f"{raises}_when_{slug(name)}_is_{_said(text)}"
-    said = stable_message(aim, outcome)
     if said and (sum(e.outcome.kind == "raised" for e in examples) > 1 or len(causes) != 1):
         yield f"raises_{slug(said)}"
     if len(causes) == 1:

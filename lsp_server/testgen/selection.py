@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.outcome import Outcome
-from famulus.lsp_server.testgen.natural import oddity
+from famulus.lsp_server.execution.rendering import Form
+from famulus.lsp_server.testgen.case import Example
+from famulus.lsp_server.testgen.familiar import oddity
 
 T = TypeVar("T")
 
@@ -63,6 +66,8 @@ def price(function: Function, call: Call, outcome: Outcome) -> float:
     return long + 0.5 * seen + 4.0 * odd + 15.0 * call.doubt - (20.0 if trusted else 0.0)
 
 
+_ODD, _LONG = 4.0, 60
+"""Oddity, and characters, of a call that is hard to read."""
 _DEAR = 110.0
 """Price above which an example is not taken for its richness alone."""
 
@@ -94,3 +99,54 @@ def diverse(
             found.append(position)
             seen |= set(traits[position])
     return found
+
+
+def worths(function: Function, examples: Sequence[Example], chosen: Sequence[int]) -> list[float]:
+    """How much more each example shows than those that are ``chosen``; 0 for those whose answer is one of theirs."""
+    seen = [examples[n].outcome for n in chosen]
+    return [
+        0.0 if _odd(function, example.call) or any(example.outcome.same(one) for one in seen) else _richness(example)
+        for example in examples
+    ]
+
+
+def _odd(function: Function, call: Call) -> bool:
+    """Whether a call is taken for nothing but the mutants that no other one notices."""
+    return oddity(call, function) > _ODD or len(call.text) > _LONG
+
+
+def _richness(example: Example) -> float:
+    """How much of the function an example shows; 0 for those that a reader would wonder about."""
+    strange = not example.call.text.isascii() or "\\" in example.call.text
+    if example.outcome.kind != "value" or strange:
+        return 0.0
+    text = "".join(example.call.expressions)
+    different = len(set(re.findall(r"\w+", text))) / 10 + (text != text.lower()) / 10
+    return len(example.outcome.lines) + min(different, 0.6) + min(len(example.outcome.shown()), 30) / 100
+
+
+def traits(examples: Sequence[Example], function: Function | None = None) -> list[frozenset[object]]:
+    """What tells the kinds of answer apart: the exception, or the lines that were run, the parameters that are given,
+    and the values that have no other like them; nothing for calls of ``function`` that a reader would wonder about."""
+    found: list[frozenset[object]] = []
+    for example in examples:
+        call, outcome = example.call, example.outcome
+        if function is not None and _odd(function, call):
+            found.append(frozenset())
+            continue
+        plain = _sort(outcome.value)
+        given = (len(call.args), *(name for name, _ in call.kwargs))
+        found.append(
+            frozenset({outcome.exception, outcome.lines} if outcome.exception else {outcome.lines, plain, given})
+        )
+    return found
+
+
+def _sort(form: Form) -> str:
+    """Which sort of values of its type one is: a truth value itself, a number by its sign, all else by being empty."""
+    if form[:1] in (["bool"], ["const"]):
+        return str(form[1])
+    if form[:1] in (["int"], ["float"]):
+        text = str(form[1])
+        return "negative" if text.startswith("-") else "zero" if not re.search(r"[1-9a-z]", text) else "positive"
+    return "" if len(form) < 2 else f"{form[0]} {bool(form[1])}"

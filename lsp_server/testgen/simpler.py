@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from famulus.lsp_server.execution.calls import Call, How
-from famulus.lsp_server.execution.functions import Function, functions
+from famulus.lsp_server.execution.functions import functions
 from famulus.lsp_server.execution.shrink import smaller_expressions
-from famulus.lsp_server.testgen import natural
+from famulus.lsp_server.testgen import familiar
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.natural import telling
 
 _OF_ONE = 14
 _ALL = 90
@@ -25,12 +26,12 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
     known = {example.call for example in examples}
     found: dict[Call, None] = {}
     for example in examples:
-        if natural.oddity(example.call, aim.function):
+        if familiar.oddity(example.call, aim.function):
             found |= dict.fromkeys(c for c in _plainer(aim, example.call) if c not in known)
         smaller = [c for c in dict.fromkeys(_neighbours(example.call, required)) if c not in known]
         found |= dict.fromkeys(sorted(smaller, key=lambda c: (len(c.text), c.text))[:_OF_ONE])
         found |= dict.fromkeys(
-            sorted(smaller, key=lambda c: (natural.oddity(c, aim.function), -len(c.text)))[: _OF_ONE // 2]
+            sorted(smaller, key=lambda c: (familiar.oddity(c, aim.function), -len(c.text)))[: _OF_ONE // 2]
         )
     return [replace(call, source="hint") for call in found][:_ALL]  # nobody made these calls: they are not trusted
 
@@ -44,12 +45,13 @@ def observed(aim: Aim, calls: Sequence[Call]) -> list[Call]:
         return []
     holder = function.name.rpartition(".")[0]
     found: dict[Call, None] = {}
-    for observer in _observers(aim, holder):
-        for call in sorted(changing, key=lambda c: c.size)[:_OBSERVERS]:
+    siblings = [f for f in functions(aim.source).values() if f.name.rpartition(".")[0] == holder]
+    for observer in telling(siblings, function):
+        for call in sorted(changing, key=lambda c: (familiar.oddity(c, function), c.size))[:_OBSERVERS]:
             own = call.target.rpartition(".")[2]
             done = f"self.{Call(own, call.args, call.kwargs).text}"
             how: How = "get" if observer.how == "property" else "call"
-            known = dict(zip(natural.argument_names(function, call), call.expressions, strict=True))
+            known = dict(zip(familiar.argument_names(function, call), call.expressions, strict=True))
             args = tuple(known.get(p.name, "") for p in observer.parameters if p.required)
             if all(args):
                 look = Call(observer.name, args, (), call.receiver, (done,), how=how, source=call.source)
@@ -61,7 +63,7 @@ def prepared(aim: Aim) -> list[Call]:
     """Calls of a method that needs no argument, after others of its class have been called."""
     function = aim.function
     asked = function.owner is not None and function.how in ("method", "property")
-    if not asked or any(p.required for p in function.parameters):
+    if not asked or function.node.name == "__init__" or any(p.required for p in function.parameters):
         return []
     holder, _, own = function.name.rpartition(".")
     how: How = "get" if function.how == "property" else "call"
@@ -79,25 +81,6 @@ def prepared(aim: Aim) -> list[Call]:
     return found
 
 
-def _observers(aim: Aim, holder: str) -> Iterator[Function]:
-    """Other methods and properties of the class that tell something."""
-    for function in functions(aim.source).values():
-        inside, _, name = function.name.rpartition(".")
-        open_ = not name.startswith("_") and not isinstance(function.node, ast.AsyncFunctionDef)
-        returns = function.node.returns
-        told = any(isinstance(node, ast.Return) and node.value for node in ast.walk(function.node)) or (
-            returns is not None and ast.unparse(returns) != "None"
-        )
-        if (
-            inside == holder
-            and open_
-            and told
-            and function.how in ("method", "property")
-            and name != aim.function.node.name
-        ):
-            yield function
-
-
 def _neighbours(call: Call, required: int) -> Iterator[Call]:
     for place in range(len(call.kwargs)):
         yield replace(call, kwargs=(*call.kwargs[:place], *call.kwargs[place + 1 :]))
@@ -110,7 +93,7 @@ def _neighbours(call: Call, required: int) -> Iterator[Call]:
 
 def _plainer(aim: Aim, call: Call) -> Iterator[Call]:
     """The call with natural values in the place of its literals, one at a time."""
-    names = natural.argument_names(aim.function, call)
+    names = familiar.argument_names(aim.function, call)
     for place, (name, text) in enumerate(zip(names, call.expressions, strict=True)):
-        for plain in natural.plainer(text, name):
+        for plain in familiar.plainer(text, name):
             yield call.replaced(place, plain)
