@@ -53,11 +53,10 @@ def _import(changes: Changes, module: Module, found: Import) -> Iterator[Finding
     if not was or any(isinstance(v, (Gone, Unknown)) for v in was):
         return
     place = changes.new.place(module, found)
-    name = found.attribute if found.attribute not in (None, "*") and lost.name == found.attribute else lost.name
     source = "." * found.level + found.module
     old = next((v for v in was if isinstance(v, Symbol)), None)
     now = changes.successor(old) if old is not None else None
-    what = f"imports `{name}` from {source}" if found.attribute is not None else f"imports {source}"
+    what = f"imports `{lost.name}` from {source}" if lost.name == found.attribute else f"imports {source}"
     yield _finding(
         changes, module, place, found.line, f"{place} {what}, {_fate(lost, now, old)}.", lost, old, now,
         edits.moved_import(changes, module, found, now) if now is not None else None, "import",

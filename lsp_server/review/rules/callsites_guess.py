@@ -6,12 +6,9 @@ no common class outside has one. In both cases the arguments must have fitted be
 
 from __future__ import annotations
 
-import io
-import pathlib
-import re
-import threading
 from collections.abc import Iterator, Set
 from functools import cache
+from pkgutil import resolve_name
 
 from famulus.lsp_server.review.finding import Finding, Grade, Proof, Related
 from famulus.lsp_server.review.index.affected import Affected
@@ -24,8 +21,16 @@ from famulus.lsp_server.review.index.values import Gone, Instance, Made, Method,
 from famulus.lsp_server.review.rules import callsites_words as words
 from famulus.lsp_server.review.rules.callsites_gone import before, ready
 
-_CLASSES = (str, bytes, list, dict, set, tuple, int, float, object, type, io.StringIO, io.TextIOWrapper, io.BytesIO,
-            pathlib.Path, re.Pattern, re.Match, threading.Thread, threading.Event, BaseException, property)  # fmt: skip
+_CLASSES = """
+    str bytes list dict set tuple int float object type BaseException property io.StringIO io.TextIOWrapper io.BytesIO
+    pathlib.Path re.Pattern re.Match threading.Thread threading.Event threading.Condition asyncio.BaseEventLoop
+    asyncio.Task asyncio.Queue asyncio.StreamReader asyncio.StreamWriter asyncio.Transport concurrent.futures.Future
+    concurrent.futures.Executor queue.Queue socket.socket subprocess.Popen datetime.datetime datetime.timedelta
+    datetime.tzinfo decimal.Decimal collections.deque collections.OrderedDict collections.Counter
+    collections.ChainMap collections.UserDict logging.Logger logging.Handler argparse.ArgumentParser
+    contextlib.ExitStack email.message.Message unittest.TestCase unittest.mock.Mock ast.NodeVisitor
+"""
+"""Common classes outside, by name: only imported where the name of a method is all that is known."""
 _COMMON = frozenset(
     """
     add all any append apply args call cancel clear close commit connect copy create cursor debug delete display
@@ -42,7 +47,8 @@ _COMMON = frozenset(
 @cache
 def _everyday() -> frozenset[str]:
     """Method names that say nothing about whose they are."""
-    return _COMMON.union(*(dir(cls) for cls in _CLASSES))
+    names = (name if "." in name else f"builtins.{name}" for name in _CLASSES.split())
+    return _COMMON.union(*(dir(resolve_name(name)) for name in names))
 
 
 def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]:
@@ -59,10 +65,12 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
         yield from _changed(changes, here[:1], use, shape)
         if all(isinstance(v, Instance) for v in known):
             yield from _inherited(changes, use, known, name)
-    elif name not in _everyday() and pairs:
+    elif name in _everyday() or not words.untouched(changes, use):
+        return  # who wrote the line now knows what is there
+    elif pairs:
         if {id(s) for s in _all(changes.new, name)} == {id(pair.new) for pair in pairs}:
             yield from _changed(changes, pairs, use, shape)
-    elif name not in _everyday() and name in affected.lost_methods:
+    elif name in affected.lost_methods:
         yield from _lost(changes, affected.lost_methods[name], use, shape)
 
 

@@ -9,7 +9,7 @@ from famulus.lsp_server.review.index.binding import Trouble, spelled
 from famulus.lsp_server.review.index.changes import Changes
 from famulus.lsp_server.review.index.facts import Parameter, Reference, Shape
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Module
+from famulus.lsp_server.review.index.values import Module, Use
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -84,6 +84,13 @@ def proof_code(now: Signature, shape: Shape) -> str:
     plain = tuple(Parameter(p.name, p.kind, None if p.default is None else "...") for p in now.parameters)
     name = shown(now).rpartition(".")[2]
     return f"def {name}({spelled(plain)}): ...\n\n{name}({arguments(shape)})  # TypeError\n"
+
+
+def untouched(changes: Changes, use: Use) -> bool:
+    """Whether the change leaves the lines of a reference as they are."""
+    file = changes.change.file(use.module.path)
+    lines = range(use.reference.line, use.reference.end_line + 1)
+    return file is None or file.changed_new_lines.isdisjoint(lines)
 
 
 def old_place(changes: Changes, module: Module, place: Place) -> Place | None:

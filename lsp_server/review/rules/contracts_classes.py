@@ -10,7 +10,7 @@ from famulus.lsp_server.review.index.naming import uses
 from famulus.lsp_server.review.index.paths import steps
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Above, Instance, Outside, Symbol, Unknown, Use, Value
-from famulus.lsp_server.review.rules.callsites_words import called, written
+from famulus.lsp_server.review.rules.callsites_words import called, untouched, written
 from famulus.lsp_server.review.rules.contracts_callers import NONE
 from famulus.lsp_server.review.rules.contracts_finding import made
 
@@ -41,14 +41,14 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
         if not receivers or not all(_has(changes, v, pair.new) for v in receivers):
             continue
         if after:
-            if not now_property and _on_a_function(pair.new, after) and _untouched(changes, use):
+            if not now_property and _on_a_function(pair.new, after) and untouched(changes, use):
                 text = f"uses `{written(base)}.{pair.new.name}` without calling it, but it is now a method"
                 yield made(changes, use.module, use.reference, "method", text, pair, "is a method now")
         elif now_property and use.reference.call is not None:
             results = changes.new.resolver.resolve(use.module, use.reference.scope, use.reference.path)
             if any(isinstance(v, (Symbol, Instance)) for v in results):
                 continue
-            sure = not any(isinstance(v, Unknown) for v in results) or _untouched(changes, use)
+            sure = not any(isinstance(v, Unknown) for v in results) or untouched(changes, use)
             text = f"calls {called(use.reference)}(), which is now a property"
             yield made(
                 changes,
@@ -60,7 +60,7 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
                 "is a property now",
                 "certain" if sure else "likely",
             )
-        elif not now_property and use.reference.call is None and _untouched(changes, use):
+        elif not now_property and use.reference.call is None and untouched(changes, use):
             text = f"uses `{called(use.reference)}` without calling it, but it is now a method"
             yield made(changes, use.module, use.reference, "method", text, pair, "is a method now")
 
@@ -91,12 +91,6 @@ def _has(changes: Changes, receiver: Value, method: Symbol) -> bool:
 
 def _finds(changes: Changes, cls: Symbol, method: Symbol) -> bool:
     return next(changes.new.resolver.classes.members(cls, method.name), None) is method
-
-
-def _untouched(changes: Changes, use: Use) -> bool:
-    file = changes.change.file(use.module.path)
-    lines = range(use.reference.line, use.reference.end_line + 1)
-    return file is None or not any(line in file.changed_new_lines for line in lines)
 
 
 def duties(changes: Changes) -> Iterator[Finding]:

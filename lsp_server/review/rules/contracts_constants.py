@@ -12,6 +12,7 @@ from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.naming import uses
 from famulus.lsp_server.review.index.paths import steps
 from famulus.lsp_server.review.index.values import Symbol, Use
+from famulus.lsp_server.review.rules.callsites_words import untouched
 from famulus.lsp_server.review.rules.contracts_finding import made
 
 _COMPARING = ("compare:==", "compare:order", "compare:is")
@@ -44,7 +45,7 @@ def _literal(symbol: Symbol) -> Any:
 def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
     """Users that cannot do with the new value what they did with the old one; else those that compare with it."""
     was, now = _literal(pair.old), _literal(pair.new)
-    users = [use for use in uses(changes.new, {pair.new.name}) if _untouched(changes, use)]
+    users = [use for use in uses(changes.new, {pair.new.name}) if untouched(changes, use)]
     if type(was) is not type(now):
         found = [finding for use in users for finding in _misused(changes, pair, use, was, now)]
         yield from found
@@ -52,12 +53,6 @@ def check(changes: Changes, pair: Pair) -> Iterator[Finding]:
             return
     if not isinstance(was, (list, tuple, dict, set)) and not isinstance(now, (list, tuple, dict, set)):
         yield from _compared(changes, pair, users)
-
-
-def _untouched(changes: Changes, use: Use) -> bool:
-    file = changes.change.file(use.module.path)
-    lines = range(use.reference.line, use.reference.end_line + 1)
-    return file is None or file.changed_new_lines.isdisjoint(lines)
 
 
 def _misused(changes: Changes, pair: Pair, use: Use, was: Any, now: Any) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from famulus.lsp_server.review.index.changes import Changes, Pair, same_paramete
 from famulus.lsp_server.review.index.facts import POSITIONAL, POSITIONAL_ONLY, Parameter, Shape
 from famulus.lsp_server.review.index.signatures import Signature
 from famulus.lsp_server.review.index.values import Partial, Symbol, Use
-from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.callsites_words import called, untouched
 from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made, shown
 
@@ -93,10 +93,7 @@ def _landing(
     changes: Changes, pair: Pair, use: Use, shape: Shape, sides: tuple[Signature, Signature]
 ) -> Iterator[Finding]:
     """Arguments by position that go to another parameter than before, in calls that nobody touched."""
-    file = changes.change.file(use.module.path)
-    if file is not None and any(
-        n in file.changed_new_lines for n in range(use.reference.line, use.reference.end_line + 1)
-    ):
+    if not untouched(changes, use):
         return
     was, now = (_by_position(s.parameters) for s in sides)
     names_before, names_now = ({p.name for p in s.parameters} for s in sides)
@@ -128,23 +125,22 @@ def _omitted(shape: Shape, sides: tuple[Signature, Signature]) -> Iterator[str]:
 
 
 def _same_meaning(old: str, new: str) -> bool:
-    """A mutable default made None, or a name put for a literal: not told apart without running it."""
+    """A mutable default made None, a name put for a literal, None for False: not told apart without running it."""
     empty = {"[]", "{}", "set()", "list()", "dict()", "()"}
     if {old, new} & empty and {old, new} & {"None", *empty}:
         return True
-    return not (_literal(old) and _literal(new))
+    return {old, new} == {"None", "False"} or not (_literal(old) and _literal(new))
 
 
 def _filled_in(changes: Changes, pair: Pair, name: str) -> bool:
-    """Whether None became (or was) the default and the body puts a value in its place: the value may be the same."""
+    """Whether None became (or was) the default and the function or its class puts a value in its place: that may be
+    the same."""
     for symbol, project, side in ((pair.old, changes.old, 0), (pair.new, changes.new, 1)):
         if _default_of(changes, symbol, name, side) == "None":
-            definition = symbol.definition
-            body = "\n".join(project.lines(symbol.module.path)[definition.line - 1 : definition.end_line])
-            return (
-                re.search(rf"\b{re.escape(name)} (is (not )?None\b|or\b)|\bif (not )?{re.escape(name)}\b", body)
-                is not None
-            )
+            around = (symbol.owner or symbol).definition
+            body = "\n".join(project.lines(symbol.module.path)[around.line - 1 : around.end_line])
+            there = rf"\b_?{re.escape(name)}\b"
+            return re.search(rf"{there} (is (not )?None\b|or\b)|\bif (not )?(\w+\.)?{there}", body) is not None
     return False
 
 

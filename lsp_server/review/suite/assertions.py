@@ -170,7 +170,7 @@ def _truth_of_call(call: ast.Call) -> Assertion:
 
 
 _UNITTEST = {
-    "assertEqual": EXACT, "assertEquals": EXACT, "assertIs": EXACT, "assertIsNone": EXACT, "assertListEqual": EXACT,
+    "assertEqual": EXACT, "assertIs": EXACT, "assertIsNone": EXACT, "assertListEqual": EXACT,
     "assertDictEqual": EXACT, "assertTupleEqual": EXACT, "assertSetEqual": EXACT, "assertSequenceEqual": EXACT,
     "assertMultiLineEqual": EXACT, "assertCountEqual": CLOSE, "assertIn": BOUND, "assertRegex": BOUND,
     "assertGreater": BOUND, "assertGreaterEqual": BOUND, "assertLess": BOUND, "assertLessEqual": BOUND,
@@ -179,6 +179,12 @@ _UNITTEST = {
     "assert_equal": EXACT, "assert_array_equal": EXACT, "assert_frame_equal": EXACT, "assert_series_equal": EXACT,
     "assert_index_equal": EXACT, "assert_never": EXACT,
 }  # fmt: skip
+_FORMER = {
+    "assertEquals": "assertEqual", "assertNotEquals": "assertNotEqual", "assertItemsEqual": "assertCountEqual",
+    "assertRegexpMatches": "assertRegex", "assertNotRegexpMatches": "assertNotRegex",
+    "assertAlmostEquals": "assertAlmostEqual", "assertNotAlmostEquals": "assertNotAlmostEqual",
+}  # fmt: skip
+"""Names that unittest had for the same until Python 3.12."""
 _ALONE = ("assertIsNone", "assertIsNotNone", "assertFalse")
 _MOCK = {
     "assert_called_once_with": EXACT, "assert_awaited_once_with": EXACT, "assert_not_called": EXACT,
@@ -192,7 +198,7 @@ _BOUNDS = {"assertGreater": ">", "assertGreaterEqual": ">=", "assertLess": "<", 
 
 def _call(call: ast.Call) -> Iterator[Assertion]:
     """What a call that stands alone demands."""
-    name = name_of(call)
+    name = _FORMER.get(name_of(call), name_of(call))
     raised = _raises(call, None)
     if raised is not None:
         yield raised

@@ -403,6 +403,19 @@ def test_an_override_is_told_once_with_the_nearest_base_that_changed() -> None:
     assert "C.go() takes too few arguments by position, unlike B.go()" in finding.message
 
 
+def test_a_method_is_not_guessed_where_others_have_it_or_the_line_is_new() -> None:
+    loop = "class Loop:\n    def add_reader(self, a): ...\n    def own_thing(self, a): ...\n"
+    old = {"m.py": loop, "u.py": "def f(x): x.add_reader(1)\ndef g(x): x.own_thing(1)\n", "v.py": ""}
+    now = {"m.py": "class Loop: ...\n", "v.py": "def h(x): x.own_thing(1)\n"}
+    assert found(review(old, now)) == {"u.py:2 missing-name"}
+
+
+def test_a_module_that_is_gone_is_named_as_it_is_imported() -> None:
+    old = {"p/__init__.py": "", "p/a.py": "x = 1\n", "u.py": "from p.a import x\n"}
+    (finding,) = review(old, {"p/a.py": GONE})
+    assert finding.message == "u.py:1 imports p.a, which p no longer has."
+
+
 def test_an_override_of_a_renamed_method_is_an_orphan() -> None:
     base = "class Shape:\n    def area(self):\n        total = 0\n        return total + self.size\n"
     old = {"m.py": base, "u.py": "from m import Shape\n\nclass Square(Shape):\n    def area(self):\n        return 1\n"}

@@ -278,6 +278,16 @@ QUIET = {
         'def f(a, b="x"): return a\n',
         "from m import f\nf(1)\n",
     ),
+    "default none for false": (
+        "def f(a, b=None): return a\n",
+        "def f(a, b=False): return a\n",
+        "from m import f\nf(1)\n",
+    ),
+    "default filled in by the class": (
+        "class C:\n    def __init__(self, a=8): self.a = a\n    def g(self): return self.a\n",
+        "class C:\n    def __init__(self, a=None): self.a = a\n    def g(self): return self.a or 8\n",
+        "from m import C\nC()\n",
+    ),
     "default filled in": (
         "def f(a, b=1): return b\n",
         "def f(a, b=None):\n    if b is None:\n        b = 1\n    return b\n",

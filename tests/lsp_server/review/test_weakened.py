@@ -87,6 +87,7 @@ def test_a_test_that_demands_more_is_not_named(name: str) -> None:
 FINE = {
     "another value": ("assert x == 6", "assert x == 7"),
     "another spelling": ("t.assertEqual(x, 6)", "assert x == 6"),
+    "a former name": ("t.assertRegexpMatches(str(x), '6')", "t.assertRegex(str(x), '6')"),
     "a local renamed": ("y = x\nassert y == 6", "got = x\nassert got == 6"),
     "split": ("assert x == 6 and total([]) == 0", "assert x == 6\nassert total([]) == 0"),
     "replaced by a stronger pair": (
