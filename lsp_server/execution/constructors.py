@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Callable, Iterator
 
 from famulus.lsp_server.execution import values as v
-from famulus.lsp_server.execution.functions import Function, Parameter, functions
+from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.tabular import tabular
 from famulus.lsp_server.execution.values import Values, Vocabulary
@@ -15,6 +16,17 @@ from famulus.lsp_server.execution.values import Values, Vocabulary
 _DEEP = 3
 Find = Callable[[str, str], tuple[str, str, str] | None]
 """(module name, path of the importing file) → path, source and absolute name of a module of the project."""
+
+
+@functools.lru_cache(128)  # the same few modules are asked for by each function that takes objects of their classes
+def _read(source: str) -> tuple[ast.Module, dict[str, Function], dict[str, ast.ClassDef]]:
+    """The tree of a module, its functions and its classes; nobody changes them."""
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        module = ast.Module([], [])
+    classes = {node.name: node for node in ast.walk(module) if isinstance(node, ast.ClassDef)}
+    return module, functions_in(module), classes
 
 
 class Constructors:
@@ -35,12 +47,7 @@ class Constructors:
         self.path, self.words, self.find = path, words, find
         self.imports: dict[str, None] = {} if imports is None else imports
         self._foreign = module
-        try:
-            self.module = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            self.module = ast.Module([], [])
-        self._functions = functions(source)
-        self.classes = {node.name: node for node in ast.walk(self.module) if isinstance(node, ast.ClassDef)}
+        self.module, self._functions, self.classes = _read(source)
         self._depth = 0
         self._made: dict[str, Values | None] = {}
 

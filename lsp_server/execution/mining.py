@@ -64,9 +64,10 @@ class Mine:
         for text in self._documentation(path):
             if function.node.name in text or (function.owner and function.owner.name in text):
                 mined.calls += reader.doctests(text)
-        word = re.compile(rb"\b" + re.escape(_word(function)).encode() + rb"\b")
+        name = _word(function).encode()
+        word = re.compile(rb"\b" + re.escape(name) + rb"\b")
         for other in sorted(self._texts, key=lambda other: (not is_test(other), other != path, other)):
-            if not word.search(self._texts[other]):
+            if name not in self._texts[other] or not word.search(self._texts[other]):  # the first is much quicker
                 continue
             if not go_on():
                 break

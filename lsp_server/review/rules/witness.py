@@ -102,6 +102,7 @@ class _Run:
                 raise
             if recording is not None and self.unshown:
                 yield from self._again(recording)
+            yield from self._around()
         unusable = [item.new.name for item in self.items if id(item) in self.unusable]
         if unusable:
             names = ", ".join(f"{name}()" for name in unusable[:5])
@@ -132,8 +133,6 @@ class _Run:
             with self.reading:
                 mined = self.mine.of(item.old, item.file.old_path or "", top_names(item.file.old_text))
             result = self.looking.directly(pair, item, mined.calls, self._seconds())
-            if not result.witnesses:
-                result = self.looking.through(pair, item, self._seconds() * _THROUGH) or result
         except ImportFailed as error:
             del self.waiting[id(item)]
             yield from self._not_imported(pair, item, error)
@@ -164,9 +163,24 @@ class _Run:
                 yield from self._told(item, result)
                 if result.usable:
                     self.unusable.pop(id(item), None)
+                if result.witnesses:
+                    del self.unshown[id(item)]
             del self.waiting[id(item)]
 
         yield from self._in_lanes(list(self.waiting.values()), again)
+
+    def _around(self) -> Iterator[Finding]:
+        """What is still not shown, through functions that come to it: when all were looked at, since it takes long."""
+        self.waiting = {id(item): item for item in self.items if id(item) in self.unshown}
+
+        def around(pair: Pair, item: Changed) -> Iterator[Finding | str]:
+            yield f"running what comes to {item.new.name} of {item.file.path}"
+            result = self.looking.through(pair, item, self._seconds() * _THROUGH)
+            if result is not None:
+                yield from self._told(item, result)
+            del self.waiting[id(item)]
+
+        yield from self._in_lanes(list(self.waiting.values()), around)
 
     def _told(self, item: Changed, result: Found) -> Iterator[Finding]:
         from famulus.lsp_server.review.rules.witness_wording import finding

@@ -35,6 +35,7 @@ class Looking:
         self.old_layout, self.new_layout = pairs[0].old_layout, pairs[0].new_layout
         self._searches = {id(pair): Search(pair.old, pair.new, self.source) for pair in pairs}
         self._upstream = Upstream(change.old)
+        self._texts: dict[str, str | None] = {}
 
     def directly(self, pair: Pair, item: Changed, found: Sequence[Call], seconds: float) -> Found:
         """Calls of the function itself. ``found``: those that the project makes. Raises :class:`ImportFailed`."""
@@ -103,8 +104,10 @@ class Looking:
 
     def source(self, path: str) -> str | None:
         """The old version's text of a file."""
-        content = self.change.old.read(path)
-        return None if content is None else decoded(content)
+        if path not in self._texts:
+            content = self.change.old.read(path)
+            self._texts[path] = None if content is None else decoded(content)
+        return self._texts[path]
 
     def _found(self, name: str, importer: str) -> tuple[str, str, str] | None:
         """Where a module of the old version is, that another one imports."""
