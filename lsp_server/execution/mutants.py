@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from famulus.lsp_server.execution import left_alone as alone
 from famulus.lsp_server.execution.sourcetext import SourceText
 
 Kind = Literal[
@@ -150,19 +151,19 @@ class _Finder:
                 self.classes.append(node.name)
                 self.block(node.body)
                 self.classes.pop()
-            case ast.If() if _for_others(node.test):
+            case ast.If() if alone.for_others(node.test):
                 self.block(node.orelse)
             case ast.If() | ast.While():
                 if isinstance(node, ast.If):
                     self.condition(node.test)
-                self.expression(node.test, _settled(node.test, node.body) if isinstance(node, ast.If) else ())
+                self.expression(node.test, alone.settled(node.test, node.body) if isinstance(node, ast.If) else ())
                 self.block([*node.body, *node.orelse])
             case ast.Expr():
                 self.called(node)
             case ast.Raise():
                 self.add("raise", node, "pass")
             case ast.Return() if node.value is not None:
-                if not _nothing(node.value):
+                if not alone.says_nothing(node.value):
                     self.add("return", node, "return None", shown=(self.text.of(node), "return None"))
                 self.expression(node.value)
             case ast.Break():
@@ -207,7 +208,7 @@ class _Finder:
         """A call whose result is not used; texts are docstrings."""
         value = node.value.value if isinstance(node.value, ast.Await) else node.value
         if isinstance(value, ast.Call):
-            if _last_name(value.func) in _TALK:
+            if alone.last_name(value.func) in _TALK:
                 return
             self.add("call", node, "pass")
         if not isinstance(value, ast.Constant):
@@ -231,7 +232,7 @@ class _Finder:
         match node:
             case ast.Compare():
                 self.comparison(node, node not in settled)
-            case ast.BinOp() if not _is_text(node):
+            case ast.BinOp() if not alone.joins_texts(node):
                 self.operator(node, node.left, node.right)
             case ast.BoolOp():
                 before, after = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
@@ -243,7 +244,7 @@ class _Finder:
                 self.add("operator", node, f"+{self.text.of(node.operand)}")
             case ast.IfExp():
                 self.condition(node.test)
-                settled = _settled_expression(node)
+                settled = alone.settled_expression(node)
             case ast.Call(func=ast.Name(id=name)) if name in _PARTNERS:
                 self.add("call", node.func, _PARTNERS[name])
             case ast.Constant():
@@ -268,7 +269,7 @@ class _Finder:
 
     def operator(self, node: ast.BinOp | ast.AugAssign, left: ast.expr, right: ast.expr, tail: str = "") -> None:
         """The operator between two values."""
-        if type(node.op) in _OPERATORS and not _texts(left, right) and not _idle(node.op, right):
+        if type(node.op) in _OPERATORS and not alone.texts(left, right) and not alone.idle(node.op, right):
             before, after = _OPERATORS[type(node.op)]
             self.between("operator", left, right, before + tail, after + tail)
 
@@ -303,69 +304,3 @@ class _Finder:
         before, after = (" ".join(part.split()) for part in shown)
         before, after = (part if len(part) <= _SHOWN else part[: _SHOWN - 1] + "…" for part in (before, after))
         self.found.append(Mutant(kind, line, column, before, after, *self.function, self.text, start, end, text))
-
-
-def _for_others(test: ast.expr) -> bool:
-    """Whether the code under this condition is for type checkers, or for running the file as a program."""
-    if isinstance(test, ast.Compare):
-        return isinstance(test.left, ast.Name) and test.left.id == "__name__"
-    return _last_name(test) == "TYPE_CHECKING"
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _is_text(node: ast.BinOp) -> bool:
-    """Whether it joins or formats texts: another operator there fails at once, and the text is nobody's business."""
-    return isinstance(node.op, (ast.Add, ast.Mod, ast.Mult)) and _texts(node.left, node.right)
-
-
-def _nothing(node: ast.expr) -> bool:
-    """Whether a returned value is None, is changed as a constant anyway, or is as false as None is."""
-    if isinstance(node, ast.Constant):
-        return node.value is None or isinstance(node.value, (bool, int, float)) or not node.value
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return not node.elts
-    return isinstance(node, ast.Dict) and not node.keys
-
-
-def _idle(operator: ast.operator, right: ast.expr) -> bool:
-    """Whether its opposite does the same: ``x + 0``, ``x * 1``."""
-    value = right.value if isinstance(right, ast.Constant) else None
-    if isinstance(operator, (ast.Add, ast.Sub)):
-        return value == 0
-    return isinstance(operator, (ast.Mult, ast.Div)) and value == 1
-
-
-def _texts(*nodes: ast.expr) -> bool:
-    return any(
-        isinstance(node, ast.JoinedStr)
-        or (isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
-        or (isinstance(node, ast.BinOp) and _texts(node.left, node.right))
-        for node in nodes
-    )
-
-
-def _settled(test: ast.expr, body: list[ast.stmt]) -> tuple[ast.expr, ...]:
-    """Comparisons in ``if a < b: return b`` or ``x = b``: where both are equal, either branch gives the same."""
-    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and len(body) == 1):
-        return ()
-    sides = {ast.dump(test.left), ast.dump(test.comparators[0])}
-    match body[0]:
-        case ast.Return(value=ast.expr() as value) | ast.Assign(targets=[_], value=value):
-            taken = {ast.dump(value)}
-            if isinstance(body[0], ast.Assign):
-                target = body[0].targets[0]
-                taken = {ast.dump(value), ast.dump(target).replace("ctx=Store()", "ctx=Load()")}
-                return (test,) if taken == sides else ()
-            return (test,) if taken <= sides else ()
-    return ()
-
-
-def _settled_expression(node: ast.IfExp) -> tuple[ast.expr, ...]:
-    """The comparison in ``a if a < b else b``."""
-    if not (isinstance(node.test, ast.Compare) and len(node.test.ops) == 1):
-        return ()
-    sides = {ast.dump(node.test.left), ast.dump(node.test.comparators[0])}
-    return (node.test,) if {ast.dump(node.body), ast.dump(node.orelse)} == sides else ()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter
+from famulus.lsp_server.execution.signs import last_name, parts, signs
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
 _SEQUENCES = (
@@ -24,12 +25,6 @@ _SEQUENCES = (
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict", "Counter")
 _SETS = ("set", "Set", "AbstractSet", "MutableSet", "frozenset", "FrozenSet")
 _WRAPPERS = ("Annotated", "Final", "ClassVar", "Required", "NotRequired", "Optional", "ReadOnly", "Awaitable")
-_TEXT_METHODS = frozenset(name for name in dir(str) if not name.startswith("_")) - {"index", "count"}
-_BYTE_METHODS = frozenset(("decode", "hex"))
-_LIST_METHODS = frozenset(("append", "extend", "insert", "sort", "reverse", "remove"))
-_DICT_METHODS = frozenset(("items", "keys", "values", "get", "setdefault", "update"))
-_SET_METHODS = frozenset(("add", "union", "discard", "intersection", "difference", "issubset"))
-_FILE_METHODS = frozenset(("read", "readline", "readlines", "write", "seek", "tell"))
 _NAMES = {
     "int": "n i j m num count size length width height depth index idx start stop end step level offset limit port year"
     " month day hour minute seed base digits precision indent lo hi low high pos position"
@@ -49,15 +44,6 @@ _NAMES = {
     "datetime": "dt datetime date when moment now _date _time _dt",
 }
 """Names by which programmers call things of a type; with a ``_`` at an end, the beginnings and ends of such names."""
-_PLAIN = {"dict": "dict", "list": "list", "tuple": "list", "set": "set", "Mapping": "dict", "Sequence": "list"}
-_TAKEN = {
-    "int": "range chr bin hex divmod islice repeat",
-    "number": "abs round sqrt floor ceil exp log sin cos isnan isclose pow",
-    "list": "sorted sum min max enumerate reversed any all zip map filter tuple list set iter join extend",
-    "str": "ord loads fullmatch match search findall finditer compile literal_eval fromstring eval open Path PurePath",
-    "dict": "update",
-}
-"""What well-known functions take."""
 Class = Callable[[str], Values | None]
 """Values of a class of the project, by the name under which the module knows it."""
 
@@ -122,8 +108,8 @@ class Shapes:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             return self._union([node.left, node.right], depth)
         if isinstance(node, ast.Subscript):
-            return self._generic(_last(node.value), _parts(node.slice), depth)
-        name = _last(node)
+            return self._generic(last_name(node.value), parts(node.slice), depth)
+        name = last_name(node)
         if name in self.known:
             return self.known[name]
         if name in (*_SEQUENCES, *_MAPPINGS, *_SETS, "tuple", "Tuple", "Iterator", "Generator"):
@@ -213,7 +199,7 @@ class Shapes:
         attributes: dict[str, None] = {}
         keys: list[str] = []
         inner: list[Values] = []
-        for kind, detail in _signs(node, name):
+        for kind, detail in signs(node, name):
             if kind == "attribute":
                 attributes[detail] = None
             elif kind == "key":
@@ -251,119 +237,3 @@ def _documented(docstring: str, name: str) -> str:
     """The type by which a docstring calls a parameter: ``list a``, ``the string *text*``."""
     match = re.search(rf"\b(list|string|dict|set|dictionary)\s+[`*'\"]*{re.escape(name)}\b", docstring)
     return {"string": "str", "dictionary": "dict"}.get(match[1], match[1]) if match else ""
-
-
-def _signs(top: ast.AST, name: str) -> Iterator[tuple[str, str]]:
-    """What the uses of a variable say about it: pairs of a kind and a detail."""
-
-    def it(node: ast.AST | None) -> bool:
-        return isinstance(node, ast.Name) and node.id == name
-
-    for node in ast.walk(top):
-        match node:
-            case ast.Attribute(value=value, attr=attribute) if it(value):
-                yield _of_attribute(attribute)
-            case ast.For(target=target, iter=source) | ast.comprehension(target=target, iter=source) if it(source):
-                yield ("each", target.id) if isinstance(target, ast.Name) else ("list", "")
-            case ast.Subscript(value=value, slice=index) if it(value):
-                if isinstance(index, ast.Constant) and isinstance(index.value, str):
-                    yield "key", index.value
-                else:
-                    yield (
-                        ("list", "")
-                        if isinstance(index, ast.Slice | ast.Constant | ast.UnaryOp | ast.BinOp)
-                        else ("dict", "")
-                    )
-            case ast.Subscript(slice=index) if it(index):
-                yield "int", ""
-            case ast.Call(func=called, args=arguments) if it(called):
-                yield "callable", ""
-            case ast.Call(func=called, args=arguments) if any(it(argument) for argument in arguments):
-                yield from _of_call(called, arguments, name)
-            case ast.BinOp(left=left, op=operator, right=right) if it(left) or it(right):
-                yield _of_operator(operator, right if it(left) else left)
-            case ast.Compare(left=left, comparators=[other, *_], ops=[operator, *_]) if it(left) or it(other):
-                yield from _of_comparison(operator, other if it(left) else left, it(left))
-            case ast.AugAssign(target=left, op=operator, value=right) if it(left):
-                yield _of_operator(operator, right)
-            case ast.UnaryOp(op=ast.USub() | ast.Invert(), operand=operand) if it(operand):
-                yield "number", ""
-            case ast.With(items=items) if any(it(item.context_expr) for item in items):
-                yield "stream", ""
-
-
-def _of_attribute(name: str) -> tuple[str, str]:
-    for methods, kind in (
-        (_BYTE_METHODS, "bytes"),
-        (_TEXT_METHODS, "str"),
-        (_LIST_METHODS, "list"),
-        (_DICT_METHODS, "dict"),
-        (_SET_METHODS, "set"),
-        (_FILE_METHODS, "stream"),
-        ({"bit_length", "to_bytes"}, "int"),
-        ({"year", "month", "day", "strftime", "isoformat", "tzinfo"}, "datetime"),
-        ({"parent", "exists", "read_text", "suffix", "stem", "is_file", "is_dir"}, "Path"),
-    ):
-        if name in methods:
-            return kind, ""
-    return "attribute", name
-
-
-def _of_call(called: ast.expr, arguments: Sequence[ast.expr], name: str) -> Iterator[tuple[str, str]]:
-    function = ast.unparse(called)
-    last = function.rpartition(".")[2]
-    if last == "isinstance" and len(arguments) == 2 and isinstance(arguments[0], ast.Name) and arguments[0].id == name:
-        for kind in _parts(arguments[1]):
-            yield "class", _PLAIN.get(_last(kind), _last(kind))
-    elif last in ("min", "max") and len(arguments) > 1:
-        yield "number", ""
-    elif last in ("int", "float", "Decimal"):
-        yield "str", ""
-        yield "number", ""
-    elif function.startswith(("os.", "pathlib.")):
-        yield "str", ""
-    else:
-        yield from ((kind, "") for kind, names in _TAKEN.items() if last in names.split())
-
-
-def _of_operator(operator: ast.operator, other: ast.expr) -> tuple[str, str]:
-    if isinstance(other, ast.Constant) and isinstance(other.value, str | bytes):
-        return type(other.value).__name__, ""
-    if isinstance(other, ast.List | ast.ListComp):
-        return "list", ""
-    if isinstance(operator, ast.LShift | ast.RShift | ast.BitAnd | ast.BitXor | ast.FloorDiv | ast.Mod):
-        return "int", ""
-    return "number", ""
-
-
-def _of_comparison(operator: ast.cmpop, other: ast.expr, left: bool) -> Iterator[tuple[str, str]]:
-    if isinstance(operator, ast.In | ast.NotIn):
-        if not left:
-            yield "list", ""
-        elif (
-            isinstance(other, ast.Tuple | ast.List | ast.Set) and other.elts and isinstance(other.elts[0], ast.Constant)
-        ):
-            yield type(other.elts[0].value).__name__, ""
-        elif isinstance(other, ast.Constant) and isinstance(other.value, str):
-            yield "str", ""
-    elif isinstance(other, ast.Constant) and other.value is not None and not isinstance(other.value, bool):
-        yield type(other.value).__name__, ""
-    elif isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
-        yield "number", ""
-
-
-def _last(node: ast.expr) -> str:
-    """The last part of a dotted name; empty for anything else."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return (
-        node.id
-        if isinstance(node, ast.Name)
-        else "None"
-        if isinstance(node, ast.Constant) and node.value is None
-        else ""
-    )
-
-
-def _parts(node: ast.expr) -> list[ast.expr]:
-    return list(node.elts) if isinstance(node, ast.Tuple) else [node]
