@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from famulus.kernels.activation import clamped_swiglu, swiglu
-from famulus.kernels.linear import linear, make_weight
+from famulus.kernels.linear import linear, make_fp8, make_pairs, make_weight
 from famulus.kernels.op import Case, op
-from famulus.kernels.pack import Weight
+from famulus.kernels.pack import Weight, quantize_fp8
 from famulus.kernels.router import sorted_pairs
 
 
@@ -61,19 +61,17 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
         ("dense", torch.bfloat16, 3e-2),
         ("int8", torch.bfloat16, 3e-2),
         ("int4", torch.bfloat16, 3e-2),
+        ("pairs", torch.float16, 5e-3),
+        ("fp8", torch.float16, 5e-3),
     ):
-        for tokens, experts, top_k, clamp in ((1, 8, 2, None), (5, 4, 3, Clamp(1.702, 7.0)), (18, 6, 2, None)):
-            hidden, inner = 64, 96
+        sizes = ((1, 8, 2, None), (5, 4, 3, Clamp(1.702, 7.0)), (18, 6, 2, None), (70, 3, 2, None))
+        for tokens, experts, top_k, clamp in sizes:
+            hidden, inner = 64, 96 if form != "pairs" else 64
 
             def stack(
                 rows: int, columns: int, bias: bool, form: str = form, dtype: torch.dtype = dtype, count: int = experts
             ) -> Experts:
-                made = []
-                for _ in range(count):
-                    dense = torch.randn(rows, columns, generator=g) * columns**-0.5
-                    extra = torch.randn(rows, generator=g) if bias else None
-                    made.append(make_weight(dense, form, dtype, extra))
-                return Experts.of(made)
+                return Experts.of([_made(g, rows, columns, bias, form, dtype) for _ in range(count)])
 
             gate_up, down = stack(2 * inner, hidden, clamp is not None), stack(hidden, inner, clamp is not None)
             x = torch.randn(tokens, hidden, generator=g).to(dtype)
@@ -84,6 +82,19 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             order = sorted_pairs(chosen)
             name = f"{form}-{tokens}x{experts}/{top_k}-{dtype}"
             yield Case(name, (x, gate_up, down, weights, chosen, order, clamp), tolerance)
+
+
+def _made(g: torch.Generator, rows: int, columns: int, bias: bool, form: str, dtype: torch.dtype) -> Weight:
+    """One expert's matrix with random values."""
+    extra = torch.randn(rows, generator=g).to(dtype) if bias else None
+    if form == "pairs":
+        values = torch.randint(0, 16, (rows, columns), generator=g, dtype=torch.uint8)
+        scales = (torch.rand(rows, columns // 32, generator=g) * 0.02 + 0.01).half()
+        return make_pairs(values, scales, (scales * -7.5).half(), 32, bias=extra)
+    dense = torch.randn(rows, columns, generator=g) * columns**-0.5
+    return (
+        make_fp8(*quantize_fp8(dense, blocks=True), extra) if form == "fp8" else make_weight(dense, form, dtype, extra)
+    )
 
 
 def _bytes(

@@ -1,0 +1,144 @@
+"""The product of a few rows with a tile of weights, in every form that weights are stored in: what linear layers and
+experts are made of.
+
+A block of weights is loaded once, in pieces of 16 bytes, and becomes the right operand of one or two products.
+Integers become floats without a conversion: a nibble is put into the mantissa of 128 (bf16) or 1024 (fp16), and that
+offset is taken out again with the sum of the group's ``x``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from famulus.kernels.gpu.launch import COMPUTE, card
+from famulus.kernels.pack import FP8_BLOCK, Weight
+
+AFFINE, SYMMETRIC, E2M1, BLOCKS, ROWS, DENSE = range(6)
+
+DENSE_STEP = 128
+"""Columns of a dense weight that are read together."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A weight as the kernels take it. ``step``: columns that one turn of the loop reads; ``constants``: what the
+    kernels are compiled with."""
+
+    values: Tensor
+    scales: Tensor | None
+    minimums: Tensor | None
+    stride: int
+    step: int
+    step_bytes: int
+    constants: dict[str, Any]
+
+
+def stored(w: Weight, x: Tensor) -> Stored:
+    """How ``w`` (or all experts' ``w``, with one more dimension in front) meets ``x``."""
+    compute = COMPUTE[x.dtype]
+    given = {"GROUP": w.group, "OFFSET": 0.0, "E4M3": False, "COMPUTE": compute}
+    if w.pairs is not None:
+        given["FORMAT"] = E2M1 if w.format == "e2m1" else SYMMETRIC if w.pair_minimums is None else AFFINE
+        given["OFFSET"] = {torch.bfloat16: 128.0, torch.float16: 1024.0}.get(x.dtype, 0.0)
+        return Stored(w.pairs, w.pair_scales, w.pair_minimums, w.columns // 2, 2 * w.group, w.group, given)
+    if w.fp8 is not None:
+        assert w.fp8_scales is not None
+        given["FORMAT"] = BLOCKS if w.fp8_scales.ndim == w.fp8.ndim else ROWS
+        given["E4M3"] = card(x).architecture < 89
+        values = w.fp8.view(torch.uint8) if given["E4M3"] else w.fp8
+        return Stored(values, w.fp8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given)
+    if w.int8 is not None:
+        return Stored(w.int8, w.int8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given | {"FORMAT": ROWS})
+    assert w.dense is not None
+    dense = given | {"FORMAT": DENSE}
+    return Stored(w.dense, None, None, w.columns, DENSE_STEP, DENSE_STEP * w.dense.element_size(), dense)
+
+
+@triton.jit
+def _nibble(bits, E2M1: tl.constexpr, COMPUTE: tl.constexpr):
+    """Nibbles as floats: ``q + offset`` for integers, the value itself for MXFP4."""
+    if E2M1:
+        sign = 1.0 - 2.0 * (bits >> 3).to(tl.float32)
+        exponent = (bits >> 1) & 3
+        mantissa = (bits & 1).to(tl.float32)
+        power = (1 << exponent.to(tl.int32)).to(tl.float32) * 0.5
+        return (sign * tl.where(exponent == 0, 0.5 * mantissa, power * (1.0 + 0.5 * mantissa))).to(COMPUTE)
+    elif COMPUTE == tl.bfloat16:  # noqa: SIM300
+        return (bits.to(tl.uint16) | 0x4300).to(tl.bfloat16, bitcast=True)
+    elif COMPUTE == tl.float16:  # noqa: SIM300
+        return (bits.to(tl.uint16) | 0x6400).to(tl.float16, bitcast=True)
+    else:
+        return bits.to(COMPUTE)
+
+
+@triton.jit
+def _byte(weights, E4M3: tl.constexpr, COMPUTE: tl.constexpr):
+    """Bytes as floats. Cards before sm_89 cannot convert e4m3: there its bits, given as integers, become those of a
+    float with a wider exponent, which is 2^120 (bf16) or 2^8 (fp16) too small."""
+    if E4M3:
+        wide = weights.to(tl.uint16)
+        if COMPUTE == tl.bfloat16:  # noqa: SIM300
+            bits = ((wide & 0x80) << 8) | ((wide & 0x7F) << 4)
+            floats = bits.to(tl.bfloat16, bitcast=True) * 1.329227995784916e36
+        else:
+            bits = ((wide & 0x80) << 8) | ((wide & 0x7F) << 7)
+            floats = bits.to(tl.float16, bitcast=True).to(tl.float32) * 256.0
+    else:
+        floats = weights
+    return floats.to(COMPUTE)
+
+
+@triton.jit
+def product(
+    row, present, w, scales, minimums, n, N, K, w_stride, first, last,
+    FORMAT: tl.constexpr, GROUP: tl.constexpr, OFFSET: tl.constexpr, E4M3: tl.constexpr, COMPUTE: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, STEP: tl.constexpr,
+):  # fmt: skip
+    """The steps ``first`` to ``last`` of the product of the rows at ``row`` [BM] (pointers; those not ``present`` are
+    0) with the rows ``n`` [BN] of ``w`` → [BM, BN] f32."""
+    acc = tl.zeros((BM, BN), tl.float32)
+    here = (n < N)[None, :]
+    there = present[:, None]
+    if FORMAT <= 2:
+        k = tl.arange(0, GROUP)
+        column = w + n[None, :].to(tl.int64) * w_stride + k[:, None]
+        for step in range(first, last):
+            bits = tl.load(column + step * GROUP, mask=here, other=0)
+            for side in tl.static_range(2):
+                group = 2 * step + side
+                nibbles = _nibble((bits >> 4) if side else (bits & 15), FORMAT == 2, COMPUTE)
+                inputs = tl.load(row[:, None] + group * GROUP + k[None, :], mask=there, other=0.0)
+                scale = tl.load(scales + group * N + n, mask=n < N, other=0.0).to(tl.float32)
+                acc += tl.dot(inputs.to(COMPUTE), nibbles, input_precision="ieee") * scale[None, :]
+                if FORMAT != 2:
+                    shift = -OFFSET * scale
+                    if FORMAT == 0:
+                        shift += tl.load(minimums + group * N + n, mask=n < N, other=0.0).to(tl.float32)
+                    else:
+                        shift -= 8.0 * scale
+                    acc += tl.sum(inputs.to(tl.float32), 1)[:, None] * shift[None, :]
+    else:
+        k = tl.arange(0, STEP)
+        column = w + n[None, :].to(tl.int64) * w_stride + k[:, None]
+        for step in range(first, last):
+            left = k < K - step * STEP
+            weights = tl.load(column + step * STEP, mask=here & left[:, None], other=0 if E4M3 else 0.0)
+            inputs = tl.load(row[:, None] + step * STEP + k[None, :], mask=there & left[None, :], other=0.0)
+            if FORMAT == 5:
+                acc = tl.dot(inputs.to(COMPUTE), weights.to(COMPUTE), acc, input_precision="ieee")
+            else:
+                part = tl.dot(inputs.to(COMPUTE), _byte(weights, E4M3, COMPUTE), input_precision="ieee")
+                if FORMAT == 3:
+                    at = (n // 128) * ((K + 127) // 128) + step * STEP // 128
+                    acc += part * tl.load(scales + at, mask=n < N, other=0.0)[None, :]
+                else:
+                    acc += part
+        if FORMAT == 4:
+            acc *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
+    return acc
