@@ -144,6 +144,8 @@ def texts(words: Vocabulary) -> Values:
 
     sure = random.Random(0)
     first = [repr(pattern.example(sure)) for pattern in words.patterns[:8]] + [repr(text) for text in own[:16]]
+    lengths = [n for n in dict.fromkeys(words.integers) if 3 <= n <= 80][:3]  # where code asks how long a text is
+    first += [repr(text) for n in lengths for text in ("a" * (n + 1), ("abcdefghij" * 8)[:n])]
     return Values("str", tuple(dict.fromkeys([repr("abc"), repr(""), *first, *map(repr, _TEXTS)])), draw)
 
 

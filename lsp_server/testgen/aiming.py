@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from famulus.lsp_server.execution.constructors import Constructors
-from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.inputs import Inputs, vocabulary
 from famulus.lsp_server.execution.layout import Layout
 from famulus.lsp_server.execution.mining import Mine, top_names
@@ -55,6 +55,16 @@ class Aims:
         inputs = Inputs(function, constructors, constructors.words, found=[*calls, *natural])
         imports = dict.fromkeys((*constructors.imports, *runner(source, function)))
         return Prepared(Aim(path, module[0], source, function, tuple(imports)), inputs, constructors)
+
+    def others(self, path: str, source: str) -> Callable[[str], Inputs | None]:
+        """Fresh inputs of the functions of a module, by name."""
+        known = functions(source)
+
+        def inputs(name: str) -> Inputs | None:
+            prepared = self.of(path, source, known[name], 0.5) if name in known else None
+            return prepared.inputs if prepared else None
+
+        return inputs
 
     def _found(self, name: str, importer: str) -> tuple[str, str, str] | None:
         known = self.layout.found(name, importer)

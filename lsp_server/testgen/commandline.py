@@ -11,6 +11,7 @@ from famulus.lsp_server.execution.functions import Function
 
 _TEXTS = ("Ann", "Bob Smith", "x", "a-b", "3")
 _NUMBERS = ("1", "2", "3", "0", "10", "-1")
+_SELDOM = 6
 _WRONG = "--no-such-option"
 
 
@@ -42,16 +43,18 @@ class Program:
     """``commands``: the arguments of each command by its name, that without a name for what is common to all."""
 
     commands: dict[str, list[Argument]] = field(default_factory=dict)
+    _made: int = 0
 
     def arguments(self, dice: random.Random) -> str:
         """Arguments as a Python list of texts; now and then they are not what the program takes."""
+        self._made += 1
         names = [name for name in self.commands if name]
         found = self._of(self.commands.get("", ()), dice)
         if names:
             name = dice.choice(names)
             found += [repr(name), *self._of(self.commands[name], dice)]
-        if dice.random() < 0.06:
-            found = found[:-1] if dice.random() < 0.5 else [*found, repr(_WRONG)]
+        if self._made % _SELDOM == 0:
+            found = found[:-1] if self._made % (2 * _SELDOM) else [*found, repr(_WRONG)]
         return f"[{', '.join(found)}]"
 
     @staticmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,11 @@ from famulus.lsp_server.execution.errors import ExecutionFailed, ImportFailed
 from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.layout import Layout
-from famulus.lsp_server.execution.rendering import Form
 from famulus.lsp_server.execution.testserver import Framework, NoPytest
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
-from famulus.lsp_server.testgen import natural, proof, selection, writing
+from famulus.lsp_server.testgen import expectation, proof, selection, writing
 from famulus.lsp_server.testgen.aiming import Aims
 from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
@@ -29,10 +27,12 @@ from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.existing import Existing
 from famulus.lsp_server.testgen.formatting import formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
+from famulus.lsp_server.testgen.properties import Properties
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
 from famulus.lsp_server.testgen.target import Target, chosen
 from famulus.lsp_server.testgen.unittesting import converted
+from famulus.lsp_server.testgen.writing_properties import of_properties
 
 _EXAMPLES = 0.35
 """Part of a function's time in which answers are collected; the rest is for mutants."""
@@ -40,8 +40,8 @@ _LOOKING = 0.3
 """Part of a function's time in which the project's own calls of it are looked for."""
 _SIMPLER = 0.7
 """Part of a function's time after which no simpler examples are looked for."""
-_ODD = 4.0
-"""Oddity above which an example is taken for nothing but the mutants that no other one notices."""
+_PROPER = 0.9
+"""The same for properties."""
 _NEIGHBOURS = 6
 """Test files that are read for the project's style."""
 _PROOF = 0.2
@@ -168,7 +168,8 @@ class Generator:
                 with clock.until(searching):
                     prepared = aims.of(path, source, function, left * _LOOKING)
                     if prepared is not None:
-                        results.append(self._function(known, oracle, prepared.aim, prepared.inputs, left))
+                        others = aims.others(path, source)
+                        results.append(self._function(known, oracle, prepared.aim, prepared.inputs, others, left))
             except TimeIsUp:
                 late.append(function.name)
         known.close()
@@ -189,11 +190,22 @@ class Generator:
         style = read_style(near)
         return style if self.options.framework == "pytest" else replace(style, form="unittest", tables=False)
 
-    def _function(self, tests: Existing, oracle: Oracle, aim: Aim, inputs: Inputs, seconds: float) -> Result:
+    def _function(
+        self,
+        tests: Existing,
+        oracle: Oracle,
+        aim: Aim,
+        inputs: Inputs,
+        others: Callable[[str], Inputs | None],
+        seconds: float,
+    ) -> Result:
         started = time.monotonic()
         result = Result(aim)
         try:
-            examples, result.refused = oracle.examples(aim, inputs, seconds=seconds * _EXAMPLES)
+            answered, result.refused = oracle.examples(aim, inputs, seconds=seconds * _EXAMPLES)
+            examples, result.unexpected = expectation.without(aim, answered)
+            if answered and not examples:
+                result.refused = "all that it answers contradicts its documentation"
             if examples:
                 found = kills(oracle.version, aim, examples, go_on=lambda: time.monotonic() < started + seconds)
                 known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))
@@ -202,6 +214,10 @@ class Generator:
                         examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
                 result.reached = tests.reach
                 self._choose(result, examples, found, known)
+                with contextlib.suppress(TimeIsUp):
+                    until = started + seconds * _PROPER
+                    ask = Properties(oracle.version, aim, others, lambda: time.monotonic() < until)
+                    result.properties = ask.found(found.mutants, found.killed | (known or frozenset()))
         except ImportFailed as error:
             result.refused = f"its module cannot be imported ({error.reason})"
         result.seconds = time.monotonic() - started
@@ -213,7 +229,10 @@ class Generator:
         """The examples, and simpler ones beside those that would be chosen, with what they all notice."""
         price = [selection.price(aim.function, example.call, example.outcome) for example in examples]
         chosen = selection.cover(found.of, known=known, cost=price, most=self.options.most)
-        more = oracle.more(aim, [examples[n] for n in selection.diverse(chosen, _traits(examples), self.options.most)])
+        more = oracle.more(
+            aim, [examples[n] for n in selection.diverse(chosen, selection.traits(examples), self.options.most)]
+        )
+        more, _ = expectation.without(aim, more)
         added = kills(oracle.version, aim, more, of=found.mutants)
         if added.mutants != found.mutants:
             return list(examples), found  # numbers would not mean the same
@@ -225,15 +244,9 @@ class Generator:
         price = [selection.price(result.aim.function, example.call, example.outcome) for example in examples]
         cover = selection.cover(found.of, known=already, cost=price, most=self.options.most)
         most = self.options.most if known is None else len(cover)
-        odd = [natural.oddity(example.call, result.aim.function) > _ODD for example in examples]
-        seen = [examples[n].outcome for n in cover]
-        worth = [
-            0.0 if strange or any(example.outcome.same(outcome) for outcome in seen) else _richness(example)
-            for example, strange in zip(examples, odd, strict=True)
-        ]
+        worth = selection.worths(result.aim.function, examples, cover)
         rich = selection.rich(cover, found.of, worth, price, most)
-        traits = [frozenset() if strange else own for own, strange in zip(_traits(examples), odd, strict=True)]
-        positions = selection.diverse(rich, traits, most, order=price)
+        positions = selection.diverse(rich, selection.traits(examples, result.aim.function), most, order=price)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
         result.kills = [found.of[n] for n in positions]
@@ -257,11 +270,14 @@ class Generator:
         for result in results:
             used = taken | {one.name for one in written}
             made = writing.write(result.aim, result.examples, used, style)
+            used |= {one.name for one in made}
+            made += of_properties(result.aim, result.properties, used, style)
             if style.form == "unittest":
                 made = [plain for one in made if (plain := converted(one)) is not None]
                 result.keep([example for one in made for example in one.examples])
             written += made
         notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
+        notes += [f"Unexpected result: {said}. No test pins it." for result in results for said in result.unexpected]
         proven = None
         text = ""
         while written:
@@ -294,40 +310,6 @@ class Generator:
             return formatted(writing.module(written, style), file, self.root, style)
         tail = writing.rendered(written, style, writing.names_of(before))
         return writing.appended(before, written, "\n\n" + formatted(tail, file, self.root, style, part=True), style)
-
-
-def _richness(example: Example) -> float:
-    """How much of the function an example shows; 0 for those that a reader would wonder about."""
-    strange = not example.call.text.isascii() or "\\" in example.call.text
-    if example.outcome.kind != "value" or strange:
-        return 0.0
-    text = "".join(example.call.expressions)
-    different = len(set(re.findall(r"\w+", text))) / 10 + (text != text.lower()) / 10
-    return len(example.outcome.lines) + min(different, 0.6) + min(len(example.outcome.shown()), 30) / 100
-
-
-def _traits(examples: Sequence[Example]) -> list[frozenset[object]]:
-    """What tells the kinds of answer apart: the exception, or the lines that were run, the parameters that are given,
-    and the values that have no other like them."""
-    found: list[frozenset[object]] = []
-    for example in examples:
-        call, outcome = example.call, example.outcome
-        plain = _sort(outcome.value)
-        given = (len(call.args), *(name for name, _ in call.kwargs))
-        found.append(
-            frozenset({outcome.exception, outcome.lines} if outcome.exception else {outcome.lines, plain, given})
-        )
-    return found
-
-
-def _sort(form: Form) -> str:
-    """Which sort of values of its type one is: a truth value itself, a number by its sign, all else by being empty."""
-    if form[:1] in (["bool"], ["const"]):
-        return str(form[1])
-    if form[:1] in (["int"], ["float"]):
-        text = str(form[1])
-        return "negative" if text.startswith("-") else "zero" if not re.search(r"[1-9a-z]", text) else "positive"
-    return "" if len(form) < 2 else f"{form[0]} {bool(form[1])}"
 
 
 def test_path(layout: Layout, tree: Tree, path: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from famulus.lsp_server.testgen import importing, naming, tables
 from famulus.lsp_server.testgen.assertions import Body, body
-from famulus.lsp_server.testgen.case import Aim, Example, Result
+from famulus.lsp_server.testgen.case import Aim, Example, Property, Result
 from famulus.lsp_server.testgen.coverage import Coverage
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.testcase import as_method
@@ -37,7 +37,7 @@ class Written:
     imports: tuple[str, ...]
     holder: str = ""
     own: str = ""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[Example | Property, ...] = ()
 
 
 def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), style: Style = PLAIN) -> list[Written]:
