@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from famulus.engine.errors import BadWeights
+from famulus.engine.stored import FP8_BLOCK
 from famulus.kernels.rope import amplitude, frequencies
 
 
@@ -49,9 +50,7 @@ class Args:
         for key, allowed in {**Args.SUPPORTED, **cls.SUPPORTED}.items():
             if config.get(key) is not None and config[key] not in allowed:
                 raise unsupported(key, config[key])
-        method = (config.get("quantization_config") or {}).get("quant_method")
-        if method is not None and method not in cls.QUANTIZED:
-            raise unsupported("quantization_config.quant_method", method)
+        cls._check_quantization(config.get("quantization_config"))
         given = {}
         for field in dataclasses.fields(cls):
             names = (field.name, *Args.ALIASES.get(field.name, ()))
@@ -65,6 +64,16 @@ class Args:
         args = cls(**given)
         args.check()
         return args
+
+    @classmethod
+    def _check_quantization(cls, said: Any) -> None:
+        if not isinstance(said, Mapping):
+            return
+        method, block = said.get("quant_method"), said.get("weight_block_size")
+        if method not in cls.QUANTIZED:
+            raise unsupported("quantization_config.quant_method", method)
+        if method == "fp8" and block != [FP8_BLOCK, FP8_BLOCK]:
+            raise unsupported("quantization_config.weight_block_size", block)
 
     def check(self) -> None:
         """Raises :class:`BadWeights` for numbers that no model can have."""

@@ -43,12 +43,14 @@ class Plan:
 @dataclass(frozen=True)
 class Size:
     """What a plan needs to know of a model: ``parameters`` outside the embedding, ``embedding`` values, ``context``
-    tokens, ``kv_bytes`` per token of context in 16 bits."""
+    tokens, ``kv_bytes`` per token of context in 16 bits; ``active`` parameters that one token meets where experts make
+    these fewer, else 0."""
 
     parameters: int
     embedding: int
     context: int
     kv_bytes: int
+    active: int = 0
 
 
 def memory() -> int:
@@ -117,6 +119,9 @@ def select(settings: Settings, size: Size) -> Plan:
     room = memory()
     precision, why = _precision(settings, size, room)
     note("precision", precision, why)
+    if size.active:
+        whole = f"of {size.parameters / 1e6:.0f} million outside the embedding: a mixture of experts"
+        note("parameters per token", f"{size.active / 1e6:.0f} million", whole)
     threads, why = _threads(settings)
     note("threads", threads, why)
     per_token = size.kv_bytes * (2 if precision == "fp32" else 1)
@@ -202,7 +207,7 @@ def _prompt_speed(size: Size, precision: str) -> float:
     weight = make_weight(torch.randn(512, 576), form, dtype)
     x = torch.randn(64, 576).to(dtype)
     per_value = _timed(torch.get_num_threads(), lambda: linear(x, weight)) / (64 * 512 * 576)
-    return 0.5 / (per_value * size.parameters)
+    return 0.5 / (per_value * (size.active or size.parameters))
 
 
 def _cache(settings: Settings, context: int, per_token: int, room: int) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal, Protocol
 
 import torch
@@ -43,6 +44,12 @@ class Part:
     biases: tuple[str, ...] = ()
     digits: int = 1
     experts: int = 0
+
+    @property
+    def values(self) -> int:
+        """How many weights and biases it has."""
+        biases = sum(shape[0] for shape in self.shapes[: len(self.biases)])
+        return max(1, self.experts) * (sum(map(prod, self.shapes)) + biases)
 
 
 @dataclass(frozen=True)

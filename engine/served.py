@@ -88,19 +88,19 @@ def choose(settings: Settings) -> Choice:
 
 
 def model_size(checkpoint: Checkpoint) -> hardware.Size:
-    """Counts from the checkpoint's own tensors and configuration."""
-    embedding = total = 0
-    for name in checkpoint.names():
-        shape = checkpoint.raw(name).shape
-        count = 1
-        for n in shape:
-            count *= n
-        total += count
-        embedding += count if name in ("model.embed_tokens.weight", "lm_head.weight") else 0
-    c = checkpoint.config
-    rows, width = family(c["model_type"]).Args.from_config(c).kv_shape()
-    kv = c["num_hidden_layers"] * rows * width * 2
-    return hardware.Size(total - embedding, embedding, c.get("max_position_embeddings", 2048), kv)
+    """Counts from what the family makes of the checkpoint's configuration. Raises :class:`BadWeights`."""
+    module = family(checkpoint.config["model_type"])
+    args = module.Args.from_config(checkpoint.config)
+    embedding = total = idle = 0
+    for part in module.parts(args).values():
+        total += part.values
+        embedding += part.values if part.kind in ("embedding", "head") else 0
+        idle += part.values - part.values * args.num_experts_per_tok // part.experts if part.experts else 0
+    rows, width = args.kv_shape()
+    kv = args.num_hidden_layers * rows * width * 2
+    context = checkpoint.config.get("max_position_embeddings", 2048)
+    active = total - embedding - idle if idle else 0
+    return hardware.Size(total - embedding, embedding, context, kv, active)
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:

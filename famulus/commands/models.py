@@ -74,10 +74,30 @@ def info(id: Id) -> None:
         rows.append(("memory", sizes))
     if not runnable(entry):
         rows.append(("runs", "not yet: this version has no such family"))
+    elif path is not None:
+        rows += opened(path)
     if entry.context:
         rows.append(("context", f"{entry.context} tokens"))
     rows.append(("on disk", str(path) if path else f"no; fetch it with: famulus models pull {entry.id}"))
     output().print(grid([(name, value) for name, value in rows if value]))
+
+
+def opened(path: Path) -> list[tuple[str, str]]:
+    """Whether the model at ``path`` can be run, from its own configuration, and how much of it one token meets."""
+    from famulus.engine.checkpoint import open_checkpoint
+    from famulus.engine.errors import BadWeights
+    from famulus.engine.served import model_size
+
+    try:
+        checkpoint = open_checkpoint(path)
+        size = model_size(checkpoint)
+    except BadWeights as error:
+        return [("runs", f"no: {error.message}")]
+    rows = [("runs", f"yes, as {checkpoint.config['model_type']}")]
+    if size.active:
+        total = size.parameters + size.embedding
+        rows.append(("experts", f"one token meets {size.active / 1e6:.1f} of {total / 1e6:.1f} million parameters"))
+    return rows
 
 
 @app.command()

@@ -21,7 +21,7 @@ from famulus.engine.text import Tokenizer
 from tests.engine import tiny_models as tiny
 from tests.engine.models import zoo
 
-FP32 = 1e-4
+FP32 = 1e-5
 """Largest difference relative to the largest logit, in fp32; the promise is 1e-3."""
 
 
