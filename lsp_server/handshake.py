@@ -37,6 +37,9 @@ ALWAYS = {
             "famulus.review.ignore",
             "famulus.review.witness",
             "famulus.testgen",
+            "famulus.testgen.here",
+            "famulus.testgen.strengthen",
+            "famulus.testgen.why",
         ]
     },
     "inlineCompletionProvider": {},

@@ -64,6 +64,8 @@ class Session:
         """Called when folders joined or left the workspace."""
         self.code_actions: list[Provider] = []
         """Who offers code actions; what each offers is shown in this order."""
+        self.code_lenses: list[Callable[[str], Awaitable[list[types.CodeLens]]]] = []
+        """Who has lenses for a document, by its address."""
         self.at_end: list[Callable[[], Awaitable[None] | None]] = []
         """Called in order when the connection ends, to let go of files and the like."""
         self._tasks: set[asyncio.Task[Any]] = set()

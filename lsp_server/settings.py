@@ -65,6 +65,13 @@ class Review(Struct, frozen=True, rename="camel"):
     lens: bool = True
 
 
+class Testgen(Struct, frozen=True, rename="camel"):
+    """Tests that are made on request."""
+
+    budget: Annotated[int, Meta(ge=1, le=600)] = 30
+    lens: bool = True
+
+
 class Statistics(Struct, frozen=True, rename="camel"):
     """What is remembered, on this machine only, of completions that were shown."""
 
@@ -78,6 +85,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     context: Context = Context()
     prediction: Prediction = Prediction()
     review: Review = Review()
+    testgen: Testgen = Testgen()
     statistics: Statistics = Statistics()
 
 

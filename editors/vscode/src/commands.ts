@@ -36,6 +36,10 @@ const MEANT: Record<string, Ask> = {
   'famulus.fix': problem,
   'famulus.rewrite': rewrite,
   'famulus.review.why': atCursor,
+  'famulus.testgen': file,
+  'famulus.testgen.here': atCursor,
+  'famulus.testgen.strengthen': atCursor,
+  'famulus.testgen.why': atCursor,
 };
 
 /** The reviews of a repository: that of the view that was clicked in, of the open file, or of the first folder. */
@@ -168,6 +172,10 @@ async function witness(forward: Forward, given: string[]): Promise<void> {
     await env.clipboard.writeText(answer.text);
     void window.showInformationMessage('The witness is in the clipboard, as a test.');
   }
+}
+
+function file(client: LanguageClient, editor: TextEditor): Arguments {
+  return [client.code2ProtocolConverter.asUri(editor.document.uri)];
 }
 
 function atCursor(client: LanguageClient, editor: TextEditor): Arguments {

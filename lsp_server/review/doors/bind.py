@@ -72,6 +72,10 @@ class Doors:
         """Review what a save changed."""
         self.service.saved(document)
 
+    async def code_lenses(self, uri: str) -> list[types.CodeLens]:
+        """Lenses above tests, once anything was reviewed."""
+        return await self.lenses.lenses(uri) if self.open else []
+
     async def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         """Code actions, once there are findings."""
         return await self.remedies.actions(params) if self.open else []
@@ -82,6 +86,7 @@ def bind(server: FamulusServer) -> None:
     doors = Doors(server.session)
     server.session.on_save.append(doors.saved)
     server.session.code_actions.append(doors.actions)
+    server.session.code_lenses.append(doors.code_lenses)
 
     @server.command(REVIEW)
     async def review(*uri: str) -> Page | None:
@@ -105,7 +110,8 @@ def bind(server: FamulusServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=True))
     async def code_lens(params: types.CodeLensParams) -> list[types.CodeLens] | None:
-        return (await doors.lenses.lenses(params.text_document.uri) or None) if doors.open else None
+        found = [lens for of in server.session.code_lenses for lens in await of(params.text_document.uri)]
+        return found or None
 
     @server.feature(types.CODE_LENS_RESOLVE)
     def resolve(lens: types.CodeLens) -> types.CodeLens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,6 @@ from lsprotocol import types
 
 from famulus.engine.errors import InvalidRequest
 from famulus.lsp_server.documents import Document
-
-ANNOTATION = "famulus-tests"
 
 
 def digest(text: str) -> str:
@@ -68,19 +67,19 @@ def workspace_edit(
         edits = text_edits(document, made["insertions"])
     if not _able(capabilities).document_changes:
         return types.WorkspaceEdit({uri: edits})
-    asking = asks(capabilities)
+    asking, annotation = asks(capabilities), f"famulus-tests-{uuid.uuid4()}"
     version = document.version if document is not None else None
     target = types.OptionalVersionedTextDocumentIdentifier(uri, version)
     parts: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit] = [
-        types.AnnotatedTextEdit(ANNOTATION, edit.range, edit.new_text) if asking else edit for edit in edits
+        types.AnnotatedTextEdit(annotation, edit.range, edit.new_text) if asking else edit for edit in edits
     ]
     changes: list[types.TextDocumentEdit | types.CreateFile | types.RenameFile | types.DeleteFile] = []
     if document is None:
-        named = ANNOTATION if asking else None
+        named = annotation if asking else None
         changes.append(types.CreateFile(uri, options=types.CreateFileOptions(overwrite=False), annotation_id=named))
     changes.append(types.TextDocumentEdit(target, parts))
     label = types.ChangeAnnotation("Famulus: tests", needs_confirmation=True, description=note)
-    return types.WorkspaceEdit(document_changes=changes, change_annotations={ANNOTATION: label} if asking else None)
+    return types.WorkspaceEdit(document_changes=changes, change_annotations={annotation: label} if asking else None)
 
 
 def _able(capabilities: types.ClientCapabilities) -> types.WorkspaceEditClientCapabilities:

@@ -45,6 +45,7 @@ ABLE = {
             "changeAnnotationSupport": {"groupsOnLabel": True},
         },
         "applyEdit": True,
+        "codeLens": {"refreshSupport": True},
     },
     "window": {"workDoneProgress": True},
 }
@@ -72,12 +73,12 @@ def start(tmp_path: Path, inside: Callable[..., Any]) -> Callable[..., Any]:
     return begin
 
 
-def offered(editor: Any, uri: str, line: int, only: list[str] | None = None) -> list[Any]:
+def offered(editor: Any, uri: str, line: int, only: list[str] | None = None, word: str = "write tests") -> list[Any]:
     at = {"line": line, "character": 0}
     context: dict[str, Any] = {"diagnostics": []} | ({"only": only} if only else {})
     asked = {"textDocument": {"uri": uri}, "range": {"start": at, "end": at}, "context": context}
     found = editor.request("textDocument/codeAction", asked) or []
-    return [action for action in found if "write tests" in action["title"]]
+    return [action for action in found if word in action["title"]]
 
 
 def titles(actions: list[Any]) -> list[str]:
@@ -125,6 +126,30 @@ def test_the_tests_come_as_an_edit_that_is_asked_about(start: Callable[..., Any]
     assert text["annotationId"] in edit["changeAnnotations"]
     assert "def test_clamp" in text["newText"]
     assert sorted(path.name for path in folder.iterdir()) == before
+    told = "Famulus: tests notice "
+    [lens] = editor.request("textDocument/codeLens", {"textDocument": {"uri": uri}})
+    assert lens["command"]["title"].startswith(told)
+    assert lens["range"]["start"]["line"] == 0
+    editor.change(uri, 2, {"text": SHOP.replace("min(x, high)", "min(high, x)")})
+    assert editor.request("textDocument/codeLens", {"textDocument": {"uri": uri}}) is None, "of other code"
+
+
+def test_a_test_is_explained_and_strengthened(start: Callable[..., Any]) -> None:
+    editor, folder, _ = start()
+    test = folder / "test_shop.py"
+    test.write_text("from shop import clamp\n\n\ndef test_clamp():\n    assert clamp(1, 0, 3) is not None\n")
+    editor.open(test.as_uri(), test.read_text())
+    strengthen, why = offered(editor, test.as_uri(), 4, word="test_clamp")
+    assert offered(editor, test.as_uri(), 0, word="Famulus") == []
+    page = editor.request("workspace/executeCommand", why["command"], timeout=PATIENCE)
+    assert page["title"] == "Why test_clamp exists"
+    assert page["text"].startswith("`test_clamp` notices ")
+    editor.request("workspace/executeCommand", strengthen["command"], timeout=PATIENCE)
+    [change] = editor.told("workspace/applyEdit")["edit"]["documentChanges"]
+    assert [edit["newText"] for edit in change["edits"]] == ["    assert clamp(1, 0, 3) == 1\n"]
+    here = {"command": "famulus.testgen.here", "arguments": [test.as_uri(), {"line": 4, "character": 0}]}
+    with pytest.raises(Exception, match="holds tests itself"):
+        editor.request("workspace/executeCommand", here)
 
 
 def test_cancelling_ends_the_process(start: Callable[..., Any]) -> None:
