@@ -35,7 +35,7 @@ class Affected:
         """Methods whose parameters or way of being called changed, by name."""
         found: dict[str, list[Pair]] = {}
         for pair in self.changes.pairs:
-            method = pair.old.owner is not None and pair.old.definition.kind == "function"
+            method = pair.old.owner is not None and pair.old.definition.kind == pair.new.definition.kind == "function"
             if method and _other(pair.old.definition, pair.new.definition):
                 found.setdefault(pair.old.name, []).append(pair)
         return found

@@ -28,10 +28,16 @@ def check(changes: Changes) -> Iterator[Finding]:
     for base, pair in pairs.items():
         for child in classes.subclasses(base.owner) if base.owner is not None else ():
             override = child.module.by_qualname.get(f"{child.qualname}.{base.name}")
-            if override is None or override.definition.kind != "function":
+            if override is None or override.definition.kind != "function" or _adapted(changes, override):
                 continue
             if next((m for m in classes.members(child, base.name) if m is not override and m in pairs), None) is base:
                 yield from _override(changes, pair, override)
+
+
+def _adapted(changes: Changes, override: Symbol) -> bool:
+    """Whether the change also gives the override other parameters than it had."""
+    before = changes.old_symbol(override)
+    return before is not None and not same_parameters(before.definition.parameters, override.definition.parameters)
 
 
 def orphans(changes: Changes) -> Iterator[Finding]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from famulus.lsp_server.review.change import Change, FileChange
+from famulus.lsp_server.review.change import Change, FileChange, parsed
 from famulus.lsp_server.review.equality.canonical import Definition, Function
 from famulus.lsp_server.review.suite.collected import Test, collected, is_test_file, names_in
 
+_EMPTY = ast.Module([], [])
 _ALIKE = 0.5
 """Part of a test's demands that another must have to be called its new version."""
 
@@ -57,8 +57,8 @@ class Suite:
         new: set[str] = set()
         for file in self.change.python():
             if not is_test_file(file.path):
-                old |= names_in(_parsed(file.old_text)[0])
-                new |= names_in(_parsed(file.new_text)[0])
+                old |= names_in(file.old_tree or _EMPTY)
+                new |= names_in(file.new_tree or _EMPTY)
         return frozenset(old - new)
 
     @cached_property
@@ -84,8 +84,8 @@ class Suite:
         old: set[str] = set()
         new: set[str] = set()
         for file in self.change.python():
-            for text, found in ((file.old_text, old), (file.new_text, new)):
-                found.update(n.name for n in ast.walk(_parsed(text)[0]) if isinstance(n, Definition))
+            for tree, found in ((file.old_tree, old), (file.new_tree, new)):
+                found.update(n.name for n in ast.walk(tree or _EMPTY) if isinstance(n, Definition))
         return frozenset(new - old)
 
     @cached_property
@@ -93,7 +93,7 @@ class Suite:
         """The classes that the changed files define, with the last names of their bases."""
         found: dict[str, set[str]] = {}
         for file in self.change.python():
-            for node in ast.walk(_parsed(file.new_text)[0]):
+            for node in ast.walk(file.new_tree or _EMPTY):
                 if isinstance(node, ast.ClassDef):
                     found[node.name] = {ast.unparse(b).rpartition(".")[2] for b in node.bases}
         return found
@@ -108,8 +108,8 @@ def suite(change: Change) -> Suite:
     made = Suite(change)
     for file in change.python():
         if is_test_file(file.path) or is_test_file(file.old_path or ""):
-            (old, old_fine), (new, new_fine) = _parsed(file.old_text), _parsed(file.new_text)
-            made.files.append(TestFile(file, old, new, old_fine and new_fine))
+            old, new = file.old_tree, file.new_tree
+            made.files.append(TestFile(file, old or _EMPTY, new or _EMPTY, old is not None and new is not None))
     made.files = [f for f in made.files if f.readable]
     gone = [t for f in made.files for t in f.old_tests]
     come = [t for f in made.files for t in f.new_tests]
@@ -130,7 +130,7 @@ def subject(change: Change, old: ast.Module, test: Test) -> str:
             found = [p for p in paths if parts and _is_module(p, parts) and not is_test_file(p)]
             for path in found:
                 text = (change.new.read(path) or b"").decode("utf-8", "replace")
-                defined = names_in(_parsed(text)[0])
+                defined = names_in(parsed(text) or _EMPTY)
                 if name in defined:
                     return name
                 used = defined & test.called if not name else frozenset()
@@ -153,15 +153,6 @@ def _is_module(path: str, parts: list[str]) -> bool:
     pure = PurePosixPath(path)
     steps = pure.parent.parts if pure.name == "__init__.py" else (*pure.parent.parts, pure.stem)
     return pure.suffix == ".py" and list(steps[-len(parts) :]) == parts
-
-
-def _parsed(text: str) -> tuple[ast.Module, bool]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text), True
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ast.Module([], []), False
 
 
 _KEYS: tuple[Callable[[Test], object], ...] = (

@@ -410,6 +410,12 @@ def test_a_method_is_not_guessed_where_others_have_it_or_the_line_is_new() -> No
     assert found(review(old, now)) == {"u.py:2 missing-name"}
 
 
+def test_a_method_that_got_an_alias_is_still_there() -> None:
+    before = "class C:\n    def set_it(self, a): ...\n"
+    old = {"m.py": before, "u.py": "def f(x, c): x.set_it(1)\n"}
+    assert not review(old, {"m.py": before.replace("set_it", "put_it") + "    set_it = put_it\n"})
+
+
 def test_a_module_that_is_gone_is_named_as_it_is_imported() -> None:
     old = {"p/__init__.py": "", "p/a.py": "x = 1\n", "u.py": "from p.a import x\n"}
     (finding,) = review(old, {"p/a.py": GONE})
