@@ -234,7 +234,9 @@ class Review:
             changed_lines=self._changed_lines,
             complete=self._ended,
             suppressed=dict(sifted.suppressed),
-            summary=summary(self.change, [finding for finding in sifted.kept if counts(finding)]),
+            summary=summary(
+                self.change, [finding for finding in sifted.kept if counts(finding)], at_once=not self._ended
+            ),
         )
 
     def _surprising(self, finding: Finding) -> Finding:

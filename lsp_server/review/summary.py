@@ -31,9 +31,11 @@ _CONSEQUENCES = (
 """What the findings of a rule mean, for one and for several; in the order of their weight."""
 
 
-def summary(change: Change, findings: Sequence[Finding]) -> str:
-    """``3 functions changed in 2 files; 2 places do not fit any more.``"""
-    return f"{'; '.join([_what_changed(change), *consequences(findings)])}."
+def summary(change: Change, findings: Sequence[Finding], *, at_once: bool = False) -> str:
+    """``3 functions changed in 2 files; 2 places do not fit any more.``
+
+    ``at_once``: without the number of functions, for which all files may have to be read."""
+    return f"{'; '.join([_what_changed(change, at_once=at_once), *consequences(findings)])}."
 
 
 def consequences(findings: Sequence[Finding]) -> list[str]:
@@ -64,8 +66,8 @@ def _differ(old: FunctionBody, was: Sequence[str], new: FunctionBody, now: Seque
     )
 
 
-def _what_changed(change: Change) -> str:
-    within = [names for file in change.python() if (names := changed_functions(file))]
+def _what_changed(change: Change, *, at_once: bool) -> str:
+    within = [names for file in change.python() if not at_once and (names := changed_functions(file))]
     files = _counted(len(change.files), "file", "files")
     if not within:
         return f"{files} changed" if change.files else "Nothing changed"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.finding import Finding, Place
-from famulus.lsp_server.review.rule import Context, Rule, Stage, TimeUp
+from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
 
 if TYPE_CHECKING:
     from famulus.lsp_server.execution.interpreter import Interpreter
@@ -24,6 +24,8 @@ _SECONDS = 1.5
 """The longest that one function is looked at."""
 _THROUGH = 0.7
 """The part of that for which it is looked at through functions that come to it, if calls of it show nothing."""
+_AROUND = 10.0
+"""The longest that all of them together are looked at through others."""
 _TOGETHER = 8
 """Functions of a file that one process looks at, one after the other."""
 _RECORDED, _WAITED = 15.0, 6.0
@@ -172,15 +174,22 @@ class _Run:
     def _around(self) -> Iterator[Finding]:
         """What is still not shown, through functions that come to it: when all were looked at, since it takes long."""
         self.waiting = {id(item): item for item in self.items if id(item) in self.unshown}
+        clock = Clock(min(_AROUND, self.context.clock.left / 2))
 
         def around(pair: Pair, item: Changed) -> Iterator[Finding | str]:
+            if clock.left <= 0:
+                return
             yield f"running what comes to {item.new.name} of {item.file.path}"
-            result = self.looking.through(pair, item, self._seconds() * _THROUGH)
+            result = self.looking.through(pair, item, min(self._seconds() * _THROUGH, clock.left))
             if result is not None:
                 yield from self._told(item, result)
             del self.waiting[id(item)]
 
         yield from self._in_lanes(list(self.waiting.values()), around)
+        if self.waiting:
+            names = ", ".join(f"{item.new.name}()" for item in list(self.waiting.values())[:5])
+            more = f" and {len(self.waiting) - 5} more" if len(self.waiting) > 5 else ""
+            self.context.left_out.append(f"No time was left to call {names}{more} through the functions around them.")
 
     def _told(self, item: Changed, result: Found) -> Iterator[Finding]:
         from famulus.lsp_server.review.rules.witness_wording import finding
