@@ -47,6 +47,8 @@ class Upstream:
         self._mentions: dict[str, list[tuple[str, Function | None, str]]] = {}
         """By name: path and function of each place that mentions it, and what that place is called; no function: a
         table, or a class that names its base."""
+        self._methods: dict[str, list[tuple[str, Function | None, str]]] = {}
+        """The same of the public methods of a class, by its name: what an object was given, all of them may use."""
         self._learnt: set[str] = set()
 
     def of(self, path: str, function: Function) -> list[Candidate]:
@@ -55,13 +57,16 @@ class Upstream:
         names = {function.node.name} if not function.node.name.startswith("__") else set()
         if function.owner is not None:
             names.add(function.owner.name)
+        own = function.owner.name if function.owner is not None else ""
         seen = set(names)
         for steps in range(1, _FAR + 1):
             following: set[str] = set()
             for name in names:
                 places = self._places(name)
                 if len(places) > _COMMON and name != function.node.name:
-                    continue
+                    places = []
+                if name != own:  # who cannot call one method of an object cannot call the others
+                    places = [*places, *self._methods.get(name, ())]
                 for where, user, called in places:
                     if user is not None and (where, user.name) != (path, function.name):
                         known.setdefault((where, user.name), Candidate(where, user, steps))
@@ -88,6 +93,8 @@ class Upstream:
             called = function.owner.name if function.owner and own.startswith("__") else own
             for name in _mentioned(function.node):
                 self._add(name, path, function, called)
+            if function.owner and not own.startswith("_"):
+                self._methods.setdefault(function.owner.name, []).append((path, function, called))
         for body in (module.body, *(node.body for node in module.body if isinstance(node, ast.ClassDef))):
             for statement in body:
                 if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
