@@ -91,8 +91,8 @@ def test_blocks_of_fp8_are_read_with_their_scales(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4", "int4+int8"])
 @pytest.mark.parametrize("variant", ["qwen3_moe", "granite_moe", "gpt_oss", "deepseek-v2-lite"])
 def test_experts_in_small_precisions_stay_close(tmp_path: Path, variant: str, precision: str) -> None:
-    """Within a tenth of the logits' spread in 8 bits and half of it in 4 (to the nearest, random weights); most of it is
-    a router that turns one token elsewhere."""
+    """Within a tenth of the logits' spread in 8 bits and half of it in 4 (to the nearest, random weights); most of it
+    is a router that turns one token elsewhere."""
     model = zoo.write(tmp_path / "m", variant)
     tokens = tiny.prompt(60)
     wanted = tiny.reference(model, tokens)
