@@ -68,16 +68,26 @@ class OtherVersion:
         self._bench: Workbench | None = None
 
     def passed(self, one: Generated) -> Mapping[str, bool]:
-        """Which of the written tests pass there. Raises :class:`ExecutionFailed` if none can be run there."""
+        """Which of the written tests pass there; those that the run did not come to are left out.
+
+        Raises :class:`ExecutionFailed` if none can be run there."""
         if self._bench is None:
             chosen = self._options
-            self._bench = Workbench(self._tree, root=self._root, interpreter=chosen.interpreter, run=chosen.run)
+            self._bench = Workbench(
+                self._tree,
+                root=self._root,
+                interpreter=chosen.interpreter,
+                run=chosen.run,
+                framework=chosen.framework,
+            )
         self._bench.exchange({one.path: one.text.encode()})
         run = self._bench.server.run([one.path], wall=_WALL)
         went: dict[str, bool] = {}
         for test in run.tests:
             name = test.node.rpartition("::")[2].partition("[")[0]
             went[name] = went.get(name, True) and test.outcome == "passed"
+        if run.ended or (run.broken and not run.errors):
+            return {test.name: went[test.name] for test in one.written if test.name in went}
         # What is not run there at all, as the import fails, does not pass.
         return {test.name: went.get(test.name, False) for test in one.written}
 
@@ -94,7 +104,9 @@ class OtherVersion:
 def labelled(change: Change, one: Generated, before: OtherVersion) -> tuple[Mapping[str, Label], list[str]]:
     """What each test of the new side says about the change, and notes for the user."""
     try:
-        return {name: PINS if passed else SHOWS for name, passed in before.passed(one).items()}, []
+        labels = {name: PINS if passed else SHOWS for name, passed in before.passed(one).items()}
+        unknown = [test.name for test in one.written if test.name not in labels]
+        return labels, [f"{name} was not run on the old version." for name in unknown]
     except ExecutionFailed as error:
         return {}, [f"The tests could not be run on the old version: {error.message}"]
 
@@ -112,7 +124,7 @@ def witnesses(
         for one in generator.run(found.targets, found.lines):
             if one.text:
                 passed = new.passed(one)
-                failing = [test for test in one.written if not passed[test.name]]
+                failing = [test for test in one.written if not passed.get(test.name, True)]
                 if failing:
                     yield one, failing
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from famulus.lsp_server.execution.calls import Call
@@ -46,6 +46,7 @@ class Properties:
     aim: Aim
     inputs: Callable[[str], Inputs | None]
     go_on: Callable[[], bool] = lambda: True
+    _arguments: dict[str, list[str]] = field(default_factory=dict)
 
     def found(self, mutants: Sequence[Mutant], noticed: frozenset[int]) -> list[Property]:
         """Properties that hold, and notice mutants that are not ``noticed`` yet."""
@@ -66,30 +67,32 @@ class Properties:
     def _rows(self, candidate: Property) -> list[tuple[str, ...]]:
         """Arguments in the documented domain, short ones first."""
         name = candidate.other or candidate.target
+        if name not in self._arguments:
+            self._arguments[name] = self._drawn(name)
+        texts = self._arguments[name]
+        if candidate.kind in ("undoes", "twice"):
+            return [(text,) for text in texts]
+        if candidate.kind == "order":
+            mixed: list[tuple[str, ...]] = [(text, texts[(n * 7 + 3) % len(texts)]) for n, text in enumerate(texts)]
+            return mixed
+        numbers = sorted((float(v), t) for t in texts if isinstance(v := _value(t), int | float))
+        return [(one, two) for (_, one), (_, two) in pairwise(numbers)]
+
+    def _drawn(self, name: str) -> list[str]:
+        """Arguments of a function in its documented domain, short ones first."""
         inputs = self.inputs(name)
         if inputs is None:
             return []
         words = Domain(inputs.function)
         found: dict[str, None] = {}
-        for _ in range(8):
-            for call in inputs.calls(_HOLDS // 2):
-                fits = len(call.args) == 1 and not call.kwargs and not call.setting and not call.receiver
-                if (
-                    call.doubt == 0
-                    and words.holds(call)
-                    and (fits or (candidate.kind == "order" and len(call.args) == 2))
-                ):
+        for _ in range(4):
+            for call in inputs.calls(_HOLDS):
+                fits = 1 <= len(call.args) <= 2 and not call.kwargs and not call.setting and not call.receiver
+                if fits and call.doubt == 0 and words.holds(call):
                     found |= dict.fromkeys(call.args)
             if len(found) >= _HOLDS:
                 break
-        texts = sorted(found, key=lambda text: (len(text), text))
-        if candidate.kind in ("undoes", "twice"):
-            return [(text,) for text in texts[: 2 * _HOLDS]]
-        if candidate.kind == "order":
-            mixed: list[tuple[str, ...]] = [(text, texts[(n * 7 + 3) % len(texts)]) for n, text in enumerate(texts)]
-            return mixed[: 2 * _HOLDS]
-        numbers = sorted((float(v), t) for t in texts if isinstance(v := _value(t), int | float))
-        return [(one, two) for (_, one), (_, two) in pairwise(numbers)]
+        return sorted(found, key=lambda text: (len(text), text))[:_HOLDS]
 
     def _hold(self, candidate: Property, rows: Sequence[tuple[str, ...]], mutant: Mutant | None = None) -> list[bool]:
         """Whether it holds of each row; for a mutant one that could not be asked counts as holding."""

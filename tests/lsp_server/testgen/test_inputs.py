@@ -213,7 +213,7 @@ def asked(oracle: Oracle, module: str, source: str, name: str) -> tuple[Aim, lis
 
 
 def test_what_surrounds_a_call_is_part_of_its_test(oracle: Oracle, project: Path) -> None:
-    written = []
+    written: list[writing.Written] = []
     for name, shown in SHOWN.items():
         aim, examples, refused = asked(oracle, "kinds", KINDS, name)
         assert not refused, (name, refused)
