@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +55,26 @@ def pairs(
             found.append([stack.enter_context(version) for version in versions])
         made = [Pair(old, new, *layouts) for old, new in zip(*found, strict=True)]
         try:
-            with ThreadPoolExecutor(2 * count) as pool:
-                for started in [pool.submit(version.start) for pair in made for version in (pair.old, pair.new)]:
-                    started.result()
+            _start([version for pair in made for version in (pair.old, pair.new)])
             yield made
         finally:
             for pair in made:
                 pair.kill()  # all at once; then each is waited for
+
+
+def _start(versions: Sequence[Version]) -> None:
+    """Start all at the same time. Whatever interrupts this stops them before they are waited for."""
+    with ThreadPoolExecutor(len(versions)) as pool:
+        starting = [pool.submit(version.start) for version in versions]
+        try:
+            for started in starting:
+                started.result()
+        except BaseException:
+            while not all(started.done() for started in starting):
+                for version in versions:
+                    version.kill()
+                wait(starting, 0.02)
+            raise
 
 
 def _once(fill: Callable[[], None]) -> Callable[[], None]:
