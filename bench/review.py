@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from famulus.bench import review_breaks, review_culprit, review_noise, review_speed, review_witness
 from famulus.bench.report import heading
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", type=int, default=14, help="kinds of break, the rarest first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--failures", type=int, nargs="?", const=40, default=0, help="show so many misses")
+    parser.add_argument(
+        "--state", type=Path, help="keeps what is done of the witnesses: a run that was stopped goes on"
+    )
     parser.add_argument("--no-peers", action="store_true", help="do not ask griffe and basedpyright")
     options = parser.parse_args(arguments)
     n, seed, failures = options.n, options.seed, options.failures
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if part == "breaks":
             text = review_breaks.report(n or 20, options.kinds, seed, failures, beside=not options.no_peers)
         elif part == "witness":
-            text = review_witness.report(n or 500, seed, failures)
+            text = review_witness.report(n or 500, seed, failures, options.state)
         elif part == "culprit":
             text = review_culprit.report(n or 20, seed, failures)
         elif part == "noise":
