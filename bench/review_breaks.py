@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from famulus.bench import review_peers as peers
 from famulus.bench.report import median, table
@@ -13,6 +14,7 @@ from famulus.bench.review_callers import Site, callers
 from famulus.bench.review_kinds import KINDS, breaks
 from famulus.bench.review_packages import Package, packages
 from famulus.bench.review_targets import Break
+from famulus.bench.review_traced import traced
 from famulus.lsp_server.review.change import Change, Memory, between
 from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.review import Options, counts, review
@@ -33,10 +35,21 @@ class Case:
     seconds: float = 0.0
     hits: dict[Site, bool] = field(default_factory=dict)
     wrong: list[tuple[str, Finding]] = field(default_factory=list)
+    traced: dict[Site, bool] = field(default_factory=dict)
+    """Callers that could be run, and whether the break makes a difference to them."""
     griffe: set[str] | None = None
     """Kinds that griffe reports."""
     pyright: set[tuple[str, int]] | None = None
     """Lines with a new error of basedpyright."""
+
+    def breaks(self, site: Site) -> bool:
+        """The truth about a caller: what was seen when it ran, else how it was made."""
+        return self.traced.get(site, site.breaks)
+
+    @cached_property
+    def places(self) -> set[tuple[str, int]]:
+        """Where findings stand, or name calls that rely on something."""
+        return {place for finding in self.findings for place in _places(finding)}
 
 
 def case(package: Package, kinds: Sequence[str], seed: int) -> Case:
@@ -59,13 +72,10 @@ def look(measured: Case) -> None:
     measured.seconds = time.perf_counter() - started
     measured.findings = [finding for finding in report.findings if counts(finding)]
     where = [(finding, _places(finding)) for finding in measured.findings]
-    counted = _counted(measured)
-    for site in measured.sites:
-        if site.breaks:
-            wanted = {(site.path, line) for line in site.lines} | site.elsewhere
-            measured.hits[site] = any(wanted & places for _, places in where) or site.kind in counted
-    allowed = {(s.path, line) for s in measured.sites if s.breaks for line in s.lines}
-    allowed |= {place for s in measured.sites if s.breaks for place in s.elsewhere}
+    broken = [site for site in measured.sites if measured.breaks(site)]
+    for site in broken:
+        measured.hits[site] = not measured.places.isdisjoint(_wanted(site))
+    allowed = {place for site in broken for place in _wanted(site)}
     kinds = {s.path.split("/")[1]: s.kind for s in measured.sites}
     for finding, places in where:
         if any(place[0].startswith("app/") and place not in allowed for place in places):
@@ -73,15 +83,9 @@ def look(measured: Case) -> None:
             measured.wrong.append((kinds[path.split("/")[1]], finding))
 
 
-def _counted(measured: Case) -> set[str]:
-    """Kinds of which all callers are found: a finding about a default names ten of them, and counts the others."""
-    there = {b.target.path: b.kind for b in measured.made}
-    some = {f.place.path: f.reach for f in measured.findings if f.rule == "contract/default"}
-    return {
-        there[path]
-        for path, reach in some.items()
-        if path in there and 10 < sum(s.breaks and s.kind == there[path] for s in measured.sites) <= reach
-    }
+def _wanted(site: Site) -> set[tuple[str, int]]:
+    """Places one of which a finding must name."""
+    return {(site.path, line) for line in site.lines} | site.elsewhere
 
 
 def _places(finding: Finding) -> set[tuple[str, int]]:
@@ -96,6 +100,7 @@ def cases(most: int, kinds: Sequence[str], seed: int, *, beside: bool) -> Iterat
     """The packages one after the other; ``beside``: ask griffe and basedpyright as well."""
     for package in packages(most):
         measured = case(package, kinds, seed)
+        measured.traced = traced(measured.change, measured.made, measured.sites)
         look(measured)
         if beside:
             measured.griffe = peers.griffe(package.name, measured.change, measured.made)
@@ -108,6 +113,7 @@ def report(most: int, kinds: int, seed: int, failures: int, *, beside: bool = Tr
     chosen = list(KINDS)[:kinds]
     done = list(cases(most, chosen, seed, beside=beside))
     text = [f"Packages: {', '.join(str(d.package) for d in done)}.", _by_kind(done, chosen), _by_form(done)]
+    text.append(_truth(done))
     text.append(
         f"Median time of the two rules for a package: {median([d.seconds for d in done]):.1f} s; findings: "
         f"{sum(len(d.findings) for d in done)}, of them in the package's own code "
@@ -116,6 +122,20 @@ def report(most: int, kinds: int, seed: int, failures: int, *, beside: bool = Tr
     if failures:
         text.append(_failures(done, failures))
     return "\n\n".join(text)
+
+
+def _truth(done: Sequence[Case]) -> str:
+    """How much of the truth was seen, and what others say of it."""
+    run = sum(len(d.traced) for d in done)
+    sites = sum(len(d.sites) for d in done)
+    other = sum(seen is not site.breaks for d in done for site, seen in d.traced.items())
+    text = f"Of {sites} callers {run} were run in the old and the new package and traced"
+    text += f" ({other} of them fared otherwise than they were made to); of the others the making is the truth."
+    errors = [(d, place) for d in done for place in d.pyright or ()]
+    if errors:
+        also = sum(place in d.places for d, place in errors)
+        text += f" Of {len(errors)} lines with a new error of basedpyright {_share(also, len(errors))} have a finding."
+    return text
 
 
 def _share(part: int, whole: int) -> str:

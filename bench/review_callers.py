@@ -38,6 +38,8 @@ class Site:
     elsewhere: frozenset[tuple[str, int]] = frozenset()
     """Other places that would do: the facade that imports the name."""
     text: str = ""
+    function: str = ""
+    """Name of the function in which it stands, or of what stands for it in a class."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ FUNCTION = (
 )  # fmt: skip
 
 _CLASS = "from {module} import {owner}"
-_MINE = "class Mine({owner}):\n    def {{name}}_it(self, {args}):\n        {{}}"
+_MINE = "class Mine_{{name}}({owner}):\n    def {{name}}_it(self, {args}):\n        {{}}"
 
 METHOD = (
     Form("instance", _CLASS, "made.{name}", "def {{name}}({args}):\n    made = {owner}(*more)\n    {{}}"),
@@ -220,7 +222,7 @@ def _module(broken: Break, form: Form, words: dict[str, str], path: str, facade:
             lines |= {n for n, line in enumerate(text.splitlines(), 1) if _imports(line, words, form)}
         elsewhere = frozenset({(facade, 1)}) if form.name == "re-export" else frozenset()
         shown = statements[0]
-        sites.append(Site(broken.kind, form.name, path, frozenset(lines), breaks, elsewhere, shown))
+        sites.append(Site(broken.kind, form.name, path, frozenset(lines), breaks, elsewhere, shown, name))
     return text, sites
 
 

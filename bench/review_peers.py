@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from famulus.bench.review_targets import Break
@@ -46,19 +47,20 @@ def basedpyright(change: Change) -> set[tuple[str, int]] | None:
     """Lines of ``app/`` with an error that the old version does not have; None if it is not installed."""
     if importlib.util.find_spec("basedpyright") is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        sides = []
-        for name, tree in (("old", change.old), ("new", change.new)):
-            top = Path(folder, name).resolve()
-            write(tree, top)
-            settings = {"include": ["app"], "typeCheckingMode": "basic", "reportAttributeAccessIssue": "error"}
-            (top / "pyrightconfig.json").write_text(json.dumps(settings))
-            command = [sys.executable, "-P", "-m", "basedpyright", "--outputjson", "-p", str(top)]
-            done = subprocess.run(command, cwd=top, capture_output=True, text=True, check=False)
-            errors = json.loads(done.stdout or "{}").get("generalDiagnostics", [])
-            sides.append({
-                (Path(e["file"]).relative_to(top).as_posix(), e["range"]["start"]["line"] + 1)
-                for e in errors
-                if e["severity"] == "error"
-            })  # fmt: skip
-    return sides[1] - sides[0]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as both:
+        sides = [(change.old, Path(folder, "old").resolve()), (change.new, Path(folder, "new").resolve())]
+        old, new = both.map(lambda side: _errors(*side), sides)
+    return new - old
+
+
+def _errors(tree: Tree, top: Path) -> set[tuple[str, int]]:
+    write(tree, top)
+    settings = {"include": ["app"], "typeCheckingMode": "basic", "reportAttributeAccessIssue": "error"}
+    (top / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-P", "-m", "basedpyright", "--outputjson", "-p", str(top)]
+    done = subprocess.run(command, cwd=top, capture_output=True, text=True, check=False)
+    return {
+        (Path(e["file"]).relative_to(top).as_posix(), e["range"]["start"]["line"] + 1)
+        for e in json.loads(done.stdout or "{}").get("generalDiagnostics", [])
+        if e["severity"] == "error"
+    }
