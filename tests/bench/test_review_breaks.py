@@ -16,6 +16,7 @@ from famulus.bench.review_breaks import Case, case, look
 from famulus.bench.review_callers import GONE, callers
 from famulus.bench.review_kinds import KINDS, breaks
 from famulus.bench.review_packages import Package
+from famulus.bench.review_traced import traced
 from famulus.lsp_server.review.change import Memory, between
 
 LIBRARY = '''
@@ -118,6 +119,17 @@ def test_a_finding_at_a_call_that_fits_is_wrong() -> None:
     lying = Case(PACKAGE, measured.made, swapped, measured.change)
     look(lying)
     assert lying.wrong and not all(lying.hits.values())
+
+
+@pytest.mark.parametrize("kind", ["default changed", "base class swapped", "tuple arity"])
+def test_callers_that_are_run_fare_as_they_were_made_to(kind: str) -> None:
+    measured = case(PACKAGE, [kind], 0)
+    seen = traced(measured.change, measured.made, measured.sites)
+    assert len(seen) >= 0.9 * len(measured.sites)
+    assert seen == {site: site.breaks for site in seen}
+    unbroken = [replace(broken, text=LIBRARY) for broken in measured.made]
+    if kind != "tuple arity":  # what such a function gives is made by the worker
+        assert not any(traced(measured.change, unbroken, measured.sites).values())
 
 
 def test_the_old_side_has_the_same_callers() -> None:
