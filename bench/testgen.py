@@ -1,9 +1,14 @@
-"""``famulus bench testgen``: what generated tests notice of wrong code, on functions of installed packages.
+"""``famulus bench testgen``: what generated tests notice of wrong code, on functions of installed packages and on bugs.
 
-``famulus bench testgen --n 10 --failures`` measures ten functions in some minutes and lists what their tests missed,
-per function; a star marks what a tenfold search for inputs shows. With ``--keep FOLDER`` each function is kept when it is
-done: the same command goes on where it was cut, and ``--show`` prints the tables of what is there. A folder that is
-kept is about one state of the generator: name another one after changing it. The generated tests are in it as well.
+``famulus bench testgen --part functions --n 10 --failures`` measures ten functions in some minutes and lists what their
+tests missed, per function; a star marks what a tenfold search for inputs or the peer shows. ``--part bugs --only
+dates`` does the same for some of the bugs that were written by hand, ``--part peer`` lets Pynguin make tests of the
+functions and bugs that were measured, in as much time. On a busy machine give more with ``--budget``: it is in seconds
+of the wall, and what is short of it is no tests.
+
+With ``--keep FOLDER`` each function is kept when it is done: the same command goes on where it was cut, and ``--show``
+prints the tables of what is there. A folder is about one state of the generator: name another one after changing it.
+The tests themselves are in it as well, and the environment of the peer, which takes a minute to install.
 """
 
 from __future__ import annotations
@@ -12,19 +17,28 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import CalledProcessError
+from typing import TypeVar
 
-from famulus.bench import testgen_table
+from famulus.bench import testgen_peer, testgen_table
 from famulus.bench.report import heading, revision
 from famulus.bench.testgen_holdout import held_out
 from famulus.bench.testgen_judge import Judge
 from famulus.bench.testgen_keep import Keep, Record
-from famulus.bench.testgen_make import PYTHON, judged, made, searched
-from famulus.bench.testgen_sample import Chosen, sample
+from famulus.bench.testgen_make import BUDGET, PYTHON, Case, judged, made, tenfold
+from famulus.bench.testgen_pynguin import Pynguin, coverage
+from famulus.bench.testgen_sample import sample
+from famulus.bench.testgen_slips import bugs
 
+_Made = TypeVar("_Made")
+PARTS = ("functions", "bugs", "peer")
 FUNCTIONS = 160
 _CHANGES = 10
+_AT_ONCE = 2
+"""Judges at work: what they do is not timed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,57 +46,114 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="famulus bench testgen", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n", type=int, default=FUNCTIONS, help=f"functions, {FUNCTIONS} by default")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given again")
+    parser.add_argument("--n", type=int, default=FUNCTIONS, help=f"functions of packages, {FUNCTIONS} by default")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="only functions whose key has this in it")
+    parser.add_argument("--only", default="", help="only functions whose key has this in it")
+    parser.add_argument("--budget", type=float, default=BUDGET, help=f"seconds for a function, {BUDGET:.0f} by default")
     parser.add_argument("--keep", type=Path, help="a folder for what was measured; it may be there")
     parser.add_argument("--show", action="store_true", help="measure nothing, print what is kept")
+    parser.add_argument("--no-peer", action="store_true", help="do not ask Pynguin")
     parser.add_argument(
         "--failures", type=int, nargs="?", const=99, default=0, help="show so many functions with misses"
     )
     options = parser.parse_args(arguments)
+    parts = options.part or PARTS
     with tempfile.TemporaryDirectory(prefix="famulus-bench-testgen-") as scratch:
-        keep = Keep(options.keep or Path(scratch))
-        command = f"famulus bench testgen --seed {options.seed} --n {options.n}"
+        keep = Keep((options.keep or Path(scratch)).resolve())
+        command = f"famulus bench testgen --seed {options.seed} --n {options.n} --budget {options.budget:g}"
         print(heading(command), flush=True)
-        chosen = [one for one in sample(options.n, options.seed) if not options.only or options.only in one.key]
-        print(_functions(keep, chosen, options.seed, options.failures, measure=not options.show))
+        listed = {part: cases(part, options.n, options.seed, options.only) for part in ("functions", "bugs")}
+        if not options.show:
+            counter = _or_none(lambda: coverage(keep.folder))
+            for part in ("functions", "bugs"):
+                if part in parts:
+                    measure(keep, part, listed[part], options.budget, counter)
+            if "peer" in parts and not options.no_peer:
+                peer = _or_none(lambda: Pynguin(keep.folder))
+                for part in ("functions", "bugs") if peer else ():
+                    assert peer
+                    testgen_peer.measure(keep, part, listed[part], peer, counter, options.seed)
+        for part in ("functions", "bugs"):
+            records = testgen_peer.merged(keep, part, listed[part])
+            if records:
+                print(f"\n### {part}\n\n{_tables(keep, part, listed[part], records, options.failures)}", flush=True)
 
 
-def _functions(keep: Keep, chosen: Sequence[Chosen], seed: int, failures: int, *, measure: bool) -> str:
-    """The tables of the functions of packages."""
-    records = keep.records("functions")
-    todo = [one for one in chosen if one.key not in records] if measure else []
+def cases(part: str, number: int, seed: int, only: str) -> list[Case]:
+    """The functions of a part."""
+    if part == "functions":
+        chosen = [one for one in sample(number, seed) if only in one.key]
+        return [Case(one, held_out(one, _CHANGES, seed), again=False, search=True) for one in chosen]
+    found = [(one, spoilt) for one, _, spoilt in bugs() if only in one.key]
+    keys = dict.fromkeys(one.key for one, _ in found)
+    return [
+        Case(
+            next(one for one, _ in found if one.key == key),
+            [spoilt for one, spoilt in found if one.key == key],
+            again=True,
+            search=False,
+        )
+        for key in keys
+    ]
+
+
+def measure(keep: Keep, part: str, listed: Sequence[Case], budget: float, counter: Path | None) -> None:
+    """Make tests for each function, one after the other since that is timed, and then judge them, some at once."""
     now = revision()
-    grouped = itertools.groupby(sorted(todo, key=lambda one: one.project.name), key=lambda one: one.project.name)
-    for _, group in grouped:
-        listed = list(group)
-        with Judge(listed[0].project.files, PYTHON) as judge:
-            for one in listed:
-                record = _measured(one, judge, seed, now)
-                keep.add("functions", record)
-                records[one.key] = record
-    done = [records[one.key] for one in chosen if one.key in records]
-    names = dict.fromkeys(str(one.project) for one in chosen if one.key in records)
-    text = [f"Packages: {', '.join(names)}.", testgen_table.ours(done), testgen_table.by_kind(done)]
+    records = keep.records(part)
+    for case in listed:
+        if case.chosen.key not in records:
+            record = made(case.chosen, now, budget)
+            records[record.key] = record
+            keep.add(part, record)
+            print(f"{record.key}: {record.seconds:.1f} s {record.why}", file=sys.stderr, flush=True)
+    todo = sorted((c for c in listed if not records[c.chosen.key].judged), key=lambda c: c.chosen.key)
+    groups = [list(group) for _, group in itertools.groupby(todo, key=lambda c: (c.chosen.project.name, c.chosen.path))]
+
+    def judge_all(group: Sequence[Case]) -> None:
+        with Judge(group[0].chosen.project.files, PYTHON, counter) as judge:
+            for case in group:
+                record = records[case.chosen.key]
+                judged(record, judge, case)
+                keep.add(part, record)
+                print(_told(record), file=sys.stderr, flush=True)
+
+    with tenfold(), ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(judge_all, groups))
+
+
+def _told(record: Record) -> str:
+    caught, killable = sum(bool(v.ours) for v in record.verdicts), sum(v.killable for v in record.verdicts)
+    return f"{record.key}: {caught} of {killable} ({len(record.verdicts)})"
+
+
+def _tables(keep: Keep, part: str, listed: Sequence[Case], records: Sequence[Record], failures: int) -> str:
+    """All tables of a part."""
+    keys = {record.key for record in records}
+    names = dict.fromkeys(str(case.chosen.project).strip() for case in listed if case.chosen.key in keys)
+    made_at = sorted({record.revision for record in records})
+    text = [
+        f"Of: {', '.join(names)}. Tests made at revision {', '.join(made_at)}, "
+        f"with at most {max(record.budget for record in records):g} s for a function."
+    ]
+    text += [testgen_table.ours(records), testgen_table.by_kind(records)]
+    modules = keep.modules(f"peer-{part}")
+    if modules:
+        text.append(testgen_table.beside(records, list(modules.values())))
     if failures:
-        text.append(testgen_table.missed(done, failures))
+        text.append(testgen_table.missed(records, failures))
     return "\n\n".join(text)
 
 
-def _measured(one: Chosen, judge: Judge, seed: int, now: str) -> Record:
-    """A function with its tests and what they notice."""
-    record = made(one, now)
-    spoilt = held_out(one, _CHANGES, seed)
-    judged(record, judge, one, spoilt, import_again=False)
-    left = [number for number, verdict in enumerate(record.verdicts) if not verdict.ours]
-    for number, shown in zip(left, searched(one, [spoilt[n] for n in left]), strict=True):
-        record.verdicts[number].pool = shown
-    caught = sum(bool(v.ours) for v in record.verdicts)
-    killable = sum(v.killable for v in record.verdicts)
-    told = f"{one.key}: {caught} of {killable} ({len(record.verdicts)}), {record.seconds:.1f} s {record.why}"
-    print(told, file=sys.stderr, flush=True)
-    return record
+def _or_none(install: Callable[[], _Made]) -> _Made | None:
+    """What needs a package that may not be there to install."""
+    try:
+        return install()
+    except CalledProcessError as error:
+        said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines()
+        print(f"Not installed: {said[-1] if said else error}", file=sys.stderr, flush=True)
+        return None
 
 
 if __name__ == "__main__":

@@ -10,25 +10,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from famulus.bench.testgen_coverage import Parts, reached
 from famulus.bench.testgen_holdout import Spoilt
 from famulus.bench.testgen_keep import Suite
 from famulus.bench.testgen_plain import AnyFunction
 from famulus.lsp_server.execution.mutants import Mutant
 from famulus.lsp_server.execution.sourcetext import SourceText
-from famulus.lsp_server.execution.testserver import TestRun
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Memory
 
 RUNS = 10
 _SEEDS = (11, 12)
+_FRESH = (0, 1, 2)
 _WALL = 60.0
 _EACH = 2.0
 
 
 class Judge:
-    """A project with its tests ready to run. Use it in a ``with`` block."""
+    """A project with its tests ready to run. ``counter``: where the package coverage is, if branches shall be counted.
+    Use it in a ``with`` block."""
 
-    def __init__(self, files: Mapping[str, bytes], python: Path) -> None:
+    def __init__(self, files: Mapping[str, bytes], python: Path, counter: Path | None = None) -> None:
+        self.counter = counter
         self.bench = Workbench(Memory(files), root=None, interpreter=python)
         self.others = [self.bench.another(seed) for seed in _SEEDS]
         self.importing = 0.0
@@ -36,19 +39,19 @@ class Judge:
         self._nodes: list[str] = []
         self._wall = 1.0
 
-    def look(self, place: str, text: str, path: str) -> tuple[Suite, TestRun]:
+    def look(self, place: str, text: str, path: str) -> tuple[Suite, dict[str, Parts], frozenset[int]]:
         """Run the tests of ``text``, which stands at ``place``, ten times; those that fail are not asked later.
 
-        Also the last run, with the lines of ``path`` that each test reached."""
+        Also lines and branches by function of ``path``, if they can be counted, and the lines that were run."""
         suite = Suite(text, bare=sum(not _asserts(node) for node in _tests(text)))
         self._files = {place: text.encode()}
         self.bench.exchange(self._files)
         held = self.bench.server.hold([place], wall=_WALL, trace=[path])
         nodes = list(held.collected)
         suite.tests = len(nodes)
-        runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - 6)]
-        for number, other in enumerate(self.others * 3 if nodes else ()):
-            runs.append(other.run(nodes, wall=_WALL, shuffle=number))
+        runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - len(_FRESH))]
+        for number in _FRESH if nodes else ():
+            runs.append(self.others[number % 2].run(nodes, wall=_WALL, shuffle=number))
         red = Counter(test.node for run in runs for test in run.tests if test.red)
         seen = Counter(test.node for run in runs for test in run.tests)
         suite.red = sum(red[node] == seen[node] or seen[node] == 0 for node in nodes)
@@ -57,7 +60,9 @@ class Judge:
         self._nodes = [node for node in nodes if not red[node] and seen[node]]
         seconds = sum(test.seconds for test in runs[0].tests) if nodes else 0.0
         self._wall = max(_EACH, 20 * seconds)
-        return suite, runs[0] if runs else held
+        counted = reached(self.counter, self.bench.folder, place, path) if self.counter and nodes else {}
+        lines = {line for test in runs[0].tests for line in test.lines.get(path, ())} if nodes else ()
+        return suite, counted, frozenset(lines)
 
     def notices(self, path: str, spoilt: Spoilt, *, import_again: bool = False) -> bool:
         """Whether a test fails with the code of ``spoilt``. ``import_again``: the change is not only of what runs when

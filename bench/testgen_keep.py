@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ class Record:
 
     key: str
     module: str
+    name: str
     statements: int
     revision: str
+    budget: float
     suite: Suite = field(default_factory=Suite)
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,6 +66,7 @@ class Record:
     mutants: int = 0
     killed: int = 0
     why: str = ""
+    judged: bool = False
 
 
 @dataclass
@@ -84,11 +88,12 @@ class Keep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, part: str, record: Record | Module) -> None:
         """Write a record at once."""
-        with (self.folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
+        with self._lock, (self.folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
 
     def records(self, part: str) -> dict[str, Record]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 from famulus.bench.testgen_holdout import Spoilt
-from famulus.bench.testgen_judge import Judge, mutants, statements
+from famulus.bench.testgen_judge import RUNS, Judge, mutants, statements
 from famulus.bench.testgen_keep import Record, Verdict
 from famulus.bench.testgen_sample import Chosen
 from famulus.lsp_server.execution.errors import ExecutionFailed
@@ -27,6 +29,18 @@ from famulus.lsp_server.testgen.generate import Generated, Generator, Options
 from famulus.lsp_server.testgen.kills import kills
 from famulus.lsp_server.testgen.target import Target
 
+
+@dataclass(frozen=True)
+class Case:
+    """A function and what is done to it. ``again``: its module has to be imported again for that; ``search``: whether
+    ten times the inputs are tried where the tests notice nothing; else there is a call that shows each change."""
+
+    chosen: Chosen
+    spoilt: Sequence[Spoilt]
+    again: bool
+    search: bool
+
+
 PYTHON = Path(sys.executable)
 BUDGET = 15.0
 """Seconds that a function may take: the goal."""
@@ -38,7 +52,7 @@ _POOL = 12.0
 
 def made(chosen: Chosen, revision: str, budget: float = BUDGET) -> Record:
     """The function with its tests, not judged yet."""
-    record = Record(chosen.key, f"{chosen.project.name}:{chosen.path}", len(statements(chosen.node)), revision)
+    record = Record(chosen.key, chosen.path, chosen.name, len(statements(chosen.node)), revision, budget)
     with tempfile.TemporaryDirectory() as root:
         started, before = time.perf_counter(), _processor()
         try:
@@ -63,29 +77,44 @@ def _processor() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def judged(record: Record, judge: Judge, chosen: Chosen, spoilt: Sequence[Spoilt], *, import_again: bool) -> None:
+def judged(record: Record, judge: Judge, case: Case) -> None:
     """Run the record's tests on the right code and on every change."""
-    text = record.suite.text
+    chosen, text, dropped = case.chosen, record.suite.text, record.suite.dropped
+    wanted = statements(chosen.node)
+    record.suite.lines = (0, len(wanted))
     if text:
-        dropped = record.suite.dropped
         began = time.perf_counter()
-        suite, run = judge.look(test_place(chosen), text, chosen.path)
-        record.importing = (time.perf_counter() - began) / 10
+        suite, counted, lines = judge.look(test_place(chosen.path), text, chosen.path)
+        record.importing = (time.perf_counter() - began) / RUNS
         suite.dropped = dropped
-        wanted = statements(chosen.node)
-        reached = {line for test in run.tests for line in test.lines.get(chosen.path, ())}
-        suite.lines = (len(wanted & reached), len(wanted))
+        suite.lines, suite.branches = counted.get(chosen.name, ((len(wanted & lines), len(wanted)), (0, 0)))
         record.suite = suite
+    noticed = [bool(text) and judge.notices(chosen.path, one, import_again=case.again) for one in case.spoilt]
+    record.verdicts = [
+        Verdict(one.kind, one.line, f"{one.before} → {one.after}", ours=hit)
+        for one, hit in zip(case.spoilt, noticed, strict=True)
+    ]
+    left = [number for number, hit in enumerate(noticed) if not hit]
+    if not case.search:
+        for verdict in record.verdicts:
+            verdict.pool = True
     else:
-        record.suite.lines = (0, len(statements(chosen.node)))
-    for one in spoilt:
-        noticed = bool(text) and judge.notices(chosen.path, one, import_again=import_again)
-        record.verdicts.append(Verdict(one.kind, one.line, f"{one.before} → {one.after}", ours=noticed))
+        for number, shown in zip(left, searched(chosen, [case.spoilt[n] for n in left]), strict=True):
+            record.verdicts[number].pool = shown
+    record.judged = True
 
 
-def test_place(chosen: Chosen) -> str:
+def test_place(path: str) -> str:
     """Where the tests stand while they are judged: the top of the project, which every layout imports from."""
-    return f"test_of_{Path(chosen.path).stem}.py"
+    return f"test_of_{Path(path).stem}.py"
+
+
+@contextlib.contextmanager
+def tenfold() -> Iterator[None]:
+    """Inside, :func:`searched` tries ten times what the generator does."""
+    rounds, most = TENFOLD * oracles._ROUNDS, TENFOLD * oracles.MOST
+    with patch.object(oracles, "_ROUNDS", rounds), patch.object(oracles, "MOST", most):
+        yield
 
 
 def searched(chosen: Chosen, spoilt: Sequence[Spoilt]) -> list[bool]:
@@ -98,12 +127,8 @@ def searched(chosen: Chosen, spoilt: Sequence[Spoilt]) -> list[bool]:
         return noticed
     project = Memory(chosen.project.files)
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), chosen.project.files)
-        with (
-            Version(PYTHON, Path(folder)) as version,
-            patch.object(oracles, "_ROUNDS", TENFOLD * oracles._ROUNDS),
-            patch.object(oracles, "MOST", TENFOLD * oracles.MOST),
-        ):
+        write(Path(folder), chosen.project.files)
+        with Version(PYTHON, Path(folder)) as version:
             try:
                 prepared = Aims(project, Layout(project)).of(chosen.path, chosen.text, function, 5.0)
                 if prepared is None:
@@ -120,7 +145,8 @@ def searched(chosen: Chosen, spoilt: Sequence[Spoilt]) -> list[bool]:
     return noticed
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put the files of a project into a folder."""
     for path, content in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

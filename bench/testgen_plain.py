@@ -21,16 +21,14 @@ _KINDS = (
     datetime.time, datetime.timedelta, decimal.Decimal, fractions.Fraction, pathlib.PurePath, uuid.UUID,
 )  # fmt: skip
 _HAVE = frozenset(name for kind in _KINDS for name in dir(kind)) | {"__name__", "__class__", "__next__"}
-_WORDS = frozenset(
-    (
-        *(kind.__name__ for kind in _KINDS), "bool", "None", "object", "type", "date", "typing", "t", "te", "Any",
-        "Union", "Optional", "List", "Dict", "Set", "FrozenSet", "Tuple", "Sequence", "MutableSequence", "Iterable",
-        "Iterator", "Mapping", "MutableMapping", "Collection", "Container", "Callable", "Literal", "Text", "AnyStr", "AbstractSet",
-        "Hashable", "Sized", "Type", "collections", "abc", "datetime", "decimal", "Path", "PathLike", "os", "Annotated",
-        "SupportsInt", "SupportsFloat", "Number", "Real", "Final", "ClassVar", "Self", "T", "K", "V", "Generator",
-        "deque",
-    )
-)  # fmt: skip
+_TYPING = (
+    "bool None object type date typing t te Any Union Optional List Dict Set FrozenSet Tuple Sequence MutableSequence "
+    "Iterable Iterator Mapping MutableMapping Collection Container Callable Literal Text AnyStr AbstractSet Hashable "
+    "Sized Type collections abc datetime decimal Path PathLike os Annotated SupportsInt SupportsFloat Number Real "
+    "Final ClassVar Self T K V Generator deque"
+)
+_WORDS = {kind.__name__ for kind in _KINDS} | set(_TYPING.split())
+"""What annotations of plain values are made of."""
 
 
 def classes(body: Sequence[ast.stmt]) -> dict[str, ast.ClassDef]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from famulus.bench.report import median, percentile, table
-from famulus.bench.testgen_keep import Record, Verdict
+from famulus.bench.testgen_coverage import Parts
+from famulus.bench.testgen_keep import Module, Record, Verdict
 
 
 def share(part: float, whole: float) -> str:
@@ -51,6 +52,42 @@ def _seconds(values: Sequence[float]) -> str:
     if not values:
         return "–"
     return f"{median(values):.1f}, {percentile(values, 0.9):.1f}, {max(values):.1f}"
+
+
+def beside(records: Sequence[Record], modules: Sequence[Module]) -> str:
+    """Ours and the peer's tests of the same functions."""
+    ours = [r for r in records if any(v.peer is not None for v in r.verdicts)]
+    keys = {r.key for r in ours}
+    theirs = [m for m in modules if keys & set(m.verdicts)]
+    verdicts = [v for r in ours for v in r.verdicts if v.killable]
+    parts = {(m.key, name): part for m in theirs for name, part in m.coverage.items()}
+    reached = {name: part for (_, name), part in parts.items()}
+    lines = [(reached[r.name][0][0] if r.name in reached else 0, r.suite.lines[1]) for r in ours]
+    branches = [(reached[r.name][1][0] if r.name in reached else 0, _branches(r, reached)) for r in ours]
+    rows: list[list[object]] = [
+        ["modules, without tests", "–", f"{len(theirs)}, {sum(not m.suite.text for m in theirs)}"],
+        ["functions without tests", sum(not r.suite.text for r in ours), "–"],
+        ["killable changes caught", *(share(sum(map(bool, hits)), len(hits)) for hits in _hits(verdicts))],
+        ["killable changes missed", *(sum(not hit for hit in hits) for hits in _hits(verdicts))],
+        ["tests", sum(r.suite.tests for r in ours), sum(m.suite.tests for m in theirs)],
+        ["tests without an assertion", sum(r.suite.bare for r in ours), sum(m.suite.bare for m in theirs)],
+        ["tests that are expected to fail", sum(r.suite.expected for r in ours), sum(m.suite.expected for m in theirs)],
+        ["tests that fail", sum(r.suite.red for r in ours), sum(m.suite.red for m in theirs)],
+        ["flaky tests", sum(r.suite.flaky for r in ours), sum(m.suite.flaky for m in theirs)],
+        ["lines reached", _part(r.suite.lines for r in ours), _part(lines)],
+        ["branches reached", _part((r.suite.branches[0], _branches(r, reached)) for r in ours), _part(branches)],
+        ["seconds", f"{sum(r.seconds for r in ours):.0f}", f"{sum(m.seconds for m in theirs):.0f}"],
+    ]
+    return table(["on the same functions", "Famulus", "Pynguin"], rows)
+
+
+def _hits(verdicts: Sequence[Verdict]) -> tuple[list[bool | None], list[bool | None]]:
+    return [v.ours for v in verdicts], [v.peer for v in verdicts]
+
+
+def _branches(record: Record, reached: Mapping[str, Parts]) -> int:
+    """How many there are: a side without tests of the function knows of none."""
+    return max(record.suite.branches[1], reached[record.name][1][1] if record.name in reached else 0)
 
 
 def by_kind(records: Sequence[Record]) -> str:
