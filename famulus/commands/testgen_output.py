@@ -209,7 +209,7 @@ def _plain(made: Made) -> dict[str, Any]:
         "digest": None if one.before is None else digest(one.before),
         "written": made.saved,
         "text": one.text,
-        "insertions": [{"line": part.line, "text": part.text} for part in made.inserted],
+        "insertions": [{"line": part.line, "column": part.column, "text": part.text} for part in made.inserted],
         "tests": [{"name": test.name, "label": made.labels.get(test.name)} for test in one.written if one.text],
         "witnesses": [{"name": test.name, "text": test.text} for test in made.witnesses],
         "runs": one.proof.runs if one.proof else 0,

@@ -26,7 +26,7 @@ def gathered(imports: Iterable[str]) -> list[str]:
 
 def block(imports: Iterable[str]) -> str:
     """Imports in the groups of the convention; the project's formatter has the last word."""
-    groups: list[list[str]] = [[], [], [], []]
+    groups: list[list[str]] = [[] for _ in range(5)]
     for line in gathered(imports):
         groups[_section(line, "")].append(line)
     return "\n\n".join("\n".join(sorted(group, key=_key)) for group in groups if group)
@@ -163,11 +163,13 @@ def _below_docstring(rows: Sequence[str]) -> int:
 
 
 def _section(line: str, own: str) -> int:
-    """0 for ``__future__``, 1 for the standard library, 2 for others, 3 for the project."""
+    """0 for ``__future__``, 1 for the standard library, 2 for others, 3 for the project, 4 for what is relative."""
     top = line.split()[1].partition(".")[0]
     if top == "__future__":
         return 0
-    if line.split()[1].startswith(".") or top == own:
+    if line.split()[1].startswith("."):
+        return 4
+    if top == own:
         return 3
     return 1 if top in sys.stdlib_module_names else 2 if own or top in ("pytest", "numpy", "pandas") else 3
 

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,30 +20,58 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True)
 class Insertion:
-    """``text``, whole lines with ``\\n``, to stand before ``line`` (from 0) of what is there."""
+    """``text`` to stand before ``column`` (from 0) of ``line`` (from 0) of what is there: whole lines with ``\\n``, or
+    a part of a line."""
 
     line: int
     text: str
+    column: int = 0
 
 
 def insertions(before: str, after: str) -> list[Insertion]:
-    """The lines that make ``after`` of ``before``, at most at two places: below the imports, and at the end.
+    """What makes ``after`` of ``before``: lines that come in, and names within lines that import.
 
     Both have ``\\n`` as line ends. Raises :class:`CannotPlace` where a line of ``before`` would change."""
     old, new = _rows(before), _rows(after)
-    same = 0
-    while same < min(len(old), len(new)) and old[same] == new[same]:
-        same += 1
-    rest = len(old) - same
-    for more in range(len(new) - len(old) + 1):
-        if new[same + more : same + more + rest] == old[same:]:
-            parts = ((same, new[same : same + more]), (len(old), new[same + more + rest :]))
-            return [Insertion(line, "".join(f"{row}\n" for row in rows)) for line, rows in parts if rows]
-    raise CannotPlace("The tests do not fit into the file without a change to its lines.", fix="Test another file.")
+    found: list[Insertion] = []
+    at = 0
+    for row in new:
+        if at < len(old) and row == old[at]:
+            at += 1
+        elif at < len(old) and (inside := list(_within(old[at], row))):
+            found += [Insertion(at, text, column) for column, text in inside]
+            at += 1
+        elif found and found[-1].line == at and found[-1].column == 0:
+            found[-1] = Insertion(at, found[-1].text + f"{row}\n")
+        else:
+            found.append(Insertion(at, f"{row}\n"))
+    if at < len(old):
+        raise CannotPlace("The tests do not fit into the file without a change to its lines.", fix="Test another file.")
+    return found
+
+
+def _within(old: str, new: str) -> Iterator[tuple[int, str]]:
+    """Columns at which names come into an import on one line, and their texts; nothing if ``new`` is no such line."""
+    start, found, names = old.partition(" import ")
+    if not found or not start.startswith("from ") or not new.startswith(start + found):
+        return
+    known, wanted = names.split(", "), new.removeprefix(start + found).split(", ")
+    column = len(start + found)
+    rest = iter(known)
+    here = next(rest, None)
+    inside = []
+    for name in wanted:
+        if name == here:
+            column += len(name) + 2
+            here = next(rest, None)
+        else:
+            inside.append((column, f"{name}, ") if here is not None else (len(old), f", {name}"))
+    if here is None:
+        yield from inside
 
 
 def placed(content: bytes, inserted: Sequence[Insertion]) -> bytes:
-    """The file with the lines in place, in its own encoding and with its own kind of line end.
+    """The file with the texts in place, in its own encoding and with its own kind of line end.
 
     Raises :class:`CannotPlace` where it has no such form."""
     try:
@@ -54,8 +82,11 @@ def placed(content: bytes, inserted: Sequence[Insertion]) -> bytes:
         ends = _LINE_END.findall(text)
         end = max(("\n", "\r\n", "\r"), key=ends.count)  # the first of those that are as frequent
         rows = _with_ends(text)
-        for one in sorted(inserted, key=lambda i: i.line)[::-1]:
+        for one in sorted(inserted, key=lambda i: (i.line, i.column))[::-1]:  # of equal places the last one first
             lines = one.text.replace("\n", end)
+            if one.column:
+                rows[one.line] = rows[one.line][: one.column] + lines + rows[one.line][one.column :]
+                continue
             if 0 < one.line == len(rows) and not rows[-1].endswith(("\n", "\r")):
                 lines = end + lines
             rows.insert(one.line, lines)

@@ -30,7 +30,7 @@ _HINTS = {
 class Written:
     """One test function. ``name``; its ``text``, which ends with a line end; the ``imports`` that it needs; the
     ``holder`` whose class it stands in where tests stand in classes, ``own``: the package of what it tests,
-    ``examples``: what it says."""
+    ``examples``: what it says, ``telling``: whether its name says more than the function's."""
 
     name: str
     text: str
@@ -38,6 +38,7 @@ class Written:
     holder: str = ""
     own: str = ""
     examples: tuple[Example | Property, ...] = ()
+    telling: bool = True
 
 
 def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), style: Style = PLAIN) -> list[Written]:
@@ -56,8 +57,8 @@ def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), styl
         found.append(Written(name, documented, imports, examples=tuple(row.example for row in group)))
         kept = [pair for pair in kept if all(pair[0] is not row.example for row in group)]
     named = naming.names(aim, [example for example, _ in kept], used, short=short)
-    for (example, said), (name, _) in zip(kept, named, strict=True):
-        found.append(replace(_single(aim, said, name, style), examples=(example,)))
+    for (example, said), (name, telling) in zip(kept, named, strict=True):
+        found.append(replace(_single(aim, said, name, style), examples=(example,), telling=telling))
     holder = aim.function.owner.name if aim.function.owner else naming.camel(aim.function.node.name)
     package = aim.module.partition(".")[0]
     return [replace(one, holder=holder if short else "", own=package) for one in found]
@@ -90,20 +91,21 @@ def headed(results: Sequence[Result], written: Sequence[Written]) -> list[Writte
 
 def module(written: Sequence[Written], style: Style = PLAIN) -> str:
     """A new test file."""
-    imports = [line for one in written for line in one.imports]
-    if style.form == "unittest":
-        imports.append("import unittest")
-    return importing.block(imports) + "\n" + rendered(written, style)
+    tests = rendered(written, style)
+    return importing.block(_needed(written, tests)) + "\n" + tests
 
 
-def appended(before: str, written: Sequence[Written], tail: str, style: Style = PLAIN) -> str:
+def appended(before: str, written: Sequence[Written], tail: str) -> str:
     """The tests at the end of a file that is there, as ``tail``, which :func:`rendered` made. None of its lines changes
     but imports, to which those that it lacks are added."""
-    imports = [line for one in written for line in one.imports]
-    if style.form == "unittest" and "unittest.TestCase" in tail:
-        imports.append("import unittest")
-    rows = importing.added(before, imports, written[0].own if written else "")
+    rows = importing.added(before, _needed(written, tail), written[0].own if written else "")
     return "".join(row + "\n" for row in rows) + tail
+
+
+def _needed(written: Sequence[Written], tests: str) -> list[str]:
+    """The imports that tests need in the form that they got."""
+    frameworks = [f"import {name}" for name in ("pytest", "unittest") if re.search(rf"\b{name}\.", tests)]
+    return [line for one in written for line in one.imports if line != "import pytest"] + frameworks
 
 
 def rendered(written: Sequence[Written], style: Style = PLAIN, taken: Iterable[str] = ()) -> str:

@@ -28,7 +28,7 @@ def text_edits(document: Document, insertions: Sequence[Mapping[str, Any]]) -> l
     for part in insertions:
         lines = str(part["text"]).replace("\n", end)
         if part["line"] < text.lines:
-            start = text.starts[part["line"]]
+            start = text.starts[part["line"]] + part.get("column", 0)
         else:
             start = len(text)
             lines = end + lines  # the last line has no end
@@ -38,9 +38,7 @@ def text_edits(document: Document, insertions: Sequence[Mapping[str, Any]]) -> l
 
 def can_create(capabilities: types.ClientCapabilities) -> bool:
     """Whether a client makes new files when it is asked to."""
-    able = _able(capabilities)
-    kinds = able.resource_operations or ()
-    return bool(able.document_changes) and types.ResourceOperationKind.Create in kinds
+    return types.ResourceOperationKind.Create in (_able(capabilities).resource_operations or ())
 
 
 def asks(capabilities: types.ClientCapabilities) -> bool:
@@ -50,10 +48,16 @@ def asks(capabilities: types.ClientCapabilities) -> bool:
 
 
 def workspace_edit(
-    capabilities: types.ClientCapabilities, uri: str, document: Document | None, made: Mapping[str, Any], note: str
+    capabilities: types.ClientCapabilities,
+    uri: str,
+    document: Document | None,
+    made: Mapping[str, Any],
+    note: str,
+    *,
+    asking: bool,
 ) -> types.WorkspaceEdit:
     """The edit for the test file at ``uri``. ``document``: its text, None for a new file; ``made``: the file as
-    ``famulus testgen`` tells it; ``note``: what the user is told beside it.
+    ``famulus testgen`` tells it; ``note``: what the user is told beside it; ``asking``: whether the client asks.
 
     Raises :class:`InvalidRequest` where the file is not what the tests were made for, or the client makes no files."""
     if document is None and not can_create(capabilities):
@@ -65,9 +69,9 @@ def workspace_edit(
         raise InvalidRequest(f"{made['path']} is not as it is on disk.", fix="Save it, and ask again.")
     else:
         edits = text_edits(document, made["insertions"])
-    if not _able(capabilities).document_changes:
+    if document is not None and not asking and not _able(capabilities).document_changes:
         return types.WorkspaceEdit({uri: edits})
-    asking, annotation = asks(capabilities), f"famulus-tests-{uuid.uuid4()}"
+    annotation = f"famulus-tests-{uuid.uuid4()}"
     version = document.version if document is not None else None
     target = types.OptionalVersionedTextDocumentIdentifier(uri, version)
     parts: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit] = [
@@ -78,7 +82,7 @@ def workspace_edit(
         named = annotation if asking else None
         changes.append(types.CreateFile(uri, options=types.CreateFileOptions(overwrite=False), annotation_id=named))
     changes.append(types.TextDocumentEdit(target, parts))
-    label = types.ChangeAnnotation("Famulus: tests", needs_confirmation=True, description=note)
+    label = types.ChangeAnnotation(f"Famulus: {made['path']}", needs_confirmation=True, description=note)
     return types.WorkspaceEdit(document_changes=changes, change_annotations={annotation: label} if asking else None)
 
 

@@ -121,7 +121,7 @@ def test_the_tests_come_as_an_edit_that_is_asked_about(start: Callable[..., Any]
     assert (create["kind"], create["uri"]) == ("create", (folder / "test_shop.py").as_uri())
     [label] = edit["changeAnnotations"].values()
     assert label["needsConfirmation"]
-    assert "mutation score 0 % → 100 %" in label["description"]
+    assert "mutation score 0\u00a0% → 100\u00a0%" in label["description"]
     [text] = change["edits"]
     assert text["annotationId"] in edit["changeAnnotations"]
     assert "def test_clamp" in text["newText"]
@@ -190,13 +190,14 @@ def test_the_edit_of_an_open_file_gives_what_the_command_would_write(text: str) 
     new: list[dict[str, Any]] = [
         {"line": min(1, end), "text": "from m import f\n"},
         {"line": end, "text": "\n\ndef test_b():\n    f()\n"},
+        *([{"line": 0, "column": 7, "text": "re, "}] if text.startswith("import os") else []),
     ]
     document = Document("file:///t/test_a.py", text, 3, "python", PositionCodec())
     able = types.ClientCapabilities(
         types.WorkspaceClientCapabilities(workspace_edit=types.WorkspaceEditClientCapabilities(document_changes=True))
     )
     made = {"path": "test_a.py", "digest": digest(text), "insertions": new, "text": ""}
-    edit = workspace_edit(able, document.uri, document, made, "")
+    edit = workspace_edit(able, document.uri, document, made, "", asking=False)
     [change] = edit.document_changes or ()
     assert isinstance(change, types.TextDocumentEdit)
     assert change.text_document.version == 3
@@ -206,13 +207,13 @@ def test_the_edit_of_an_open_file_gives_what_the_command_would_write(text: str) 
         assert part.range.start == part.range.end
         assert isinstance(part, types.TextEdit)
         text = text[:at] + part.new_text + text[at:]
-    inserted = [Insertion(part["line"], part["text"]) for part in new]
+    inserted = [Insertion(part["line"], part["text"], part.get("column", 0)) for part in new]
     assert text.encode() == placed(document.text.value.encode(), inserted)
     with pytest.raises(InvalidRequest, match="is not as it is on disk"):
-        workspace_edit(able, document.uri, document, {**made, "digest": digest("other")}, "")
+        workspace_edit(able, document.uri, document, {**made, "digest": digest("other")}, "", asking=False)
 
 
 def test_an_editor_that_makes_no_files_is_told_what_to_type() -> None:
     made = {"path": "test_a.py", "digest": None, "insertions": (), "text": "x\n"}
     with pytest.raises(InvalidRequest, match="famulus testgen --write"):
-        workspace_edit(types.ClientCapabilities(), "file:///t/test_a.py", None, made, "")
+        workspace_edit(types.ClientCapabilities(), "file:///t/test_a.py", None, made, "", asking=False)

@@ -64,6 +64,14 @@ def test_taking_the_new_lines_away_again_gives_the_file(text: str) -> None:
     assert found[len(content) :].strip() == b"NEW"
 
 
+def test_names_come_into_an_import_and_lines_between_others() -> None:
+    before = "import os\nfrom m import b, d\n\nx = 1\n"
+    after = "import os\nimport re\nfrom m import a, b, c, d, e\n\nx = 1\ny = 2\n"
+    found = insertions(before, after)
+    assert {one.text for one in found} == {"import re\n", "a, ", "c, ", ", e", "y = 2\n"}
+    assert placed(before.encode(), found).decode() == after
+
+
 def test_a_line_that_would_change_is_refused() -> None:
     with pytest.raises(CannotPlace):
         insertions("a\nb\n", "a\nc\nd\n")
