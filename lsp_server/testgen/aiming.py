@@ -15,6 +15,7 @@ from famulus.lsp_server.execution.mining import Mine, top_names
 from famulus.lsp_server.review.change import Tree, decoded
 from famulus.lsp_server.testgen.case import Aim
 from famulus.lsp_server.testgen.commandline import runner
+from famulus.lsp_server.testgen.fixtures import Fixture
 from famulus.lsp_server.testgen.natural import Natural
 
 
@@ -34,6 +35,8 @@ class Aims:
     tree: Tree
     layout: Layout
     check: Callable[[], None] = lambda: None
+    fixtures: tuple[Fixture, ...] = ()
+    """Those that the tests may use."""
 
     @cached_property
     def _mine(self) -> Mine:
@@ -54,7 +57,7 @@ class Aims:
         natural = Natural(source, function, constructors).calls()
         inputs = Inputs(function, constructors, constructors.words, found=[*calls, *natural])
         imports = dict.fromkeys((*constructors.imports, *runner(source, function)))
-        return Prepared(Aim(path, module[0], source, function, tuple(imports)), inputs, constructors)
+        return Prepared(Aim(path, module[0], source, function, tuple(imports), self.fixtures), inputs, constructors)
 
     def others(self, path: str, source: str) -> Callable[[str], Inputs | None]:
         """Fresh inputs of the functions of a module, by name."""

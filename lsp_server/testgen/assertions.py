@@ -14,6 +14,7 @@ from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.rendering import Form, expression
 from famulus.lsp_server.execution.worker.scene import FOLDER
 from famulus.lsp_server.testgen.case import Aim
+from famulus.lsp_server.testgen.fixtures import name_in
 
 FIXTURES = ("capsys", "monkeypatch", "tmp_path")
 """Of pytest, as far as tests use them."""
@@ -139,6 +140,7 @@ def _finished(aim: Aim, call: Call, lines: list[str], imports: set[str]) -> Body
         if FOLDER in text:
             return None
     provided = {name for line in aim.imports for name in re.findall(r"\w+", line.rpartition("import ")[2])}
+    provided |= {f"conftest_{one.name}" for one in aim.fixtures}
     found = {line for line in pytest_text.imports(aim.module, call, text) if line}
     found = {line for line in (_without(line, provided, aim.module) for line in found) if line}
     if re.search(r"\bmath\.", text):
@@ -147,7 +149,8 @@ def _finished(aim: Aim, call: Call, lines: list[str], imports: set[str]) -> Body
         imports.add("import pytest")
     used = set(re.findall(r"\w+", text))
     others = [line for line in aim.imports if used & set(re.findall(r"\w+", line.partition("import ")[2]))]
-    fixtures = tuple(name for name in FIXTURES if re.search(rf"\b{name}\b", text))
+    own = [name for line in call.setting if (name := name_in(line))]
+    fixtures = (*own, *(name for name in FIXTURES if re.search(rf"\b{name}\b", text)))
     return Body(tuple(lines), (*sorted(found | imports), *others), fixtures)
 
 
@@ -168,7 +171,8 @@ def _without(line: str, names: set[str], module: str) -> str:
 
 def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, list[str]]:
     """What is made first, the call itself, and what is looked at afterwards besides its result."""
-    setup = [row for line in call.setting for row in ([*line.split("\n"), ""] if "\n" in line else [line])]
+    lines = [line for line in call.setting if not name_in(line)]
+    setup = [row for line in lines for row in ([*line.split("\n"), ""] if "\n" in line else [line])]
     checks: list[str] = []
     taken = call.names() | {call.target.partition(".")[0], aim.function.node.name}
     receiver, args = call.receiver, list(call.args)

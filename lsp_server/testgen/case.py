@@ -13,6 +13,7 @@ from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.mining import top_names
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.testgen.coverage import Coverage, Reach, coverage, together
+from famulus.lsp_server.testgen.fixtures import Fixture
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,19 @@ class Example:
 @dataclass(frozen=True)
 class Aim:
     """A function to be tested. ``module``: the name by which its project imports it; ``imports``: statements for names
-    of other modules that its arguments use."""
+    of other modules that its arguments use; ``fixtures``: of the project, that tests of it may use."""
 
     path: str
     module: str
     source: str = field(repr=False)
     function: Function
     imports: tuple[str, ...] = ()
+    fixtures: tuple[Fixture, ...] = ()
+
+    @cached_property
+    def prelude(self) -> tuple[str, ...]:
+        """Statements that its calls need: imports, and what the project's fixtures are made by."""
+        return (*self.imports, *dict.fromkeys(line for one in self.fixtures for line in one.statements))
 
     @cached_property
     def names(self) -> frozenset[str]:

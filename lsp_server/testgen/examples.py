@@ -26,6 +26,8 @@ _COMMANDS = 24
 _OUTSIDE = 12
 """calls outside the documented domain that are tried in a round: the latter for what refuses them."""
 _CPU = 0.2
+_WALL = 3.0
+"""Seconds; a machine may be busy with other things."""
 _CPU_COMMAND = 2.0
 _RUNNER = frozenset(("os.putenv", "os.unsetenv"))
 """What the runner of a command does itself."""
@@ -61,6 +63,8 @@ class Oracle:
             calls = list(placed)
             outcomes = self._answers(aim, calls)
             seen += outcomes
+            if all(outcome.kind == "ended" for outcome in outcomes):
+                break
             before = len(lines)
             for call, made, outcome in zip(calls, placed.values(), outcomes, strict=True):
                 inputs.learn(made, outcome)
@@ -102,14 +106,16 @@ class Oracle:
     def _answers(self, aim: Aim, calls: list[Call]) -> list[Outcome]:
         """What the calls answer; those that turn out to ask for random numbers are made again with a seed."""
         command = any(call.receiver == RUNNER for call in calls)  # the first one imports much
-        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, 1.0)
-        outcomes = self.version.calls(aim.module, calls, cpu=cpu, wall=wall, trace=True, imports=aim.imports)
+        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, _WALL)
+        outcomes = self.version.calls(aim.module, calls, cpu=cpu, wall=wall, trace=True, imports=aim.prelude)
         places = [n for n, o in enumerate(outcomes) if "random" in o.asked and SEEDED not in calls[n].setting]
         if places:
             for n in places:
                 calls[n] = replace(calls[n], setting=(*calls[n].setting, SEEDED))
             again = [calls[n] for n in places]
-            answers = self.version.calls(aim.module, again, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
+            answers = self.version.calls(
+                aim.module, again, cpu=_CPU, wall=_WALL, losses=2, trace=True, imports=aim.prelude
+            )
             for n, answer in zip(places, answers, strict=True):
                 outcomes[n] = answer
         return outcomes
@@ -120,13 +126,15 @@ class Oracle:
         return self._stable(aim, self._counted(aim, [c for c in simpler.simpler(aim, examples) if words.holds(c)]))
 
     def _counted(self, aim: Aim, calls: Sequence[Call]) -> list[Example]:
-        outcomes = self.version.calls(aim.module, calls, cpu=_CPU, wall=1.0, trace=True, imports=aim.imports)
+        outcomes = self.version.calls(
+            aim.module, calls, cpu=_CPU, wall=_WALL, losses=2, trace=True, imports=aim.prelude
+        )
         return [Example(c, o) for c, o in zip(calls, outcomes, strict=True) if self._counts(aim, c, o)]
 
     def again(self, aim: Aim, examples: Sequence[Example], seed: int) -> list[Outcome]:
         """The same calls in a process with other hashes."""
         calls = [example.call for example in examples]
-        return self.version.calls(aim.module, calls, cpu=1.0, wall=2.0, imports=aim.imports, seed=seed)
+        return self.version.calls(aim.module, calls, cpu=1.0, wall=2.0, imports=aim.prelude, seed=seed)
 
     def _stable(self, aim: Aim, examples: list[Example]) -> list[Example]:
         for seed in _SEEDS:

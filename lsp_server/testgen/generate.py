@@ -25,6 +25,7 @@ from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
 from famulus.lsp_server.testgen.errors import UnknownTarget
 from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.existing import Existing
+from famulus.lsp_server.testgen.fixtures import fixtures
 from famulus.lsp_server.testgen.formatting import formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.properties import Properties
@@ -153,6 +154,7 @@ class Generator:
             return Generated(place, before, "", (), None, notes=[f"{path} cannot be imported by a name."])
         if before and not writing.parses(before):
             return Generated(place, before, "", (), None, notes=[f"{place} has a syntax error: mend it first."])
+        aims.fixtures = fixtures(self.tree, place) if self.options.framework == "pytest" else ()
         oracle = Oracle(version)
         names = {f.owner.name if f.owner else f.node.name for f in wanted}
         known = Existing(bench, path, module[0], names)
@@ -309,7 +311,7 @@ class Generator:
         if before is None:
             return formatted(writing.module(written, style), file, self.root, style)
         tail = writing.rendered(written, style, writing.names_of(before))
-        return writing.appended(before, written, "\n\n" + formatted(tail, file, self.root, style, part=True), style)
+        return writing.appended(before, written, "\n\n" + formatted(tail, file, self.root, style, part=True))
 
 
 def test_path(layout: Layout, tree: Tree, path: str) -> str:

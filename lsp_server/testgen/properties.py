@@ -100,7 +100,7 @@ class Properties:
         each = len(calls) // len(rows)
         patch = None if mutant is None else (self.aim.function.name, mutant.source)
         outcomes = self.version.calls(
-            self.aim.module, calls, cpu=_CPU, wall=_WALL, losses=1, imports=self.aim.imports, patch=patch
+            self.aim.module, calls, cpu=_CPU, wall=_WALL, losses=1, imports=self.aim.prelude, patch=patch
         )
         answers = [outcomes[n : n + each] for n in range(0, len(outcomes), each)]
         if mutant is None:

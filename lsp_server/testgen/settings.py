@@ -16,6 +16,7 @@ from famulus.lsp_server.execution.functions import Parameter
 from famulus.lsp_server.execution.values import Vocabulary, texts
 from famulus.lsp_server.testgen import commandline
 from famulus.lsp_server.testgen.case import Aim
+from famulus.lsp_server.testgen.fixtures import with_fixture
 from famulus.lsp_server.testgen.reach import Kind, Needs, needs, reached
 
 RUNNER = "CliRunner()"
@@ -65,7 +66,7 @@ class Settings:
     def around(self, call: Call) -> Call:
         """The call with what it needs around it."""
         self._number += 1
-        call = self._with_program(call)
+        call = self._with_fixtures(self._with_program(call))
         lines: list[str] = []
         for place, parameter in enumerate(_given(self.aim, call)):
             if parameter.name in self.needs.paths:
@@ -78,6 +79,20 @@ class Settings:
             call, dates = self._with_dates(call)
             lines = [*dates, *lines]
         return replace(call, setting=(*call.setting, *lines)) if lines else call
+
+    def _with_fixtures(self, call: Call) -> Call:
+        """Objects that fixtures of the project give in place of some of the arguments, or of the object."""
+        if self._number % 3 == 0 or call.receiver == RUNNER or call.target != self.aim.function.name:
+            return call
+        own = len(call.expressions) - len(call.args) - len(call.kwargs)
+        owner = self.aim.function.owner.name if self.aim.function.owner else ""
+        for fixture in self.aim.fixtures:
+            if own and fixture.type == owner and not call.before:
+                call = with_fixture(call, 0, fixture)
+            for place, parameter in enumerate(_given(self.aim, call)):
+                if fixture.gives(parameter):
+                    call = with_fixture(call, own + place, fixture)
+        return call
 
     def _with_dates(self, call: Call) -> tuple[Call, list[str]]:
         """Dates among the arguments are made before the clock is set, some of them near to what it says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from famulus.lsp_server.testgen.assertions import FIXTURES
 from famulus.lsp_server.testgen.writing import Written
 
 _SET = re.compile(r'^(\s*)monkeypatch\.setattr\((".+?"), (.+)\)$')
@@ -16,7 +17,9 @@ _NEAR = re.compile(r"^(\s*)assert (.+) == pytest\.approx\((-?[\d.e+-]+)\)$")
 def converted(one: Written) -> Written | None:
     """A test without anything of pytest; None where that cannot be."""
     head, _, body = one.text.partition("\n")
-    if head.startswith("@"):
+    given = re.search(r"\((.*)\)", head)
+    needed = {name.partition(":")[0].strip() for name in given[1].split(",")} if given else set()
+    if head.startswith("@") or needed - {"", *FIXTURES}:
         return None
     rows = body.split("\n")
     imports = [line for line in one.imports if line != "import pytest"]

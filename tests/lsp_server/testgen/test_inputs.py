@@ -14,11 +14,13 @@ from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import functions
 from famulus.lsp_server.execution.inputs import Inputs, vocabulary
 from famulus.lsp_server.execution.version import Version
+from famulus.lsp_server.review.folders import Folder
 from famulus.lsp_server.testgen import writing
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.commandline import runner
 from famulus.lsp_server.testgen.domain import Domain
 from famulus.lsp_server.testgen.examples import Oracle
+from famulus.lsp_server.testgen.fixtures import fixtures
 from famulus.lsp_server.testgen.unittesting import converted
 
 KINDS = '''\
@@ -117,7 +119,23 @@ class Account:
 
     def __len__(self) -> int:
         return self._sum
+
+
+def total(account: Account, rate: int) -> int:
+    return len(account) * rate
 '''
+CONFTEST = """\
+import pytest
+
+from kinds import Account
+
+
+@pytest.fixture
+def account():
+    made = Account()
+    made.put(5)
+    return made
+"""
 SHOWN = {
     "count": "write_text",
     "save": ".read_text() ==",
@@ -134,6 +152,7 @@ SHOWN = {
     "means": ".send(",
     "Account.put": "amount must be positive",
     "Account.__len__": "len(Account())",
+    "total": "(account):",
 }
 HOSTILE = """\
 import builtins, os, secrets, shutil, socket, sys
@@ -195,6 +214,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kinds")
     (folder / "kinds.py").write_text(KINDS)
     (folder / "hostile.py").write_text(HOSTILE)
+    (folder / "conftest.py").write_text(CONFTEST)
     return folder
 
 
@@ -207,7 +227,8 @@ def oracle(project: Path) -> Iterator[Oracle]:
 def asked(oracle: Oracle, module: str, source: str, name: str) -> tuple[Aim, list[Example], str]:
     function = functions(source)[name]
     constructors = Constructors(f"{module}.py", source, vocabulary(function.node))
-    aim = Aim(f"{module}.py", module, source, function, runner(source, function))
+    given = fixtures(Folder(oracle.version.root), "test_kinds.py") if module == "kinds" else ()
+    aim = Aim(f"{module}.py", module, source, function, runner(source, function), given)
     inputs = Inputs(function, constructors, constructors.words)
     return aim, *oracle.examples(aim, inputs, seconds=0.01)
 
