@@ -22,6 +22,9 @@ from torch import Tensor
 
 from famulus.kernels.op import Case, op
 
+FEW = 16
+"""Tokens for which a GPU chooses in one launch."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -61,7 +64,11 @@ def _bytes(x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None, correction:
     return x.nbytes + gate.nbytes + x.shape[0] * rule.top_k * 16
 
 
-@op(key=lambda x, gate, rule, bias=None, correction=None: x.device.type, cases=_cases, bytes_moved=_bytes)
+@op(
+    key=lambda x, gate, rule, bias=None, correction=None: (x.device.type, len(x) <= FEW),
+    cases=_cases,
+    bytes_moved=_bytes,
+)
 def route(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,7 +111,7 @@ def sorted_pairs(experts: Tensor) -> Tensor:
     return torch.where(flat < 0, torch.iinfo(flat.dtype).max, flat).argsort(stable=True)
 
 
-@route.implement("torch", rule=lambda k: k == "cpu", why="torch's own top-k, and no group where there is one")
+@route.implement("torch", rule=lambda k: k[0] == "cpu", why="torch's own top-k, and no group where there is one")
 def _route_torch(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:

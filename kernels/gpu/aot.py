@@ -7,7 +7,6 @@ computes the right thing; this tells whether it fits the card, and whether weigh
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import re
 import subprocess
@@ -76,9 +75,9 @@ def launches(implementation: Implementation, architecture: int) -> list[Launch]:
     return list(found.values())
 
 
-def uses_dot(launch: Launch) -> bool:
-    """Whether the kernel is written with a product of matrices."""
-    return "tl.dot(" in inspect.getsource(launch.kernel.fn)
+def multiplies(launch: Launch) -> bool:
+    """Whether the kernel multiplies matrices in a 16-bit dtype: then on tensor cores. The router's product is f32."""
+    return "COMPUTE" in launch.constants
 
 
 def _tool(name: str, *arguments: str) -> str:

@@ -40,6 +40,6 @@ def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: in
             made = aot.compiled(launch, architecture)
             assert made.spilled == 0, made
             assert made.shared <= aot.SHARED[architecture], made
-            assert made.tensor_cores or not aot.uses_dot(launch), made
+            assert made.tensor_cores or not aot.multiplies(launch), made
             if implementation.gpu.streams:
                 assert 16 in made.asynchronous and not made.bytewise, made
