@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,29 +51,57 @@ class _Watch:
         self._seen = now
 
 
+@dataclass
+class Used:
+    """What a part of this process used, known when it is over. ``wall`` and ``processor`` in seconds."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+
+
+@contextlib.contextmanager
+def used() -> Iterator[Used]:
+    """Measure what is done inside, by this process and by all that it starts meanwhile."""
+    found = Used()
+    with _watching(psutil.Process()) as watch:
+        started, before = time.perf_counter(), os.times()
+        yield found
+        found.wall, after = time.perf_counter() - started, os.times()
+    found.processor = sum(after[:4]) - sum(before[:4]) + watch.lost
+
+
+@contextlib.contextmanager
+def _watching(top: psutil.Process) -> Iterator[_Watch]:
+    """Look at the processes below one again and again."""
+    watch, done = _Watch(top), threading.Event()
+
+    def watching() -> None:
+        while not done.wait(_EVERY):
+            try:
+                watch.look()
+            except psutil.Error:
+                return
+
+    thread = threading.Thread(target=watching)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        done.set()
+        thread.join()
+
+
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Run:
     """Run a program to its end. Raises :class:`subprocess.CalledProcessError` if it fails."""
     started = time.perf_counter()
     before = os.times()
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        watch, done = _Watch(psutil.Process(process.pid)), threading.Event()
-
-        def watching() -> None:
-            while not done.wait(_EVERY):
-                try:
-                    watch.look()
-                except psutil.Error:
-                    return
-
-        thread = threading.Thread(target=watching)
-        thread.start()
-        try:
-            output, errors = process.communicate()
-        finally:
-            done.set()
-            thread.join()
+    with (
+        subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+        _watching(psutil.Process(process.pid)) as watch,
+    ):
+        output, errors = process.communicate()
     wall, after = time.perf_counter() - started, os.times()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, list(command), output, errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ class Judge:
         self.bench = Workbench(Memory(files), root=None, interpreter=python)
         self.others = [self.bench.another(seed) for seed in _SEEDS]
         self.importing = 0.0
+        """Seconds in which pytest collected the tests, which imports the project."""
         self._files: dict[str, bytes | None] = {}
         self._nodes: list[str] = []
         self._wall = 1.0
@@ -46,7 +48,9 @@ class Judge:
         suite = Suite(text, bare=sum(not _asserts(node) for node in _tests(text)))
         self._files = {place: text.encode()}
         self.bench.exchange(self._files)
+        began = time.perf_counter()
         held = self.bench.server.hold([place], wall=_WALL, trace=[path])
+        self.importing = time.perf_counter() - began
         nodes = list(held.collected)
         suite.tests = len(nodes)
         runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - len(_FRESH))]

@@ -49,8 +49,8 @@ class Suite:
 @dataclass
 class Record:
     """One function. ``seconds`` of the wall in which its tests were made, ``processor`` seconds, ``importing``: seconds
-    of pytest with its module; ``mutants`` and ``killed``: of the kinds by which tests are chosen; ``why``: why there
-    are no tests."""
+    of collecting the tests, with the imports; ``mutants`` and ``killed``: of the kinds by which tests are chosen;
+    ``why``: why there are no tests."""
 
     key: str
     module: str

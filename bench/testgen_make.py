@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import sys
 import tempfile
 import time
@@ -12,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from famulus.bench import processor_time
 from famulus.bench.testgen_holdout import Spoilt
-from famulus.bench.testgen_judge import RUNS, Judge, mutants, statements
+from famulus.bench.testgen_judge import Judge, mutants, statements
 from famulus.bench.testgen_keep import Record, Verdict
 from famulus.bench.testgen_sample import Chosen
 from famulus.lsp_server.execution.errors import ExecutionFailed
@@ -54,14 +54,9 @@ def made(chosen: Chosen, revision: str, budget: float = BUDGET) -> Record:
     """The function with its tests, not judged yet."""
     record = Record(chosen.key, chosen.path, chosen.name, len(statements(chosen.node)), revision, budget)
     with tempfile.TemporaryDirectory() as root:
-        started, before = time.perf_counter(), _processor()
-        try:
-            options = Options(budget=budget, interpreter=PYTHON)
-            generator = Generator(Memory(chosen.project.files), Path(root), options)
-            found: Sequence[Generated] = list(generator.run([Target(chosen.path, chosen.name)]))
-        except (ExecutionFailed, UnknownTarget, TimeIsUp) as error:
-            found, record.why = (), str(error)
-        record.seconds, record.processor = time.perf_counter() - started, _processor() - before
+        with processor_time.used() as used:
+            found = _generated(chosen, Path(root), budget, record)
+        record.seconds, record.processor = used.wall, used.processor
     for generated in found:
         record.suite.text = generated.text
         record.suite.dropped = sum(_LEFT_OUT in note for note in generated.notes)
@@ -71,10 +66,15 @@ def made(chosen: Chosen, revision: str, budget: float = BUDGET) -> Record:
     return record
 
 
-def _processor() -> float:
-    """Seconds of this process and of the children that it waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+def _generated(chosen: Chosen, root: Path, budget: float, record: Record) -> Sequence[Generated]:
+    """What a user gets, or a note in the record of why there is nothing."""
+    options = Options(budget=budget, interpreter=PYTHON)
+    try:
+        generator = Generator(Memory(chosen.project.files), root, options)
+        return list(generator.run([Target(chosen.path, chosen.name)]))
+    except (ExecutionFailed, UnknownTarget, TimeIsUp) as error:
+        record.why = str(error)
+        return ()
 
 
 def judged(record: Record, judge: Judge, case: Case) -> None:
@@ -83,9 +83,8 @@ def judged(record: Record, judge: Judge, case: Case) -> None:
     wanted = statements(chosen.node)
     record.suite.lines = (0, len(wanted))
     if text:
-        began = time.perf_counter()
         suite, counted, lines = judge.look(test_place(chosen.path), text, chosen.path)
-        record.importing = (time.perf_counter() - began) / RUNS
+        record.importing = judge.importing
         suite.dropped = dropped
         suite.lines, suite.branches = counted.get(chosen.name, ((len(wanted & lines), len(wanted)), (0, 0)))
         record.suite = suite

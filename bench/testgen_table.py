@@ -38,7 +38,7 @@ def ours(records: Sequence[Record]) -> str:
         ["tests that fail, that are flaky (10 runs)", f"{red}, {flaky}"],
         ["seconds for a function: median, 90 %, most", _seconds([r.seconds for r in records])],
         ["processor seconds for a function: median, 90 %, most", _seconds([r.processor for r in records])],
-        ["one run of the tests with imports, median seconds", f"{median([r.importing for r in with_tests]):.2f}"],
+        ["importing the project and collecting, median seconds", f"{median([r.importing for r in with_tests]):.2f}"],
     ]  # fmt: skip
     return table(["of all", "value"], rows)
 
