@@ -69,6 +69,15 @@ def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress)
     return module.build(args, _assemble(found, parts), compute)  # type: ignore[no-any-return]
 
 
+def load_parts(checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress) -> Loaded:
+    """Further parts of ``checkpoint``, such as heads that draft; nothing of them is kept on disk. Raises
+    :class:`BadWeights`."""
+    module = family(checkpoint.config["model_type"])
+    args = module.Args.from_config(checkpoint.config)
+    source = _Source(checkpoint, lambda name: module.rename(name, args))
+    return _assemble(dict(_pack(source, parts, precision, progress)), parts)
+
+
 @dataclass(frozen=True)
 class _Source:
     """A checkpoint, and what its family's tensors are called in it."""

@@ -13,24 +13,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from famulus.engine import config, decoder
-from famulus.engine.batch import Batch
 from famulus.engine.decoder import Decoder
+from famulus.engine.latent import Indexer, LatentAttention
 from famulus.engine.layers import Loaded, Part, Pointwise
 from famulus.engine.stored import Stored
-from famulus.kernels.indexer import index_tokens
-from famulus.kernels.linear import linear
-from famulus.kernels.mla import mla
-from famulus.kernels.norm import rms_norm
-from famulus.kernels.pack import Weight
-from famulus.kernels.rope import amplitude, frequencies, rope, yarn_amplitude
+from famulus.kernels.rope import amplitude, frequencies, yarn_amplitude
 from famulus.kernels.router import Rule
-
-LATENT_EPS = 1e-6
-"""Of the norms of the latents, whatever ``rms_norm_eps`` says."""
 
 _SPLIT = re.compile(
     r"(.*\.self_attn\.)(q_proj|q_b_proj|kv_a_proj_with_mqa|kv_b_proj\.keys|kv_b_proj\.values)(\.weight)"
@@ -63,6 +54,7 @@ class Args(config.Args):
     index_topk: int = 0
     index_head_dim: int = 0
     index_n_heads: int = 0
+    num_nextn_predict_layers: int = 0
 
     SUPPORTED: ClassVar[dict[str, tuple[Any, ...]]] = {
         "attention_bias": (False,),
@@ -146,19 +138,24 @@ def parts(args: Args) -> dict[str, Part]:
     """Every weight of the model by our name, with the checkpoint tensors it is made of."""
     found = decoder.outer_parts(args)
     for i in range(args.num_hidden_layers):
-        found |= decoder.norm_parts(args, i) | _attention_parts(args, i)
-        if args.sparse:
-            found |= _index_parts(args, i)
-        if i < args.first_k_dense_replace:
-            found |= decoder.mlp_parts(args, i, args.intermediate_size)
-            continue
-        found |= decoder.moe_parts(args, i, args.n_routed_experts, args.moe_intermediate_size)
-        if args.model_type != "deepseek_v2":
-            correction = f"model.layers.{i}.mlp.gate.e_score_correction_bias"
-            found[f"{i}.correction"] = Part("norm", (correction,), ((args.n_routed_experts,),))
-        if args.n_shared_experts:
-            inner = args.moe_intermediate_size * args.n_shared_experts
-            found |= decoder.mlp_parts(args, i, inner, under="mlp.shared_experts", name="shared_")
+        found |= block_parts(args, i)
+    return found
+
+
+def block_parts(args: Args, i: int) -> dict[str, Part]:
+    """The weights of block ``i``."""
+    found = decoder.norm_parts(args, i) | _attention_parts(args, i)
+    if args.sparse:
+        found |= _index_parts(args, i)
+    if i < args.first_k_dense_replace:
+        return found | decoder.mlp_parts(args, i, args.intermediate_size)
+    found |= decoder.moe_parts(args, i, args.n_routed_experts, args.moe_intermediate_size)
+    if args.model_type != "deepseek_v2":
+        correction = f"model.layers.{i}.mlp.gate.e_score_correction_bias"
+        found[f"{i}.correction"] = Part("norm", (correction,), ((args.n_routed_experts,),))
+    if args.n_shared_experts:
+        inner = args.moe_intermediate_size * args.n_shared_experts
+        found |= decoder.mlp_parts(args, i, inner, under="mlp.shared_experts", name="shared_")
     return found
 
 
@@ -219,104 +216,35 @@ def rename(name: str, args: Args) -> Stored:
     return Stored(name, rows=[h * args.head_rows + n for h in heads for n in in_head])
 
 
-@dataclass(frozen=True)
-class Indexer:
-    """Chooses the tokens that a row reads. ``norm`` and its bias are a LayerNorm's (f32); ``weights`` [heads, hidden]
-    f32."""
-
-    queries: Weight
-    key: Weight
-    weights: Tensor
-    norm: Tensor
-    norm_bias: Tensor
-    heads: int
-    width: int
-    turned: int
-    count: int
-
-    def __call__(self, x: Tensor, query: Tensor, batch: Batch, kv: Tensor) -> Tensor | None:
-        """``x`` [tokens, hidden], ``query`` [tokens, lora] → chosen places [tokens, count], None where all are read;
-        the index keys are written into the last columns of ``kv``."""
-        raw = linear(x, self.key).float()
-        key = F.layer_norm(raw, (self.width,), self.norm, self.norm_bias, 1e-6).to(x.dtype)
-        q = linear(query, self.queries).view(-1, self.heads, self.width)
-        both = torch.cat([q, key[:, None]], 1)
-        both = torch.cat([rope(both[..., : self.turned], batch.cos, batch.sin), both[..., self.turned :]], -1)
-        kv[0, :, -self.width :].index_copy_(0, batch.slots, both[:, self.heads])
-        if all(s.context <= self.count for s in batch.segments):
-            return None
-        weights = F.linear(x.float(), self.weights) * (self.heads * self.width) ** -0.5
-        return index_tokens(both[:, : self.heads], weights, kv, batch.segments, self.count)
-
-
-@dataclass(frozen=True)
-class LatentAttention:
-    """Absorbed MLA. ``latents`` gives query (or its latent) and what is kept; ``keys`` [heads, plain, rank] and
-    ``values`` [heads, v, rank] in the compute dtype."""
-
-    latents: Weight
-    kv_norm: Tensor
-    keys: Tensor
-    values: Tensor
-    out: Weight
-    turned: int
-    scale: float
-    queries: Weight | None = None
-    query_norm: Tensor | None = None
-    indexer: Indexer | None = None
-
-    def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor:
-        """``x`` [tokens, hidden] normalised → [tokens, hidden]; ``kv`` [1, slots, width] is written."""
-        heads, plain, rank = self.keys.shape
-        first = self.latents.rows - rank - self.turned
-        query, latent, key = torch.split(linear(x, self.latents), [first, rank, self.turned], 1)
-        if self.queries is not None and self.query_norm is not None:
-            query = rms_norm(query.float(), self.query_norm, LATENT_EPS, x.dtype)
-        q = (query if self.queries is None else linear(query, self.queries)).reshape(len(x), heads, -1)
-        turned = rope(torch.cat([q[..., plain:], key[:, None]], 1), batch.cos, batch.sin)
-        latent = rms_norm(latent.float(), self.kv_norm, LATENT_EPS, x.dtype)
-        kv[0, :, : rank + self.turned].index_copy_(0, batch.slots, torch.cat([latent, turned[:, heads]], 1))
-        chosen = None if self.indexer is None else self.indexer(x, query, batch, kv)
-        absorbed = torch.bmm(q[..., :plain].transpose(0, 1), self.keys).transpose(0, 1)
-        seen = mla(torch.cat([absorbed, turned[:, :heads]], -1), kv, batch.segments, self.scale, rank, chosen)
-        mixed = torch.bmm(seen.transpose(0, 1), self.values.transpose(1, 2))
-        return linear(mixed.transpose(0, 1).reshape(len(x), -1), self.out)
-
-    def linears(self) -> list[Weight]:
-        """Every weight that a decoded token reads."""
-        heads, _, rank = self.keys.shape
-        absorbed = [Weight(heads * t.shape[1], rank, "dense", t.reshape(-1, rank)) for t in (self.keys, self.values)]
-        indexed = [] if self.indexer is None else [self.indexer.queries, self.indexer.key]
-        return [self.latents, self.out, *absorbed, *indexed, *([] if self.queries is None else [self.queries])]
-
-
 def build(args: Args, loaded: Loaded, compute: torch.dtype) -> Decoder:
     """The model over loaded weights."""
-    rule, heads = args.rule(), args.num_attention_heads
+    return Decoder(args, loaded, compute, lambda i: attention(args, loaded, i), lambda i: mlp(args, loaded, i))
 
-    def attention(i: int) -> LatentAttention:
-        keys, values = loaded.weights[f"{i}.keys"].dense, loaded.weights[f"{i}.values"].dense
-        assert keys is not None and values is not None
-        return LatentAttention(
-            loaded.weights[f"{i}.latents"],
-            loaded.norms[f"{i}.kv_norm"],
-            keys.view(heads, -1, args.kv_lora_rank),
-            values.view(heads, -1, args.kv_lora_rank),
-            loaded.weights[f"{i}.out"],
-            args.qk_rope_head_dim,
-            args.scale(),
-            loaded.weights.get(f"{i}.queries"),
-            loaded.norms.get(f"{i}.query_norm"),
-            _indexer(args, loaded, i) if args.sparse else None,
-        )
 
-    def mlp(i: int) -> Pointwise:
-        if i < args.first_k_dense_replace:
-            return decoder.gated_mlp(loaded, i)
-        shared = decoder.gated_mlp(loaded, i, "shared_") if args.n_shared_experts else None
-        return decoder.mixture(loaded, i, rule, shared)
+def attention(args: Args, loaded: Loaded, i: int) -> LatentAttention:
+    """The attention of block ``i``."""
+    keys, values = loaded.weights[f"{i}.keys"].dense, loaded.weights[f"{i}.values"].dense
+    assert keys is not None and values is not None
+    return LatentAttention(
+        loaded.weights[f"{i}.latents"],
+        loaded.norms[f"{i}.kv_norm"],
+        keys.view(args.num_attention_heads, -1, args.kv_lora_rank),
+        values.view(args.num_attention_heads, -1, args.kv_lora_rank),
+        loaded.weights[f"{i}.out"],
+        args.qk_rope_head_dim,
+        args.scale(),
+        loaded.weights.get(f"{i}.queries"),
+        loaded.norms.get(f"{i}.query_norm"),
+        _indexer(args, loaded, i) if args.sparse else None,
+    )
 
-    return Decoder(args, loaded, compute, attention, mlp)
+
+def mlp(args: Args, loaded: Loaded, i: int) -> Pointwise:
+    """What follows the attention of block ``i``: one MLP, or experts beside a shared one."""
+    if i < args.first_k_dense_replace:
+        return decoder.gated_mlp(loaded, i)
+    shared = decoder.gated_mlp(loaded, i, "shared_") if args.n_shared_experts else None
+    return decoder.mixture(loaded, i, args.rule(), shared)
 
 
 def _indexer(args: Args, loaded: Loaded, i: int) -> Indexer:
