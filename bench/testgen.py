@@ -19,18 +19,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import TypeVar
 
 from famulus.bench import testgen_peer, testgen_table
 from famulus.bench.report import heading, revision
-from famulus.bench.testgen_holdout import held_out
+from famulus.bench.testgen_holdout import Spoilt, held_out
 from famulus.bench.testgen_judge import Judge
 from famulus.bench.testgen_keep import Keep, Record
 from famulus.bench.testgen_make import BUDGET, PYTHON, Case, judged, made, tenfold
 from famulus.bench.testgen_pynguin import Pynguin, coverage
-from famulus.bench.testgen_sample import sample
+from famulus.bench.testgen_sample import Chosen, sample
 from famulus.bench.testgen_slips import bugs
 
 _Made = TypeVar("_Made")
@@ -84,18 +85,14 @@ def cases(part: str, number: int, seed: int, only: str) -> list[Case]:
     """The functions of a part."""
     if part == "functions":
         chosen = [one for one in sample(number, seed) if only in one.key]
-        return [Case(one, held_out(one, _CHANGES, seed), again=False, search=True) for one in chosen]
-    found = [(one, spoilt) for one, _, spoilt in bugs() if only in one.key]
-    keys = dict.fromkeys(one.key for one, _ in found)
-    return [
-        Case(
-            next(one for one, _ in found if one.key == key),
-            [spoilt for one, spoilt in found if one.key == key],
-            again=True,
-            search=False,
-        )
-        for key in keys
-    ]
+        return [Case(one, partial(held_out, one, _CHANGES, seed), again=False, search=True) for one in chosen]
+    functions: dict[str, Chosen] = {}
+    wrong: dict[str, list[Spoilt]] = {}
+    for one, _, spoilt in bugs():
+        if only in one.key:
+            functions[one.key] = one
+            wrong.setdefault(one.key, []).append(spoilt)
+    return [Case(one, partial(list, wrong[key]), again=True, search=False) for key, one in functions.items()]
 
 
 def measure(keep: Keep, part: str, listed: Sequence[Case], budget: float, counter: Path | None) -> None:

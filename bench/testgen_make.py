@@ -6,8 +6,9 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
 
@@ -36,9 +37,14 @@ class Case:
     ten times the inputs are tried where the tests notice nothing; else there is a call that shows each change."""
 
     chosen: Chosen
-    spoilt: Sequence[Spoilt]
+    changes: Callable[[], Sequence[Spoilt]]
     again: bool
     search: bool
+
+    @cached_property
+    def spoilt(self) -> Sequence[Spoilt]:
+        """The function with each change."""
+        return self.changes()
 
 
 PYTHON = Path(sys.executable)

@@ -66,8 +66,8 @@ def judged(group: Sequence[Case], module: Module, counter: Path | None) -> None:
 
 
 def merged(keep: Keep, part: str, listed: Sequence[Case]) -> list[Record]:
-    """What is kept of these functions, with what the peer's tests noticed."""
-    records = keep.records(part)
+    """What is kept of these functions and judged, with what the peer's tests noticed."""
+    records = {name: record for name, record in keep.records(part).items() if record.judged}
     for module in keep.modules(f"peer-{part}").values():
         for name, noticed in module.verdicts.items():
             verdicts = records[name].verdicts if name in records else []
