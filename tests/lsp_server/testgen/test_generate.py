@@ -105,7 +105,7 @@ def test_what_the_project_tests_already_is_not_tested_again(tmp_path: Path) -> N
     before = "from shop import price\n\n\ndef test_price():\n    assert price(10) == 12.0\n"
     before += "    assert price(10, 0.5) == 15.0\n"
     (tmp_path / "test_shop.py").write_text(before)
-    (one,) = made(tmp_path, "shop.py::price", budget=15.0)
+    (one,) = made(tmp_path, "shop.py::price", budget=60.0)
     assert one.path == "test_shop.py"
     result = one.results[0]
     assert result.killed_before and result.killed > result.killed_before
