@@ -47,6 +47,9 @@ def generate(
     framework: Annotated[
         str, typer.Option(metavar="NAME", help="pytest, or unittest where the project's Python has no pytest.")
     ] = "pytest",
+    words: Annotated[
+        bool, typer.Option("--words", help="Also ask the model for names of tests, and what it expects of calls.")
+    ] = False,
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
 ) -> None:
     """Make tests that were run and that fail when the code is wrong; show them, or --write them."""
@@ -67,7 +70,8 @@ def generate(
     if framework not in ("pytest", "unittest"):
         raise typer.BadParameter(f"{framework!r} is none of pytest, unittest.", param_hint="--framework")
     run: Literal["sandboxed", "unsafe"] = "unsafe" if unsafe_run else "sandboxed"
-    options = Options(_seconds(budget), most, python, run, "pytest" if framework == "pytest" else "unittest")
+    using: Literal["pytest", "unittest"] = "pytest" if framework == "pytest" else "unittest"
+    options = Options(_seconds(budget), most, python, run, using, words)
     outputs = Outputs(form)
     if why:
         status = testgen_tests.why(targets or [], options, outputs)

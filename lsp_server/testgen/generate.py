@@ -28,6 +28,7 @@ from famulus.lsp_server.testgen.existing import Existing
 from famulus.lsp_server.testgen.fixtures import fixtures
 from famulus.lsp_server.testgen.formatting import formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
+from famulus.lsp_server.testgen.model import Model
 from famulus.lsp_server.testgen.properties import Properties
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
@@ -55,13 +56,15 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Options:
-    """``budget``: seconds in all. ``most``: examples for one function. ``run``: whether a sandbox is demanded."""
+    """``budget``: seconds in all. ``most``: examples for one function. ``run``: whether a sandbox is demanded.
+    ``words``: whether the model is asked for names and for what it expects."""
 
     budget: float = 30.0
     most: int = 5
     interpreter: Path | None = None
     run: Literal["sandboxed", "unsafe"] = "sandboxed"
     framework: Framework = "pytest"
+    words: bool = False
 
 
 @dataclass
@@ -269,16 +272,22 @@ class Generator:
         taken = writing.names_of(before) if before else set()
         style = self._style(bench.layout, before)
         written: list[writing.Written] = []
+        model = Model(clock.left) if self.options.words else None
+        notes: list[str] = []
         for result in results:
             used = taken | {one.name for one in written}
             made = writing.write(result.aim, result.examples, used, style)
+            if model is not None:
+                made = model.named(result.aim, made, used)
+                notes += model.surprises(result.aim, result.examples)
             used |= {one.name for one in made}
             made += of_properties(result.aim, result.properties, used, style)
             if style.form == "unittest":
                 made = [plain for one in made if (plain := converted(one)) is not None]
                 result.keep([example for one in made for example in one.examples])
             written += made
-        notes = [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
+        notes = [f"Unexpected result: {said}." for said in notes] + (model.notes if model is not None else [])
+        notes += [f"{result.aim.function.name}: {result.refused}." for result in results if result.refused]
         notes += [f"Unexpected result: {said}. No test pins it." for result in results for said in result.unexpected]
         proven = None
         text = ""
