@@ -17,8 +17,8 @@ from famulus.lsp_server.execution.shrink import shrunk
 from famulus.lsp_server.execution.version import Patch, Version
 
 FIRST, NEXT, ROUNDS = 40, 80, 8
-TRIED = 14
-"""Calls by which one sees whether a function comes to another one."""
+TRIED = (14, 40, 60)
+"""Calls by which one sees whether a function comes to another one; the later ones if those before came near."""
 _ENOUGH, _STALE = 120, 2
 """After so many calls that the old version answered, and rounds that reached no new line, nothing more is expected."""
 _CPU = 0.1
@@ -83,6 +83,8 @@ class Found:
     """Calls that the old version answered."""
     unstable: int = 0
     """Calls whose answer was not the same twice."""
+    ended: int = 0
+    """Calls that the old version did not come to the end of: on a busy machine another one may."""
     module: str = ""
     """The old version's module in which the calls are made."""
 
@@ -124,20 +126,27 @@ class Search:
             stale = 0 if inputs.reached > reached else stale + 1
             if stale >= _STALE and found.usable >= _ENOUGH:
                 break
+            if stale and not found.usable and not found.ended:
+                break  # there is no way to call it
         return found
 
-    def comes_there(self, subject: Subject, inputs: Inputs) -> bool:
+    def comes_there(self, subject: Subject, inputs: Inputs, until: float) -> bool:
         """Whether a few calls come to the function ``within``. Raises :class:`ImportFailed`."""
         assert subject.within is not None
         self.open(subject.old_module, subject.new_module)
-        calls = inputs.calls(TRIED)
-        outcomes = self.old.calls(
-            subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=subject.within.module, imports=subject.imports
-        )
-        for call, outcome in zip(calls, outcomes, strict=True):
-            inputs.learn(call, outcome)
         body = frozenset(subject.within.lines[1:])
-        return any(outcome.lines & body for outcome in outcomes)
+        for number in TRIED:
+            calls = inputs.calls(number)
+            outcomes = self.old.calls(
+                subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=subject.within.module, imports=subject.imports
+            )
+            for call, outcome in zip(calls, outcomes, strict=True):
+                inputs.learn(call, outcome)
+            if any(outcome.lines & body for outcome in outcomes):
+                return True
+            if not inputs.reached or time.monotonic() > until:
+                break
+        return False
 
     def _differing(
         self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found
@@ -146,6 +155,7 @@ class Search:
         trace = subject.within.module if subject.within else True
         was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=trace, imports=subject.imports)
         found.tried += len(calls)
+        found.ended += sum(outcome.kind == "ended" for outcome in was)
         for call, outcome in zip(calls, was, strict=True):
             inputs.learn(call, outcome)
         usable = [(c, o) for c, o in zip(calls, was, strict=True) if self._counts(subject, c, o)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import threading
 import time
@@ -72,9 +73,9 @@ class Looking:
                 break
             with contextlib.suppress(ImportFailed):
                 made = self._around(pair, item, candidate.path, candidate.function, within)
-                if made is None or not search.comes_there(*made):
+                if made is None or not search.comes_there(*made, until):
                     continue
-                result = search.witness(*made, seconds=min(left, seconds / 2))
+                result = search.witness(*made, seconds=max(0.0, until - time.monotonic()))
                 if result.witnesses:
                     return result
         return None
@@ -92,7 +93,7 @@ class Looking:
                 self._names[path] = top_names(text)
             calls = self.mine.of(function, path, self._names[path]).calls
         known = pair.old.samples(modules[0], names_used(function))
-        known += pair.old.samples(within.module, names_used(item.old))
+        known += pair.old.samples(within.module, [*names_used(item.old), *_tables(item.file.old_tree)])
         words = vocabulary(item.old.node, item.new.node, function.node, known=known)
         constructors = Constructors(path, text, words, self._found)
         inputs = Inputs(function, constructors, words, found=calls)
@@ -118,3 +119,16 @@ class Looking:
         known = self.old_layout.found(name, importer)
         source = self.source(known[0]) if known else None
         return (known[0], source, known[1]) if known and source is not None else None
+
+
+def _tables(module: ast.Module | None) -> list[str]:
+    """Dotted names of what a module and its classes keep: patterns and words by which code is chosen."""
+    found = []
+    bodies = [("", module.body)] if module else []
+    bodies += [(f"{node.name}.", node.body) for _, body in bodies for node in body if isinstance(node, ast.ClassDef)]
+    for prefix, body in bodies:
+        for node in body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found += [prefix + target.id for target in targets if isinstance(target, ast.Name)]
+    return found[:60]
