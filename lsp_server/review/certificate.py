@@ -142,20 +142,22 @@ def certify_files(
 ) -> Certificates:
     """What is proven about changed files, as :func:`certify_change`."""
     clock = clock or Clock()
-    found: list[Certificate] = []
-    moving: list[tuple[int, FileChange, Leftovers]] = []
+    changed = list(files)
     late: list[str] = []
-    for file in files:
-        if max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
-            found.append(Certificate(path=file.path, lines=file.changed_lines, reason="the file is very large"))
-        elif not file.path.endswith((".py", ".pyi")) or file.binary:
-            found.append(_other(file) if clock.left else _too_late(file, late))
-        else:
-            alone = _known_or_compared(file, kept, clock, late)
-            moving.append((len(found), file, alone.moves))
-            found.append(alone.certificate)
-    _moves(moving, found)
-    return Certificates(tuple(found), tuple(late))
+    small_first = sorted(range(len(changed)), key=lambda n: len(changed[n].old or b"") + len(changed[n].new or b""))
+    alone = {n: _alone(changed[n], kept, clock, late) for n in small_first}
+    found = [alone[n].certificate for n in range(len(changed))]
+    _moves([(n, file, alone[n].moves) for n, file in enumerate(changed)], found)
+    return Certificates(tuple(found), tuple(sorted(late)))
+
+
+def _alone(file: FileChange, kept: Kept[Alone] | None, clock: Clock, late: list[str]) -> Alone:
+    """What is proven about one file; ``late`` gets its path if the time was too short for all of it."""
+    if max(len(file.old or b""), len(file.new or b"")) > _LARGEST:
+        return Alone(Certificate(path=file.path, lines=file.changed_lines, reason="the file is very large"))
+    if file.path.endswith((".py", ".pyi")) and not file.binary:
+        return _known_or_compared(file, kept, clock, late)
+    return Alone(_other(file) if clock.left else _too_late(file, late))
 
 
 def _too_late(file: FileChange, late: list[str]) -> Certificate:
@@ -164,7 +166,7 @@ def _too_late(file: FileChange, late: list[str]) -> Certificate:
 
 
 def _known_or_compared(file: FileChange, kept: Kept[Alone] | None, clock: Clock, late: list[str]) -> Alone:
-    """What is proven about a Python file alone; ``late`` gets its path if the time was too short for all of it."""
+    """The same for a Python file."""
     digest = pair_digest(file)
     known = kept.get(digest) if kept is not None else None
     if known is not None:
