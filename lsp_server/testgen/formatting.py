@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from famulus.lsp_server.testgen.style import Style
 
 _SECONDS = 20
+_PROBE = "def test_a():\n    assert bool(1)\n"
+"""A test that lacks what rules may ask for."""
 
 
 def formatted(text: str, path: Path, root: Path, style: Style, *, part: bool = False) -> str:
@@ -35,6 +39,27 @@ def formatted(text: str, path: Path, root: Path, style: Style, *, part: bool = F
         if done.returncode == 0 and done.stdout:
             text = done.stdout.decode()
     return text
+
+
+def demanded(style: Style, path: Path, root: Path) -> Style:
+    """The style with what the project's own rules ask of every test: annotations and docstrings."""
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    folder = next((parent for parent in path.parents if parent.is_dir()), None)
+    if ruff is None or folder is None or not _configured(path, root):
+        return style
+    command = [ruff, "check", "--no-cache", "--output-format", "json", "--stdin-filename", str(path), "-"]
+    done = subprocess.run(
+        command, input=_PROBE.encode(), capture_output=True, cwd=folder, timeout=_SECONDS, check=False
+    )
+    try:
+        codes = {str(found["code"]) for found in json.loads(done.stdout)}
+    except (ValueError, KeyError, TypeError):
+        return style
+    return replace(
+        style,
+        annotated=style.annotated or any(code.startswith("ANN2") for code in codes),
+        documented=style.documented or bool(codes & {"D102", "D103"}),
+    )
 
 
 def _configured(path: Path, root: Path) -> bool:

@@ -26,7 +26,7 @@ from famulus.lsp_server.testgen.errors import UnknownTarget
 from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.existing import Existing
 from famulus.lsp_server.testgen.fixtures import fixtures
-from famulus.lsp_server.testgen.formatting import formatted
+from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.model import Model
 from famulus.lsp_server.testgen.properties import Properties
@@ -187,12 +187,12 @@ class Generator:
             ]
         return made
 
-    def _style(self, layout: Layout, before: str | None) -> Style:
-        """That of the file that the tests are for, else of some of the project's test files."""
+    def _style(self, layout: Layout, place: str, before: str | None) -> Style:
+        """That of the file that the tests are for, else of some of the project's tests, with what its rules ask for."""
         near = [before] if before else []
         if not before:
             near = [decoded(self.tree.read(path) or b"") for path in sorted(layout.tests())[:_NEIGHBOURS]]
-        style = read_style(near)
+        style = demanded(read_style(near), self.root / place, self.root)
         return style if self.options.framework == "pytest" else replace(style, form="unittest", tables=False)
 
     def _function(
@@ -270,7 +270,7 @@ class Generator:
     ) -> Generated:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
-        style = self._style(bench.layout, before)
+        style = self._style(bench.layout, place, before)
         written: list[writing.Written] = []
         model = Model(clock.left) if self.options.words else None
         notes: list[str] = []

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from famulus.lsp_server.execution.functions import raises
 from famulus.lsp_server.execution.rendering import expression
 from famulus.lsp_server.testgen.assertions import stable_message
 from famulus.lsp_server.testgen.case import Aim, Example
@@ -59,7 +60,9 @@ def camel(text: str) -> str:
 def sentence(aim: Aim, name: str) -> str:
     """The name of a test as a sentence."""
     words = name.removeprefix("test_").removeprefix(slug(aim.function.name)).strip("_").replace("_", " ")
-    return f"{aim.function.node.name} {words or 'for plain arguments'}."
+    for kind in raises(aim.function):
+        words = words.replace(slug(kind).replace("_", " "), kind)
+    return f"{words[:1].upper()}{words[1:]}." if words and not words.isdigit() else "Plain arguments."
 
 
 def free(name: str, taken: set[str]) -> str:
@@ -151,7 +154,7 @@ def _effects(example: Example, arguments: Sequence[tuple[str, str]]) -> Iterator
 def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator[str]:
     """What an exception is for: the special argument that the condition before ``raise`` asks about, else its words."""
     outcome = example.outcome
-    raises = f"raises_{slug(outcome.exception)}"
+    start = f"raises_{slug(outcome.exception)}"
     arguments = given(aim, example)
     asked = _asked(aim, example)
     causes = [(name, text) for name, text in arguments if name in asked]
@@ -160,21 +163,21 @@ def _refusals(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterat
         yield f"raises_{slug(said)}"
     causes = causes or arguments
     for relation in relations(causes, aim.function.node):
-        yield f"{raises}_when_{relation}"
+        yield f"{start}_when_{relation}"
     for name, text in causes:
         for trait in argument_traits(text, "", bare=True):
-            yield f"{raises}_when_{slug(name)}_is_{trait}"
+            yield f"{start}_when_{slug(name)}_is_{trait}"
         if isinstance(literal(text), int | float) and _wordy(text):
-            yield f"{raises}_when_{slug(name)}_is_{_said(text)}"
+            yield f"{start}_when_{slug(name)}_is_{_said(text)}"
     if said and (sum(e.outcome.kind == "raised" for e in examples) > 1 or len(causes) != 1):
         yield f"raises_{slug(said)}"
     if len(causes) == 1:
         name, text = causes[0]
-        yield f"{raises}_for_{_said(text)}" if _wordy(text) else f"{raises}_for_invalid_{slug(name)}"
-        yield f"{raises}_for_invalid_{slug(name)}"
+        yield f"{start}_for_{_said(text)}" if _wordy(text) else f"{start}_for_invalid_{slug(name)}"
+        yield f"{start}_for_invalid_{slug(name)}"
     if said:
         yield f"raises_{slug(said)}"
-    yield raises
+    yield start
 
 
 def _asked(aim: Aim, example: Example) -> set[str]:

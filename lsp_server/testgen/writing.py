@@ -53,7 +53,7 @@ def write(aim: Aim, examples: Sequence[Example], taken: Iterable[str] = (), styl
         name = naming.free(f"test_{naming.slug(group[0].example.call.target)}", used)
         text, imports = tables.table(aim, group, name, annotated=style.annotated)
         used.add(name)
-        documented = _documented(text, f"{aim.function.node.name} for several arguments.", style)
+        documented = _documented(text, "Several arguments.", style)
         found.append(Written(name, documented, imports, examples=tuple(row.example for row in group)))
         kept = [pair for pair in kept if all(pair[0] is not row.example for row in group)]
     named = naming.names(aim, [example for example, _ in kept], used, short=short)

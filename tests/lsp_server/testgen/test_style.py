@@ -15,7 +15,7 @@ from famulus.lsp_server.execution.functions import functions
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.testgen import writing
 from famulus.lsp_server.testgen.case import Aim, Example
-from famulus.lsp_server.testgen.formatting import formatted
+from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.importing import added
 from famulus.lsp_server.testgen.style import Style, read
 
@@ -150,6 +150,18 @@ def test_the_style_is_read_from_the_neighbours(tmp_path: Path) -> None:
     )
     assert read(["class TestA:\n    def test_b(self):\n        pass\n"]).form == "classes"
     assert read(["def test_a():\n    x = " + "1 + " * 25 + "1\n"]).width > 88
+
+
+def test_rules_of_the_project_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "bins.py").write_text(SOURCE)
+    file = tmp_path / "test_bins.py"
+    assert demanded(Style(), file, tmp_path) == Style()
+    (tmp_path / "ruff.toml").write_text("lint.select = ['D103', 'D4', 'ANN', 'PT', 'E', 'F', 'I']\nline-length = 100\n")
+    style = demanded(Style(), file, tmp_path)
+    assert style.annotated and style.documented
+    file.write_text(formatted(writing.module(writing.write(*examples(), style=style), style), file, tmp_path, style))
+    done = subprocess.run([RUFF, "check", "--no-cache", str(file)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_format_is_blacks_where_only_that_is_configured(tmp_path: Path) -> None:
