@@ -32,6 +32,9 @@ class Target:
 def parse(text: str) -> Target:
     """The target that a user wrote. Raises :class:`UnknownTarget` for what has no such form."""
     match = _FORM.match(text.strip())
+    if match is None and re.search(r"\.(pyi|ipynb)(:.*)?$", text.strip()):
+        kind = "a stub, which holds no code" if ".pyi" in text else "a notebook"
+        raise UnknownTarget(f"{text} is {kind}.", fix="Name the module that is imported.")
     if match is None:
         raise UnknownTarget(f"{text!r} names no Python file.", fix="Write PATH.py, PATH.py::NAME or PATH.py:LINE.")
     what = match["what"] or ""
@@ -46,7 +49,7 @@ def chosen(target: Target, functions: Iterable[Function], lines: Collection[int]
     Of a class or a file: what other code may call, so no private names. Raises :class:`UnknownTarget` where there
     is none."""
     if is_test(target.path):
-        raise UnknownTarget(f"{target.path} holds tests itself.", fix="Name the code that they are for.")
+        raise UnknownTarget(f"{target.path} holds tests itself.", fix="Name the code that they are for, or add --why.")
     listed = sorted(functions, key=lambda function: function.lines.start)
     if target.line:
         around = [f for f in listed if target.line in f.lines]

@@ -11,16 +11,17 @@ import {
   window,
   workspace,
 } from 'vscode';
-import type {
-  ApplyWorkspaceEditParams,
-  ApplyWorkspaceEditRequest,
-  ApplyWorkspaceEditResult,
-  ChangeAnnotation,
-  LanguageClient,
-  TextDocumentEdit,
-  TextEdit,
-  WorkspaceEdit,
-  WorkspaceMiddleware,
+import {
+  type ApplyWorkspaceEditParams,
+  type ApplyWorkspaceEditRequest,
+  type ApplyWorkspaceEditResult,
+  type ChangeAnnotation,
+  CreateFile,
+  type LanguageClient,
+  type TextDocumentEdit,
+  type TextEdit,
+  type WorkspaceEdit,
+  type WorkspaceMiddleware,
 } from 'vscode-languageclient/node';
 
 import type { Pages } from './pages';
@@ -127,6 +128,8 @@ export class Proposals implements Disposable {
     }
     if (!result.applied) {
       void window.showWarningMessage('Nothing was applied: the text has changed meanwhile.');
+    } else {
+      await window.showTextDocument(shown.place, { preview: false }); // It is not saved yet.
     }
     return result;
   }
@@ -139,20 +142,22 @@ export class Proposals implements Disposable {
       return undefined;
     }
     const { uri: path, version } = proposal.edit.textDocument;
-    const document = await workspace.openTextDocument(converter.asUri(path));
+    const place = converter.asUri(path);
+    const before = proposal.created ? this.pages.keep(`${PROPOSALS}${proposal.id}/empty`, '') : place;
+    const document = await workspace.openTextDocument(before);
     const known = this.open.get(proposal.id);
     if (version !== null && version !== document.version) {
       return known; // Its places are those of another text; the server withdraws it.
     }
-    const name = document.uri.path.split('/').pop();
+    const name = place.path.split('/').pop();
     const right = this.pages.keep(`${PROPOSALS}${proposal.id}/${name}`, edited(document, proposal, converter));
-    const shown = known ?? this.begin(proposal, document.uri, right);
+    const shown = known ?? this.begin(proposal, place, document.uri, right);
     await shown.visible;
     return shown;
   }
 
-  private begin({ id, annotation }: Proposal, left: Uri, right: Uri): Shown {
-    const shown = new Shown(right, commands.executeCommand('vscode.diff', left, right, annotation.label, { preview: false }));
+  private begin({ id, annotation }: Proposal, place: Uri, left: Uri, right: Uri): Shown {
+    const shown = new Shown(place, right, commands.executeCommand('vscode.diff', left, right, annotation.label, { preview: false }));
     this.open.set(id, shown);
     void shown.answered.then(async (answer) => {
       this.open.delete(id);
@@ -186,8 +191,9 @@ class Shown {
   readonly answered: Promise<Answer>;
   private resolve: (answer: Answer) => void = () => {};
 
-  /** `text`: the document with the proposed text; `visible`: when the diff is open. */
+  /** `place`: what would be changed; `text`: the document with the proposed text; `visible`: when the diff is open. */
   constructor(
+    readonly place: Uri,
     readonly text: Uri,
     readonly visible: Thenable<unknown>,
   ) {
@@ -204,18 +210,22 @@ class Shown {
 
 interface Proposal {
   id: string;
+  /** Is the document made first? */
+  created: boolean;
   edit: TextDocumentEdit;
   annotation: ChangeAnnotation;
 }
 
-/** The one edit of one document that needs confirmation, if that is all there is. */
+/** The one edit of one document, there already or new, that needs confirmation, if that is all there is. */
 function proposed({ changeAnnotations, documentChanges }: WorkspaceEdit): Proposal | undefined {
   const [annotated, ...others] = Object.entries(changeAnnotations ?? {});
-  const [edit, ...more] = documentChanges ?? [];
+  const changes = documentChanges ?? [];
+  const created = CreateFile.is(changes[0]);
+  const [edit, ...more] = created ? changes.slice(1) : changes;
   if (!annotated?.[1].needsConfirmation || others.length || more.length || !edit || !('edits' in edit)) {
     return undefined;
   }
-  return { id: annotated[0], edit, annotation: annotated[1] };
+  return { id: annotated[0], created, edit, annotation: annotated[1] };
 }
 
 function edited(document: TextDocument, { edit }: Proposal, converter: LanguageClient['protocol2CodeConverter']): string {

@@ -33,8 +33,9 @@ class Offering:
         capabilities, server = self._session.server.client_capabilities, self._session.server
         note = summary(made)
         uri, document = self._test_file(root, made)
-        edit = workspace_edit(capabilities, uri, document, made, note)
-        if not asks(capabilities):
+        asking = self._session.options.proposals or asks(capabilities)
+        edit = workspace_edit(capabilities, uri, document, made, note, asking=asking)
+        if not asking:
             question = f"{made['path']}: {note}\n\n{_new_text(made)}"
             answer = await server.window_show_message_request_async(
                 types.ShowMessageRequestParams(
@@ -46,7 +47,7 @@ class Offering:
             if answer is None or answer.title != APPLY:
                 return False
             _, document = self._test_file(root, made)
-            edit = workspace_edit(capabilities, uri, document, made, note)
+            edit = workspace_edit(capabilities, uri, document, made, note, asking=asking)
         result = await server.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(edit, f"{TITLE}: {note}"))
         if not result.applied and result.failure_reason:
             self.say(f"The editor did not apply it: {result.failure_reason}")
@@ -91,7 +92,7 @@ def summary(made: Mapping[str, Any]) -> str:
     mutants = sum(one["mutants"] for one in made["functions"])
     before = sum(one["killed_before"] or 0 for one in made["functions"])
     after = sum(one["killed"] for one in made["functions"])
-    score = f", mutation score {100 * before // mutants} % → {100 * after // mutants} %" if mutants else ""
+    score = f", mutation score {100 * before // mutants}\u00a0% → {100 * after // mutants}\u00a0%" if mutants else ""
     return f"{number} test{'' if number == 1 else 's'}, run {made['runs']} times{score}"
 
 

@@ -37,7 +37,12 @@ def editor(editor_class: Any, nvim: Path, tmp_path: Path) -> Iterator[Any]:
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "Begin"]):
         subprocess.run(["git", *who, *arguments], cwd=project, check=True)
     command = Path(sys.executable).with_name("famulus")
-    made = editor_class(nvim, project, f"{{ cmd = '{command}' }}", {"FAMULUS_HOME": str(home)})
+    made = editor_class(
+        nvim,
+        project,
+        f"{{ cmd = '{command}', settings = {{ testgen = {{ budget = 90 }} }} }}",
+        {"FAMULUS_HOME": str(home)},
+    )
     yield made
     made.close()
 
@@ -69,3 +74,24 @@ def test_a_save_shows_what_breaks_and_a_code_action_mends_it(editor: Any) -> Non
     editor.until(lambda: "    return price(amount, tax=0.1)" in editor.nvim.current.buffer[:], "the edit")
     editor.nvim.command("write")
     editor.until(lambda: not editor.lua(FOUND, orders), "nothing wrong", SECONDS)
+
+
+@pytest.mark.timeout(400)
+def test_tests_are_written_and_explained(editor: Any) -> None:
+    editor.open("prices.py", PRICES)
+    editor.nvim.command("Famulus trust")
+    ready = "local c = require('famulus.client').of() return c ~= nil and c.initialized == true"
+    editor.until(lambda: editor.lua(ready), "started again", SECONDS)
+    editor.nvim.command("Famulus test")
+    editor.until(lambda: "def test_price" in editor.text(), "the tests", SECONDS)
+    assert not (editor.folder / "test_prices.py").exists()
+    editor.nvim.command("Famulus apply")
+    editor.until(lambda: editor.nvim.current.buffer.name.endswith("test_prices.py"), "the new file")
+    editor.nvim.command("write")
+    assert "def test_price" in (editor.folder / "test_prices.py").read_text()
+
+    editor.open("test_orders.py", "from orders import order\n\n\ndef test_order():\n    assert order(10.0)\n")
+    editor.nvim.command("5")
+    editor.nvim.command("Famulus reason")
+    editor.until(lambda: editor.text().startswith("`test_order` notices "), "the reason", SECONDS)
+    editor.type("q")

@@ -52,6 +52,7 @@ SETTINGS: dict[str, Any] = {
     "extensions.autoUpdate": False,
     "famulus.completion.minimumConfidence": 0,  # The embedded model is small, and often not sure enough by itself.
     "famulus.review.budget": 3,
+    "famulus.testgen.budget": 90,
     "files.autoSave": "off",
     "window.commandCenter": False,
     "workbench.colorTheme": "Default Dark Modern",
@@ -74,6 +75,11 @@ PROJECT = {
     "sales.py": "def sales():\n    return 1\n",
     "averages.py": "def mean(values):\n    return sum(valves) / len(values)\n",
     "prices.py": "def price(amount, rate=0.2):\n    return amount * (1 + rate)\n",
+    "sizes.py": (
+        "def clamp(size: int, low: int = 1, high: int = 100) -> int:\n"
+        '    """The size, but at least low and at most high."""\n'
+        "    return max(low, min(size, high))\n"
+    ),
     "orders.py": "from prices import price\n\n\ndef order(amount):\n    return price(amount, rate=0.1)\n",
 }
 

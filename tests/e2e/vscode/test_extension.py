@@ -136,6 +136,28 @@ def test_changes_are_reviewed_where_they_break(vscode: Any) -> None:
     vscode.page.until("nothing is wrong any more", lambda: not vscode.page(f"{EDITOR} .squiggly-error", "count"))
 
 
+def test_tests_are_written_and_shown_before_they_are_there(vscode: Any) -> None:
+    vscode.ready()
+    vscode.open("sizes.py")
+    vscode.page.keys("Control+Home")
+    vscode.run("Famulus: Write Tests for the Function at the Cursor")
+    shown = f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=test_clamp"
+    vscode.page(shown, "waitFor", {"state": "visible", "timeout": 120_000})
+    button = ".notification-toast .monaco-text-button >> text=Apply"
+    vscode.page(button, "hover")
+    vscode.picture("tests")
+    assert not (vscode.project / "test_sizes.py").exists()
+    vscode.page(button, "click")
+    vscode.page.wait(".tab.active[data-resource-name='test_sizes.py']")
+    vscode.page.until("the tests are there", lambda: "def test_clamp" in vscode.text())
+    vscode.page.keys("Control+s")
+    made = vscode.project / "test_sizes.py"
+    vscode.page.until("they are saved", lambda: "def test_clamp" in made.read_text())
+    vscode.open("sizes.py")
+    vscode.page.wait(f"{EDITOR} .codelens-decoration >> text=tests notice")
+    vscode.picture("lens")
+
+
 def test_a_commit_message_is_put_into_its_box(vscode: Any) -> None:
     vscode.ready()
     (vscode.project / "medians.py").write_text("def median(values):\n    return sorted(values)[len(values) // 2]\n")

@@ -62,6 +62,8 @@ def shop(tmp_path: Path) -> Path:
         (["."], "is a folder"),
         (["shpo.py"], "Did you mean shop.py?"),
         (["shop.txt"], "names no Python file"),
+        (["shop.pyi::price"], "shop.pyi::price is a stub"),
+        (["shop.ipynb"], "shop.ipynb is a notebook"),
         (["shop.py::prise"], "Did you mean price?"),
         (["shop.py::nothing"], "It has price, clamp."),
         (["shop.py:900"], "names no function or class"),

@@ -88,31 +88,6 @@ local function at_cursor(command)
   end
 end
 
---- The protocol's form of a diagnostic of Neovim.
----@param found vim.lsp.Client
----@param diagnostic vim.Diagnostic
----@return table
-local function to_lsp(found, diagnostic)
-  local original = vim.tbl_get(diagnostic, "user_data", "lsp")
-  if original and original.range then
-    return original
-  end
-  local function position(row, col)
-    local line = api.nvim_buf_get_lines(diagnostic.bufnr, row, row + 1, false)[1] or ""
-    return { line = row, character = vim.str_utfindex(line, found.offset_encoding, math.min(col, #line), false) }
-  end
-  return {
-    range = {
-      start = position(diagnostic.lnum, diagnostic.col),
-      ["end"] = position(diagnostic.end_lnum or diagnostic.lnum, diagnostic.end_col or diagnostic.col),
-    },
-    message = diagnostic.message,
-    severity = diagnostic.severity,
-    source = diagnostic.source,
-    code = diagnostic.code,
-  }
-end
-
 local function fix()
   local found = server()
   if not found then
@@ -123,7 +98,7 @@ local function fix()
   local uri = place(found)
   local function one(diagnostic)
     if diagnostic then
-      execute("famulus.fix", { uri, to_lsp(found, diagnostic) }, found)
+      execute("famulus.fix", { uri, require("famulus.diagnostic").to_lsp(found, diagnostic) }, found)
     end
   end
   if #here == 0 then
@@ -177,6 +152,16 @@ local function review(call)
   )
 end
 
+--- Write tests for the function at the cursor, or for the file.
+local function test(call)
+  local found = server()
+  if found then
+    local uri, position = place(found)
+    local file = call.rest == "file"
+    execute(file and "famulus.testgen" or "famulus.testgen.here", { uri, not file and position or nil }, found)
+  end
+end
+
 --- What code actions of the review call: the one asks for a reason first, the other fills a register.
 function M.remedies()
   vim.lsp.commands["famulus.review.ignore"] = function(command, context)
@@ -197,8 +182,10 @@ function M.remedies()
       end)
     end
   end
-  vim.lsp.commands["famulus.review.why"] = function(command, context)
-    execute("famulus.review.why", command.arguments, vim.lsp.get_client_by_id(context.client_id))
+  for _, name in ipairs({ "famulus.review.why", "famulus.testgen.why" }) do -- they answer with a page
+    vim.lsp.commands[name] = function(command, context)
+      execute(name, command.arguments, vim.lsp.get_client_by_id(context.client_id))
+    end
   end
 end
 
@@ -282,6 +269,9 @@ M.list = {
   },
   review = { run = review, about = "what my changes break; `review staged`: what is staged" },
   red = { run = at_cursor("famulus.review.why"), about = "which change makes the test at the cursor fail" },
+  test = { run = test, about = "write tests for the function at the cursor; `test file`: for the file" },
+  strengthen = { run = at_cursor("famulus.testgen.strengthen"), about = "add to the test at the cursor what it lacks" },
+  reason = { run = at_cursor("famulus.testgen.why"), about = "why the test at the cursor exists" },
   restart = { run = restart, about = "restart the engine" },
   cancel = { run = cancel, about = "stop what a command has started" },
   status = { run = status, about = "how the engine is" },

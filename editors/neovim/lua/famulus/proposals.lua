@@ -18,7 +18,7 @@ local open = {}
 ---@type table<string, boolean> discarded while they were written: what is still told of them is not shown
 local unwanted = {}
 
---- The one edit of one document that needs a yes, or nil if `edit` is anything else.
+--- The one edit of one document, there already or new, that needs a yes, or nil if `edit` is anything else.
 ---@param edit lsp.WorkspaceEdit
 ---@return { id: string, change: lsp.TextDocumentEdit, label: string, note: string }|nil without annotations
 local function proposed(edit)
@@ -26,13 +26,16 @@ local function proposed(edit)
   local changes = edit.documentChanges or {}
   if not id or next(edit.changeAnnotations, id) or not annotation.needsConfirmation then
     return nil
-  elseif #changes ~= 1 or not changes[1].edits then
+  end
+  local new = #changes == 2 and changes[1].kind == "create"
+  local only = changes[#changes]
+  if not only or not only.edits or (#changes > 1 and not new) then
     return nil
   end
   local edits = vim.tbl_map(function(one)
     return { range = one.range, newText = one.newText }
-  end, changes[1].edits)
-  local change = { textDocument = changes[1].textDocument, edits = edits }
+  end, only.edits)
+  local change = { textDocument = only.textDocument, edits = edits }
   return { id = id, change = change, label = annotation.label, note = annotation.description or "" }
 end
 
@@ -115,7 +118,8 @@ end
 ---@param shown famulus.Proposal
 local function open_window(shown)
   local left = vim.fn.bufwinid(shown.source)
-  local enter = api.nvim_get_mode().mode == "n" and api.nvim_get_current_buf() == shown.source
+  local here = api.nvim_get_current_buf() == shown.source or left == -1
+  local enter = here and api.nvim_get_mode().mode == "n"
   shown.window = api.nvim_open_win(shown.buffer, enter, { split = "right", win = left ~= -1 and left or 0 })
   shown.compared = left ~= -1 and vim.wo[left].diff
   for _, window in ipairs(left ~= -1 and { left, shown.window } or {}) do
@@ -137,9 +141,10 @@ end
 ---@return famulus.Proposal
 local function begin(client, what)
   local source = vim.uri_to_bufnr(what.change.textDocument.uri)
+  vim.fn.bufload(source) -- it may be a file that is not open
   local buffer = api.nvim_create_buf(false, true)
   vim.bo[buffer].bufhidden = "wipe"
-  vim.bo[buffer].syntax = vim.bo[source].filetype
+  vim.bo[buffer].syntax = vim.filetype.match({ buf = source }) or ""
   api.nvim_buf_set_name(buffer, ("famulus://%s/%s"):format(what.id, vim.fs.basename(api.nvim_buf_get_name(source))))
   local shown = { client = client, id = what.id, source = source, buffer = buffer, label = what.label, note = "" }
   open[what.id] = shown
@@ -217,8 +222,13 @@ function M.apply(params, client)
     end
   end
   -- Without its annotations, after which Neovim 0.12 would ask again.
+  -- A new file comes with the first `:write`.
   local edit = what and { documentChanges = { what.change } } or params.edit
   local done, problem = pcall(vim.lsp.util.apply_workspace_edit, edit, client.offset_encoding)
+  if done and shown and vim.fn.bufwinid(shown.source) == -1 then
+    vim.bo[shown.source].buflisted = true
+    vim.cmd.sbuffer(shown.source) -- what was applied is not saved yet
+  end
   return { applied = done, failureReason = not done and problem or nil }
 end
 
