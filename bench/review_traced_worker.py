@@ -110,8 +110,8 @@ def main() -> None:
         for broken in json.load(sys.stdin):
             try:
                 target = Target(broken)
-            except Exception as error:
-                outcomes.append([{"failed": type(error).__name__} for _ in broken["sites"]])
+            except Exception:  # the break keeps the package itself from being imported: no caller can be told apart
+                outcomes.append([])
                 continue
             outcomes.append([target.outcome(site) for site in broken["sites"]])
     with told:
