@@ -205,6 +205,7 @@ def _audit(paths: Sequence[str], options: Options, outputs: Outputs) -> int:
     from famulus.commands.application import EXIT_INTERRUPTED
     from famulus.lsp_server.execution.workbench import Workbench
     from famulus.lsp_server.testgen.audit import Audit, audit
+    from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
     from famulus.lsp_server.testgen.project import suites
 
     found, interrupted = Audit(), False
@@ -212,8 +213,11 @@ def _audit(paths: Sequence[str], options: Options, outputs: Outputs) -> int:
         with outputs.watched(), suites(paths, Path.cwd()) as (root, tree, files):
             outputs.begin(root)
             python, run = options.interpreter, options.run
-            with Workbench(tree, root=root, interpreter=python, run=run) as bench:
-                audit(bench, files, seconds=options.budget, progress=outputs.progress, into=found)
+            clock = Clock.of(options.budget)
+            with Workbench(tree, root=root, interpreter=python, run=run, check=clock.check) as bench:
+                audit(bench, files, clock=clock, progress=outputs.progress, into=found)
+    except TimeIsUp:
+        found.notes.append("The time was up before the project's tests could be run: give more with --budget.")
     except KeyboardInterrupt:
         outputs.interrupted()
         found.complete, interrupted = False, True

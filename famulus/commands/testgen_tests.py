@@ -63,8 +63,9 @@ def strengthen(targets: Sequence[str], options: Options, outputs: Outputs, *, wr
 def _each(targets: Sequence[str], options: Options, outputs: Outputs, one: Work, called: str) -> int:
     """``one`` for each test, in one copy of the project; ``called``: what the document calls the answers."""
     from famulus.commands.application import EXIT_FAILED, EXIT_INTERRUPTED
+    from famulus.lsp_server.execution.errors import ExecutionFailed
     from famulus.lsp_server.execution.workbench import Workbench
-    from famulus.lsp_server.testgen.clock import Clock
+    from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
     from famulus.lsp_server.testgen.project import named, opened
     from famulus.lsp_server.testgen.purpose import find
 
@@ -85,6 +86,10 @@ def _each(targets: Sequence[str], options: Options, outputs: Outputs, one: Work,
                 for number, test in enumerate(tests):
                     with clock.until(time.monotonic() + clock.left / (len(tests) - number)):
                         well = one(bench, test, clock, outputs, told) and well
+    except TimeIsUp:
+        raise ExecutionFailed(
+            "The time was up before the project's tests could be run.", fix="Give more with --budget."
+        ) from None
     except KeyboardInterrupt:
         outputs.interrupted()
         complete = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,10 +16,12 @@ from famulus.lsp_server.execution.testserver import TestResult
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import decoded
 from famulus.lsp_server.review.suite.collected import Test, collected
+from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
 
 Verdict = Literal["no assertion", "only mocks", "runs no code of the project", "kills nothing"]
 
-_WALL = 120.0
+_COLLECTING, _RUNNING = 0.4, 0.6
+"""Parts of the time that is left in which the tests are collected, and run."""
 _EACH = 12
 """Mutants of one function."""
 _MOCKED = ("assert_called", "assert_any_call", "assert_has_calls", "assert_not_called", "assert_awaited")
@@ -58,26 +60,55 @@ def audit(
     bench: Workbench,
     files: Sequence[str],
     *,
-    seconds: float,
+    clock: Clock,
     progress: Callable[[str], None] = lambda text: None,
     into: Audit | None = None,
 ) -> Audit:
-    """Judge the tests of these files; ``into`` holds what is known when this is interrupted.
+    """Judge the tests of these files; ``into`` holds what is known when this is interrupted. Ends when the time of
+    ``clock`` is up.
 
     Mutants are put into each function that the tests run, one at a time; a test that has noticed one is not run again.
     Raises :class:`ExecutionFailed`."""
-    deadline = time.monotonic() + seconds
     found = into if into is not None else Audit()
+    with contextlib.suppress(TimeIsUp):
+        _judge(bench, files, clock, progress, found)
+    return found
+
+
+def _judge(bench: Workbench, files: Sequence[str], clock: Clock, progress: Callable[[str], None], found: Audit) -> None:
     progress("running the tests")
     sources = [p for p in bench.tree.paths() if p.endswith(".py") and not is_test(p) and not p.endswith("conftest.py")]
-    held = bench.server.hold(list(files), wall=_WALL, trace=sources)
+    held = bench.server.hold(list(files), wall=clock.left * _COLLECTING, trace=sources)
     if held.broken or held.ended:
-        found.notes.append(f"The tests could not be run: {held.broken or held.said or 'they did not end'}.")
-        return found
+        late = "there was not enough time: give more with --budget"
+        reason = held.broken or held.said or (late if held.ended == "wall" else "they did not end")
+        found.notes.append(f"The tests could not be run: {reason}.")
+        return
     found.notes += [f"{error.node}: {error.message.splitlines()[0]}" for error in held.errors if error.message]
-    run = bench.server.again(held.collected, wall=_WALL, trace=True)
+    run = bench.server.again(held.collected, wall=clock.left * _RUNNING, trace=True)
     green = [test for test in run.tests if test.outcome == "passed"]
     found.red = [test.node for test in run.red]
+    _static_verdicts(bench, files, green, sources, found)
+    if run.ended == "wall":
+        number = len(held.collected) - len(run.tests)
+        found.notes.append(f"No time was left to run {number} of {len(held.collected)} tests: give more with --budget.")
+    for path, mutant, touching in _rounds(bench, green, sources):
+        clock.check()
+        asked = [test for test in touching if not found.tests[test.node].killed]
+        if asked:
+            progress(f"mutants of {path}")
+            _try(bench, found, path, mutant, asked)
+    bench.server.release()
+    found.complete = run.ended != "wall"
+    for judged in found.tests.values():
+        if judged.verdict is None and not judged.killed and found.complete:
+            judged.verdict = "kills nothing" if judged.tried else None
+
+
+def _static_verdicts(
+    bench: Workbench, files: Sequence[str], green: Sequence[TestResult], sources: Sequence[str], found: Audit
+) -> None:
+    """What is known without mutants."""
     written = _written(bench, files)
     for test in green:
         path, _, name = test.node.partition("::")
@@ -87,20 +118,6 @@ def audit(
     for judged in found.tests.values():
         if judged.verdict is None and judged.node not in reached:
             judged.verdict = "runs no code of the project"
-    found.complete = True
-    for path, mutant, touching in _rounds(bench, green, sources):
-        if time.monotonic() > deadline:
-            found.complete = False
-            break
-        asked = [test for test in touching if not found.tests[test.node].killed]
-        if asked:
-            progress(f"mutants of {path}")
-            _try(bench, found, path, mutant, asked)
-    bench.server.release()
-    for judged in found.tests.values():
-        if judged.verdict is None and not judged.killed and found.complete:
-            judged.verdict = "kills nothing" if judged.tried else None
-    return found
 
 
 def _try(bench: Workbench, found: Audit, path: str, mutant: Mutant, asked: Sequence[TestResult]) -> None:
