@@ -117,7 +117,9 @@ def purpose(
     try:
         _fill(bench, test, clock, progress, found)
     except TimeIsUp:
-        found.broken = found.broken or ("" if found.met else "The time was up before it was run on a mutant.")
+        found.broken = found.broken or (
+            "" if found.met else "The time was up before it was run on a mutant: give more with --budget."
+        )
     return found
 
 
