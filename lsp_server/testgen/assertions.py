@@ -72,7 +72,8 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
     nothing = outcome.value == ["const", "None"]
     if outcome.output:
         checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
-    if nothing and not checks and (outcome.receiver or outcome.arguments or _is_procedure(aim, call)):
+    silent = aim.is_procedure and call.target == aim.function.name and call.how == "call"
+    if nothing and not checks and (outcome.receiver or outcome.arguments or silent):
         return None  # what it did cannot be seen
     if checks and nothing:
         lines = [*setup, made, *checks]
@@ -209,12 +210,6 @@ def _object(receiver: str, taken: frozenset[str]) -> str:
         r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", receiver.partition("(")[0].rpartition(".")[2]
     ).lower()
     return words if words.isidentifier() and words not in taken and not hasattr(builtins, words) else "it"
-
-
-def _is_procedure(aim: Aim, call: Call) -> bool:
-    """Whether it is called for what it does: it has no result but None."""
-    returned = {ast.unparse(n) for n in ast.walk(aim.function.node) if isinstance(n, ast.Return)}
-    return returned <= {"return", "return None"} and call.target == aim.function.name and call.how == "call"
 
 
 def _is_async(aim: Aim, call: Call) -> bool:

@@ -47,6 +47,12 @@ class Aim:
         return frozenset(top_names(self.source))
 
     @cached_property
+    def is_procedure(self) -> bool:
+        """Whether the function is called for what it does: it has no result but None."""
+        returned = {ast.unparse(node) for node in ast.walk(self.function.node) if isinstance(node, ast.Return)}
+        return returned <= {"return", "return None"}
+
+    @cached_property
     def raising(self) -> frozenset[int]:
         """Lines of its module's ``raise`` statements."""
         nodes = [node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Raise)]
