@@ -38,7 +38,7 @@ def main(root: str, folders: list[str], framework: str = "pytest") -> None:
         os.dup2(nothing, fd)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
-    send(sink, _ready() if framework == "pytest" else {"pytest": "", "python": list(sys.version_info[:3])})
+    send(sink, _ready() if framework == "pytest" else {"pytest": framework, "python": list(sys.version_info[:3])})
     sys.path[:0] = folders
     server = Server(root, framework)
     while True:

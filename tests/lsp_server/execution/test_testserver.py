@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +209,35 @@ def test_the_seed_of_the_hashes_is_what_was_asked_for(bench: Workbench) -> None:
     assert bench.server.run(["test_seed.py"]).red
     with bench.another(7) as server:
         assert not server.run(["test_seed.py"]).red
+
+
+def test_cases_of_unittest_run_without_pytest(tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False)
+    cases = """
+        import unittest
+        from shop import price
+
+        class Prices(unittest.TestCase):
+            def test_small(self):
+                self.assertEqual(price(2), 6)
+
+            def test_red(self):
+                self.assertEqual(price(20), 41)
+
+            @unittest.skip("later")
+            def test_skipped(self):
+                pass
+    """
+    files = {"shop.py": SHOP.encode(), "test_cases.py": textwrap.dedent(cases).encode()}
+    python = tmp_path / "bare/bin/python"
+    with Workbench(Memory(files), root=None, interpreter=python, framework="unittest") as bench:
+        held = bench.server.hold(["test_cases.py"], wall=60.0, trace=["shop.py"], arcs=True)
+        small, red, skipped = (f"test_cases.py::Prices::test_{name}" for name in ("small", "red", "skipped"))
+        assert set(held.collected) == {small, red, skipped}
+        run = bench.server.again(held.collected, wall=60.0, trace=True)
+        assert {test.node: test.outcome for test in run.tests} == {small: "passed", red: "failed", skipped: "skipped"}
+        done = run.of(small)
+        assert done is not None and {3, 4} <= done.lines["shop.py"] and (3, 4) in done.arcs["shop.py"]
+        noticed = {str(m): bench.server.survives("shop.py", m, [small], wall=20.0) for m in mutants(SHOP, {4})}
+        assert noticed["replacing `*` by `/`"] is False
+        assert [test.outcome for test in bench.server.run([small], wall=60.0).tests] == ["passed"]
