@@ -105,7 +105,7 @@ def main() -> None:
     sys.path.insert(0, sys.argv[1])
     warnings.simplefilter("ignore")
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    outcomes = []
+    outcomes: list[Any] = []
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         for broken in json.load(sys.stdin):
             try:

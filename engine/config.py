@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from famulus.engine.errors import BadWeights
-from famulus.engine.stored import FP8_BLOCK
+from famulus.kernels.pack import FP8_BLOCK
 from famulus.kernels.rope import amplitude, frequencies
 
 

@@ -13,15 +13,10 @@ from torch import Tensor
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.gguf import bad
 from famulus.engine.shards import Tensor as View
+from famulus.kernels.pack import E2M1, FP8_BLOCK, fp8_scales
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _VIEWS = {"BF16": (np.int16, torch.bfloat16), "F8_E4M3": (np.uint8, torch.float8_e4m3fn)}
-
-FP8_BLOCK = 128
-"""Rows and columns that share a scale in DeepSeek's fp8 checkpoints."""
-
-E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
-"""What MXFP4's sixteen nibbles stand for: sign, two bits of exponent, one of mantissa."""
 
 MXFP4_GROUP = 32
 """Values that share an exponent in MXFP4 (OCP MX specification 1.0)."""
@@ -100,9 +95,7 @@ def _fp8(checkpoint: Checkpoint, name: str, view: View) -> Tensor:
     """DeepSeek's form: e4m3 with a scale for each block of 128 x 128 in ``<name>_scale_inv``."""
     blocks = tuple(-(-n // FP8_BLOCK) for n in view.shape)
     scales = _viewed(checkpoint.tensor(f"{name}_scale_inv", blocks)).float()
-    rows, columns = view.shape
-    each = scales.repeat_interleave(FP8_BLOCK, 0)[:rows].repeat_interleave(FP8_BLOCK, 1)[:, :columns]
-    return _viewed(view).float() * each
+    return _viewed(view).float() * fp8_scales(scales, *view.shape)
 
 
 def _mxfp4(checkpoint: Checkpoint, stored: Stored) -> Tensor:

@@ -31,8 +31,7 @@ def _swiglu(x, out, n, alpha, limit, CLAMP: tl.constexpr, BLOCK: tl.constexpr):
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for rows, n in ((1, 18944), (64, 10944)):
-        yield f"{rows}x{n}", (torch.empty(rows, 2 * n, dtype=torch.bfloat16, device="meta"),)
+    yield "1x18944", (torch.empty(1, 2 * 18944, dtype=torch.bfloat16, device="meta"),)
 
 
 def _clamped_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:

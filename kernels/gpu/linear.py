@@ -18,7 +18,7 @@ from famulus.kernels.gpu.launch import card, launch, power
 from famulus.kernels.gpu.product import Stored, product, stored
 from famulus.kernels.linear import linear, make_fp8, make_pairs
 from famulus.kernels.op import Gpu
-from famulus.kernels.pack import Weight
+from famulus.kernels.pack import FP8_BLOCK, Weight
 from famulus.kernels.tuned import Configuration, tuned
 
 STAGED = 90 << 10
@@ -80,17 +80,22 @@ def _configuration(x: Tensor, w: Weight, form: Stored) -> Configuration:
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Qwen3-30B-A3B's attention, Qwen2.5-Coder-7B's and DeepSeek-Coder-V2-Lite's MLP."""
-    for rows, n, k, group in ((1, 5120, 2048, 32), (16, 3584, 18944, 128), (64, 10944, 2048, 128)):
+    for form, rows, n, k, group in (
+        ("int4", 1, 5120, 2048, 32),
+        ("mxfp4", 1, 5120, 2048, 32),
+        ("fp8", 1, 5120, 2048, 0),
+        ("int4", 16, 3584, 18944, 128),
+        ("fp8-blocks", 64, 10944, 2048, 0),
+    ):
         x = torch.empty(rows, k, dtype=torch.bfloat16, device="meta")
         values = torch.empty(n, k, dtype=torch.uint8, device="meta")
-        scales = torch.empty(n, k // group, dtype=torch.float16, device="meta")
-        yield f"int4-{group} {rows}x{n}x{k}", (x, make_pairs(values, scales, scales, group))
-        fp8 = torch.empty(n, k, dtype=torch.float8_e4m3fn, device="meta")
-        blocks = torch.empty(-(-n // 128), -(-k // 128), device="meta")
-        yield f"fp8-blocks {rows}x{n}x{k}", (x, make_fp8(fp8, blocks))
-        if rows == 1:
-            yield f"mxfp4 {rows}x{n}x{k}", (x, make_pairs(values, scales, None, 32, e2m1=True))
-            yield f"fp8 {rows}x{n}x{k}", (x, make_fp8(fp8, torch.empty(n, device="meta")))
+        if group:
+            scales = torch.empty(n, k // group, dtype=torch.float16, device="meta")
+            weight = make_pairs(values, scales, None if form == "mxfp4" else scales, group, e2m1=form == "mxfp4")
+        else:
+            sizes = (n,) if form == "fp8" else (-(-n // FP8_BLOCK), -(-k // FP8_BLOCK))
+            weight = make_fp8(values.to(torch.float8_e4m3fn), torch.empty(*sizes, device="meta"))
+        yield f"{form} {rows}x{n}x{k}", (x, weight)
 
 
 @linear.implement(

@@ -45,9 +45,8 @@ def _run(h: Tensor, delta: Tensor | None, w: Tensor, eps: float, dtype: torch.dt
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for rows, n in ((1, 2048), (64, 3584)):
-        x, w = torch.empty(rows, n, device="meta"), torch.empty(n, device="meta")
-        yield f"{rows}x{n}", (x, w, 1e-6, torch.bfloat16)
+    x, w = torch.empty(1, 2048, device="meta"), torch.empty(2048, device="meta")
+    yield "1x2048", (x, w, 1e-6, torch.bfloat16)
 
 
 def _added_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:

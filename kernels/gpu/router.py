@@ -119,10 +119,9 @@ def _route(
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Qwen3-30B-A3B, DeepSeek-Coder-V2-Lite and DeepSeek-V3."""
+    """Qwen3-30B-A3B and DeepSeek-V3."""
     for name, tokens, experts, hidden, rule in (
         ("qwen3", 1, 128, 2048, Rule(8, renormalise=True)),
-        ("v2-lite", 16, 64, 2048, Rule(6)),
         ("v3", 4, 256, 7168, Rule(8, "sigmoid", True, 2.5, 8, 4)),
     ):
         x = torch.empty(tokens, hidden, dtype=torch.bfloat16, device="meta")
