@@ -75,7 +75,10 @@ def tensors(value: Any) -> list[Tensor]:
 def placed(value: Any, device: str) -> Any:
     """Copies of nested arguments with all tensors on ``device``; operations may write into what they are given."""
     if isinstance(value, Tensor):
-        return value.detach().clone().to(device)
+        if 0 in value.stride():
+            return value.detach().clone().to(device)
+        strides = value.stride()  # kept, gaps included: kernels must not take every tensor for a contiguous one
+        return torch.empty_strided(value.shape, strides, dtype=value.dtype, device=device).copy_(value.detach())
     if isinstance(value, list | tuple):
         return type(value)(placed(v, device) for v in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -75,7 +75,9 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
 
             gate_up, down = stack(2 * inner, hidden, clamp is not None), stack(hidden, inner, clamp is not None)
             x = torch.randn(tokens, hidden, generator=g).to(dtype)
-            chosen = torch.rand(tokens, experts, generator=g).topk(top_k).indices
+            chosen = (
+                torch.rand(tokens, experts, generator=g).sort(-1).indices[:, :top_k]
+            )  # rows with gaps, as routers give
             weights = torch.rand(tokens, top_k, generator=g)
             if tokens > 1:  # a router with top-p leaves places free
                 chosen[0, 1:], weights[0, 1:] = -1, 0

@@ -195,6 +195,7 @@ def _run(
     order: Tensor,
     clamp: Clamp | None = None,
 ) -> Tensor:
+    weights, experts = weights.contiguous(), experts.contiguous()
     tokens, top_k = experts.shape
     pairs = tokens * top_k
     first, second = gate_up.stacked, down.stacked

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,19 @@ def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: in
             assert made.tensor_cores or not aot.multiplies(launch), made
             if implementation.gpu.streams:
                 assert 16 in made.asynchronous and not made.bytewise, made
+
+
+@pytest.mark.parametrize("family", ["qwen3_moe", "deepseek-v2"])
+def test_a_whole_model_computes_the_same_with_the_kernels(family: str) -> None:
+    """Interpreted, the kernels stand in for torch's operations everywhere in a model: prompts and single tokens."""
+    test = f"tests/engine/models/test_parity.py::test_sequences_of_unequal_length_share_steps[{family}]"
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    ran = subprocess.run(
+        command,
+        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
