@@ -1,0 +1,94 @@
+"""Weight layouts come back as they went in, and other tools' 4-bit weights mean here what they mean there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from famulus.engine import ggml
+from famulus.kernels import convert, pack
+from famulus.kernels.linear import linear, make_pairs
+
+
+def _dense(grid: convert.Grid) -> Tensor:
+    spread = [t.float().repeat_interleave(grid.group, 1) for t in (grid.scales, grid.minimums)]
+    return grid.values.float() * spread[0] + spread[1]
+
+
+@pytest.mark.parametrize("group", [32, 64, 128])
+def test_paired_groups_come_back(group: int) -> None:
+    values = torch.randint(0, 16, (3, 7, 4 * group), dtype=torch.uint8)
+    packed = pack.pair_groups(values, group)
+    assert packed.shape == (3, 7, 2 * group)
+    assert torch.equal(pack.unpair_groups(packed, group), values)
+    assert torch.equal(packed[0, 0, 1], values[0, 0, 1] | (values[0, 0, group + 1] << 4))
+
+
+def test_nibbles_in_canonical_order_come_back() -> None:
+    values = torch.randint(0, 16, (5, 96), dtype=torch.uint8)
+    assert torch.equal(pack.unpack_nibbles(pack.pack_nibbles(values)), values)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize("shape", [(128, 256), (130, 200), (1, 1)])
+def test_fp8_is_within_half_a_step(blocks: bool, shape: tuple[int, int]) -> None:
+    weight = torch.randn(shape)
+    values, scales = pack.quantize_fp8(weight, blocks=blocks)
+    back = values.float() * pack.fp8_scales(scales, *shape)
+    assert (back - weight).abs().max() <= weight.abs().max() / 16
+    again = pack.quantize_fp8(back, blocks=blocks)[0].float() * pack.fp8_scales(scales, *shape)
+    assert torch.allclose(again, back, rtol=1e-5)
+
+
+def _words(values: Tensor, order: tuple[int, ...] = tuple(range(8))) -> Tensor:
+    """[..., 8 n] → [..., n] int32; nibble i of a word is its value ``order[i]``."""
+    eight = values.long().view(*values.shape[:-1], -1, 8)[..., list(order)]
+    words = (eight << torch.arange(0, 32, 4)).sum(-1)
+    return torch.where(words >= 1 << 31, words - (1 << 32), words).int()
+
+
+def test_gptq_weights_mean_what_they_mean_there() -> None:
+    rows, columns, group = 16, 64, 32
+    values = torch.randint(0, 16, (columns, rows))
+    zeros = torch.randint(1, 17, (columns // group, rows))
+    scales = torch.rand(columns // group, rows).half()
+    grid = convert.gptq(_words(values.t()).t().contiguous(), _words(zeros - 1), scales, torch.arange(columns) // group)
+    spread = (values - zeros.repeat_interleave(group, 0)) * scales.float().repeat_interleave(group, 0)
+    assert torch.allclose(_dense(grid), spread.t(), atol=1e-5)
+    with pytest.raises(ValueError, match="desc_act"):
+        convert.gptq(
+            _words(values.t()).t().contiguous(), _words(zeros - 1), scales, torch.arange(columns).flip(0) // group
+        )
+
+
+def test_awq_weights_mean_what_they_mean_there() -> None:
+    rows, columns, group = 24, 128, 64
+    values = torch.randint(0, 16, (columns, rows))
+    zeros = torch.randint(0, 16, (columns // group, rows))
+    scales = torch.rand(columns // group, rows).half()
+    order = (0, 2, 4, 6, 1, 3, 5, 7)
+    grid = convert.awq(_words(values, order), _words(zeros, order), scales)
+    spread = (values - zeros.repeat_interleave(group, 0)) * scales.float().repeat_interleave(group, 0)
+    assert torch.allclose(_dense(grid), spread.t(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q4_K"])
+def test_blocks_of_ggml_are_exact(name: str) -> None:
+    form = next(f for f in ggml.FORMATS.values() if f.name == name)
+    raw = np.random.default_rng().integers(0, 256, (6, 3 * form.bytes), dtype=np.uint8)
+    blocks = raw.reshape(-1, form.bytes)
+    blocks[:, 1] &= 0x3B  # the halves at the front are small and finite
+    blocks[:, 3] &= 0x3B
+    read = {"Q4_0": convert.q4_0, "Q4_1": convert.q4_1, "Q4_K": convert.q4_k}[name]
+    assert np.allclose(_dense(read(torch.from_numpy(raw))).numpy(), ggml.dequantize(form, raw), rtol=1e-6, atol=1e-7)
+
+
+def test_a_grid_becomes_a_layer() -> None:
+    grid = convert.Grid(
+        torch.randint(0, 16, (16, 128), dtype=torch.uint8), torch.rand(16, 2).half(), -torch.rand(16, 2).half(), 64
+    )
+    x = torch.randn(3, 128)
+    layer = make_pairs(grid.values, grid.scales, grid.minimums, grid.group)
+    assert torch.allclose(linear(x, layer), x @ _dense(grid).t(), rtol=1e-4, atol=1e-4)
