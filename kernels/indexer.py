@@ -58,7 +58,8 @@ def _index_rows(q: Tensor, weights: Tensor, kv: Tensor, segments: list[Segment],
         products = (q[part].float().reshape(-1, q.shape[2]) @ keys.t()).relu_().view(s.count, -1, s.context)
         scores = torch.bmm(weights[part, None].float(), products)[:, 0]
         hidden = torch.ones_like(scores, dtype=torch.bool).triu_(s.context - s.count + 1)
-        best = scores.masked_fill_(hidden, float("-inf")).topk(min(count, s.context), -1)
-        places = torch.where(best.values == float("-inf"), s.context, best.indices).sort(-1).values
+        # Scores of exactly 0 are common, and torch's own top-k breaks ties as it likes.
+        values, indices = scores.masked_fill_(hidden, float("-inf")).sort(descending=True, stable=True)
+        places = torch.where(values == float("-inf"), s.context, indices)[:, :count].sort(-1).values
         found[part, : places.shape[1]] = torch.where(places == s.context, -1, places)
     return found
