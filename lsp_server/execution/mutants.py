@@ -17,10 +17,10 @@ from famulus.lsp_server.execution import left_alone as alone
 from famulus.lsp_server.execution.sourcetext import SourceText
 
 Kind = Literal[
-    "boundary", "condition", "comparison", "operator", "logic", "raise", "call", "return", "flow", "constant"
+    "boundary", "condition", "comparison", "operator", "logic", "raise", "call", "return", "flow", "constant", "value"
 ]
 KINDS: tuple[Kind, ...] = (
-    "boundary", "condition", "comparison", "operator", "logic", "raise", "call", "return", "flow", "constant",
+    "boundary", "condition", "comparison", "operator", "logic", "raise", "call", "return", "flow", "constant", "value",
 )  # fmt: skip
 """What is changed, the most telling first: a reader thinks more of a boundary than of a number."""
 
@@ -53,6 +53,7 @@ _OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
 _PARTNERS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _TALK = frozenset({"print", "warn", "debug", "info", "warning", "error", "exception", "critical", "log", "write_log"})
 """Last names of calls that only tell somebody something."""
+_NUMBERS = frozenset({"int", "float"})
 _SHOWN = 60  # characters of a piece of code in a message
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -88,15 +89,17 @@ class Mutant:
         return f"replacing `{self.before}` by `{self.after}`"
 
 
-def mutants(source: str, lines: Collection[int] | None = None) -> list[Mutant]:
+def mutants(source: str, lines: Collection[int] | None = None, *, values: bool = False) -> list[Mutant]:
     """The mutants of ``source`` (of these ``lines`` only, if they are given), in order of place.
+
+    ``values``: also numbers that are passed on, one greater. They make tests choose better, and tell nobody anything.
 
     An empty list for a source that is no Python. Some may compile to what was there: see :func:`equivalent`."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    finder = _Finder(SourceText(source), None if lines is None else frozenset(lines))
+    finder = _Finder(SourceText(source), None if lines is None else frozenset(lines), values)
     finder.block(tree.body)
     return sorted(finder.found, key=lambda mutant: (mutant.line, mutant.column, KINDS.index(mutant.kind)))
 
@@ -128,9 +131,10 @@ def _same(left: types.CodeType, right: types.CodeType) -> bool:
 class _Finder:
     """Walks a module and collects its mutants."""
 
-    def __init__(self, text: SourceText, lines: frozenset[int] | None) -> None:
-        self.text = text
-        self.lines = lines
+    def __init__(self, text: SourceText, lines: frozenset[int] | None, values: bool) -> None:
+        self.text, self.lines, self.values = text, lines, values
+        self.numbers: frozenset[str] = frozenset()
+        """Parameters of the function that are said to be numbers, if ``values`` are changed."""
         self.found: list[Mutant] = []
         self.function: tuple[str, int] = ("", 0)
         self.classes: list[str] = []
@@ -197,12 +201,15 @@ class _Finder:
             self.expression(default)
         if node.name in ("__repr__", "__str__"):
             return
-        outer = self.function
+        outer, numbers = self.function, self.numbers
+        if self.values:
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            self.numbers = frozenset(a.arg for a in every if a.annotation and self.text.of(a.annotation) in _NUMBERS)
         if not outer[1]:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             self.function = (".".join([*self.classes, node.name]), first)
         self.block(node.body)
-        self.function = outer
+        self.function, self.numbers = outer, numbers
 
     def called(self, node: ast.Expr) -> None:
         """A call whose result is not used; texts are docstrings."""
@@ -250,6 +257,8 @@ class _Finder:
             case ast.Constant():
                 self.constant(node)
         for child in ast.iter_child_nodes(node):
+            if isinstance(node, ast.Call) and isinstance(child, ast.Name) and child.id in self.numbers:
+                self.add("value", child, f"{child.id} + 1")
             if isinstance(child, ast.expr):
                 self.expression(child, settled)
             elif isinstance(child, ast.comprehension):

@@ -53,12 +53,14 @@ class Subject:
 class Within:
     """The changed function, where calls of it are not tried, but calls of one that comes to it.
 
-    ``module`` and ``lines``: where it stands in the old version; ``new_source``: of its file."""
+    ``module`` and ``lines``: where it stands in the old version; ``new_source``: of its file; ``reshaped``: its
+    parameters are others."""
 
     module: str
     name: str
     lines: range
     new_source: str = field(repr=False)
+    reshaped: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,12 +291,21 @@ def _reordered(old: Outcome, new: Outcome) -> bool:
     return sorted(old.key) == sorted(new.key)
 
 
+def reshaped(old: Function, new: Function) -> bool:
+    """Whether calls that fit the one may not fit the other."""
+    was, now = ([(p.name, p.kind, p.required) for p in side.parameters] for side in (old, new))
+    return was != now
+
+
 def _other(subject: Subject, call: Call, new: Outcome) -> bool:
     """Whether the difference is another matter: the new version refuses arguments of a type that nobody said it takes,
     or the call no longer fits its parameters, which is told of the callers."""
-    was, now = ([(p.name, p.kind, p.required) for p in side.parameters] for side in (subject.old, subject.new))
-    if was != now and new.exception == "TypeError" and not new.answer.get("at"):  # raised by the call itself
+    if (
+        reshaped(subject.old, subject.new) and new.exception == "TypeError" and not new.answer.get("at")
+    ):  # raised by the call itself
         return True
+    if subject.within is not None and subject.within.reshaped and new.exception == "TypeError":
+        return f"{subject.within.name.rpartition('.')[2]}() " in new.message  # a call on the way no longer fits
     return call.source == "guess" and call.doubt > 0 and new.exception in ("TypeError", "AttributeError")
 
 

@@ -30,6 +30,7 @@ from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.model import Model
 from famulus.lsp_server.testgen.properties import Properties
+from famulus.lsp_server.testgen.relations import relations
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
 from famulus.lsp_server.testgen.target import Target, chosen
@@ -251,7 +252,10 @@ class Generator:
         most = self.options.most if known is None else len(cover)
         worth = selection.worths(result.aim.function, examples, cover)
         rich = selection.rich(cover, found.of, worth, price, most)
-        positions = selection.diverse(rich, selection.traits(examples, result.aim.function), most, order=price)
+        traits = selection.traits(examples, result.aim.function)
+        different = selection.diverse(rich, traits, most, order=price)
+        facts = [relations(e) if trait else frozenset() for e, trait in zip(examples, traits, strict=True)]
+        positions = selection.widest(different, facts, price, most)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
         result.kills = [found.of[n] for n in positions]

@@ -31,7 +31,7 @@ class Kills:
 
 def of_function(aim: Aim) -> list[Mutant]:
     """Mutants of a function's code, evenly chosen where there are many."""
-    found = [m for m in mutants(aim.source, aim.function.lines) if m.function == aim.function.name]
+    found = [m for m in mutants(aim.source, aim.function.lines, values=True) if m.function == aim.function.name]
     different = [m for m in found if not equivalent(aim.source, m.source)]
     step = max(1.0, len(different) / MOST)
     return [different[int(n * step)] for n in range(min(MOST, len(different)))]

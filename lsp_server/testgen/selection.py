@@ -101,6 +101,24 @@ def diverse(
     return found
 
 
+def widest(
+    chosen: Sequence[int], facts: Sequence[Collection[T]], price: Sequence[float], most: int, *, least: int = 2
+) -> list[int]:
+    """``chosen`` and further positions, up to ``most``: those with the most facts that none before has, at ``least``
+    so many. Changes that no mutant stands for show where the values are others."""
+    found = list(chosen)
+    seen: set[T] = set().union(*(facts[n] for n in found)) if found else set()
+    while len(found) < most:
+        left = [n for n in range(len(facts)) if n not in found and price[n] <= _DEAR]
+        new = {n: len(set(facts[n]) - seen) for n in left}
+        best = max(left, key=lambda n: (new[n] / (_ONE_MORE + price[n]), -n), default=None)
+        if best is None or new[best] < least:
+            break
+        found.append(best)
+        seen |= set(facts[best])
+    return found
+
+
 def worths(function: Function, examples: Sequence[Example], chosen: Sequence[int]) -> list[float]:
     """How much more each example shows than those that are ``chosen``; 0 for those whose answer is one of theirs."""
     seen = [examples[n].outcome for n in chosen]

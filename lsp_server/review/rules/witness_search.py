@@ -13,7 +13,7 @@ from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.errors import ImportFailed
 from famulus.lsp_server.execution.inputs import Inputs, names_used, vocabulary
 from famulus.lsp_server.execution.mining import Mine, top_names
-from famulus.lsp_server.execution.search import Found, Search, Subject, Within
+from famulus.lsp_server.execution.search import Found, Search, Subject, Within, reshaped
 from famulus.lsp_server.execution.upstream import Upstream
 from famulus.lsp_server.review.change import decoded
 
@@ -65,7 +65,8 @@ class Looking:
             candidates = self._upstream.of(old_path, item.old)[:CANDIDATES]
         if target is None:
             return None
-        within = Within(target[0], item.old.name, item.old.lines, item.file.new_text)
+        others = reshaped(item.old, item.new)
+        within = Within(target[0], item.old.name, item.old.lines, item.file.new_text, others)
         search = self._searches[id(pair)]
         for candidate in candidates:
             left = until - time.monotonic()

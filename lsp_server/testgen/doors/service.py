@@ -21,10 +21,9 @@ from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.doors.lenses import tests
 from famulus.lsp_server.review.doors.process import Processes
 from famulus.lsp_server.session import Session
+from famulus.lsp_server.testgen.doors import GENERATE, STRENGTHEN, WHY
 from famulus.lsp_server.testgen.doors.offering import TITLE, Offering
 from famulus.lsp_server.testgen.doors.scores import Scores
-
-GENERATE, STRENGTHEN, WHY = "famulus.testgen", "famulus.testgen.strengthen", "famulus.testgen.why"
 
 _REWRITE, _SOURCE = types.CodeActionKind.RefactorRewrite, types.CodeActionKind.Source
 

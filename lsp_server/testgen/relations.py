@@ -1,0 +1,63 @@
+"""How the values of a call stand to each other and to its answer: what tells cases apart that run the same lines."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from famulus.lsp_server.testgen.case import Example
+
+
+def relations(example: Example) -> frozenset[object]:
+    """Facts about an example: which argument is the greater, how long things are and whether they repeat, whether the
+    answer is one of the arguments. Arguments that are no literals have none."""
+    call, outcome = example.call, example.outcome
+    given = {f"{n}": text for n, text in enumerate(call.args)} | dict(call.kwargs)
+    values = {name: value for name, text in given.items() if (value := _literal(text)) is not None}
+    found: set[object] = {(name, fact) for name, value in values.items() for fact in _facts(value)}
+    for (one, a), (other, b) in itertools.combinations(values.items(), 2):
+        if _comparable(a, b):
+            found.add((one, other, (a > b) - (a < b)))
+    if outcome.kind == "value":
+        answer = outcome.shown(200)
+        found |= {("answer", name) for name, value in values.items() if repr(value) == answer}
+    return frozenset(found)
+
+
+def _literal(text: str) -> Any:
+    """The value of an expression that is a literal; None for all others."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _comparable(a: Any, b: Any) -> bool:
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in (a, b))
+
+
+def _facts(value: Any) -> Iterator[object]:
+    if isinstance(value, bool):
+        yield value
+    elif isinstance(value, int | float):
+        yield (value > 0) - (value < 0)
+        yield "large" if abs(value) > 9 else "one" if abs(value) == 1 else "small"
+    elif isinstance(value, str):
+        yield min(len(value), 2)
+        yield from ((kind, any(map(test, value))) for kind, test in _KINDS)
+        yield "repeats", len(set(value)) < len(value)
+        yield "words", min(len(value.split()), 3)
+    elif isinstance(value, list | tuple):
+        yield min(len(value), 3)
+        texts = [repr(one) for one in value]
+        yield "repeats", len(set(texts)) < len(texts)
+        numbers = [one for one in value if isinstance(one, int | float)]
+        if len(numbers) == len(value) > 1:
+            yield "order", numbers == sorted(numbers), numbers == sorted(numbers, reverse=True)
+    elif isinstance(value, dict | set | frozenset):
+        yield min(len(value), 3)
+
+
+_KINDS = (("upper", str.isupper), ("digit", str.isdigit), ("space", str.isspace), ("mark", lambda c: not c.isalnum()))
