@@ -252,9 +252,9 @@ class Generator:
         most = self.options.most if known is None else len(cover)
         worth = selection.worths(result.aim.function, examples, cover)
         rich = selection.rich(cover, found.of, worth, price, most)
-        traits = selection.traits(examples, result.aim.function)
-        different = selection.diverse(rich, traits, most, order=price)
-        facts = [relations(e) if trait else frozenset() for e, trait in zip(examples, traits, strict=True)]
+        function = result.aim.function
+        different = selection.diverse(rich, selection.traits(examples, function), most, order=price)
+        facts = [relations(example, function) for example in examples]
         positions = selection.widest(different, facts, price, most)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)

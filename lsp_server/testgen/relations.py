@@ -7,29 +7,38 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.testgen.case import Example
 
 
-def relations(example: Example) -> frozenset[object]:
-    """Facts about an example: which argument is the greater, how long things are and whether they repeat, whether the
-    answer is one of the arguments. Arguments that are no literals have none."""
+def relations(example: Example, function: Function) -> frozenset[object]:
+    """Facts about an example: which argument is the greater, which are constants of the function, how long things are
+    and whether they repeat, whether the answer is one of the arguments. Arguments that are no literals, and are not
+    made of literals, have none."""
     call, outcome = example.call, example.outcome
+    constants = {repr(node.value) for node in ast.walk(function.node) if isinstance(node, ast.Constant)}
     given = {f"{n}": text for n, text in enumerate(call.args)} | dict(call.kwargs)
-    values = {name: value for name, text in given.items() if (value := _literal(text)) is not None}
+    values = {name: value for name, text in given.items() if (value := _value(text)) is not None}
     found: set[object] = {(name, fact) for name, value in values.items() for fact in _facts(value)}
     for (one, a), (other, b) in itertools.combinations(values.items(), 2):
         if _comparable(a, b):
             found.add((one, other, (a > b) - (a < b)))
+    for name, value in values.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        found |= {(name, n, repr(part)) for n, part in enumerate(parts) if repr(part) in constants}
     if outcome.kind == "value":
         answer = outcome.shown(200)
         found |= {("answer", name) for name, value in values.items() if repr(value) == answer}
     return frozenset(found)
 
 
-def _literal(text: str) -> Any:
-    """The value of an expression that is a literal; None for all others."""
+def _value(text: str) -> Any:
+    """The value of a literal; the arguments of a call with nothing but literals; None for all else."""
     try:
-        return ast.literal_eval(text)
+        tree = ast.parse(text, mode="eval").body
+        if isinstance(tree, ast.Call) and not tree.keywords:
+            return tuple(ast.literal_eval(argument) for argument in tree.args)
+        return ast.literal_eval(tree)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
 
@@ -43,7 +52,7 @@ def _facts(value: Any) -> Iterator[object]:
         yield value
     elif isinstance(value, int | float):
         yield (value > 0) - (value < 0)
-        yield "large" if abs(value) > 9 else "one" if abs(value) == 1 else "small"
+        yield sum(abs(value) > step for step in _STEPS)
     elif isinstance(value, str):
         yield min(len(value), 2)
         yield from ((kind, any(map(test, value))) for kind, test in _KINDS)
@@ -51,6 +60,7 @@ def _facts(value: Any) -> Iterator[object]:
         yield "words", min(len(value.split()), 3)
     elif isinstance(value, list | tuple):
         yield min(len(value), 3)
+        yield from ((n, fact) for n, one in enumerate(value[:3]) if isinstance(one, int) for fact in _facts(one))
         texts = [repr(one) for one in value]
         yield "repeats", len(set(texts)) < len(texts)
         numbers = [one for one in value if isinstance(one, int | float)]
@@ -60,4 +70,6 @@ def _facts(value: Any) -> Iterator[object]:
         yield min(len(value), 3)
 
 
+_STEPS = (1, 9, 27, 99, 999)
+"""Sizes of numbers: few things, digits, days of a month, percents, years."""
 _KINDS = (("upper", str.isupper), ("digit", str.isdigit), ("space", str.isspace), ("mark", lambda c: not c.isalnum()))

@@ -68,6 +68,8 @@ def price(function: Function, call: Call, outcome: Outcome) -> float:
 
 _ODD, _LONG = 4.0, 60
 """Oddity, and characters, of a call that is hard to read."""
+_FAIR = 70.0
+"""Price above which an example is not taken for its other values."""
 _DEAR = 110.0
 """Price above which an example is not taken for its richness alone."""
 
@@ -109,7 +111,7 @@ def widest(
     found = list(chosen)
     seen: set[T] = set().union(*(facts[n] for n in found)) if found else set()
     while len(found) < most:
-        left = [n for n in range(len(facts)) if n not in found and price[n] <= _DEAR]
+        left = [n for n in range(len(facts)) if n not in found and price[n] <= _FAIR]
         new = {n: len(set(facts[n]) - seen) for n in left}
         best = max(left, key=lambda n: (new[n] / (_ONE_MORE + price[n]), -n), default=None)
         if best is None or new[best] < least:
