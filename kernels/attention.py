@@ -95,6 +95,7 @@ def _bytes(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: 
     key=lambda q, kv, segments, scale, sinks=None: (q.device.type, sinks is not None),
     cases=_cases,
     bytes_moved=_bytes,
+    words=("with sinks",),
 )
 def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
     """``q`` [tokens, heads, D] against ``kv`` [2 * kv_heads, slots, D], with ``sinks`` [heads] f32 → [tokens, heads, D]

@@ -148,7 +148,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             yield Case(f"int4+int8-{rows}x{n}x{k}", (x.bfloat16(), both), 0.02)
 
 
-@op(key=_key, cases=_cases, bytes_moved=_bytes)
+@op(key=_key, cases=_cases, bytes_moved=_bytes, words=("format", f"up to {INT4_ROWS} rows"))
 def linear(x: Tensor, w: Weight) -> Tensor:
     """``x`` [tokens, columns] → [tokens, rows] in the dtype of ``x``; accumulation in f32."""
     y = x.float() @ _dense_of(w).t()

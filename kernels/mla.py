@@ -66,6 +66,7 @@ def _bytes(
     key=lambda q, kv, segments, scale, rank, chosen=None: (q.device.type, chosen is not None),
     cases=_cases,
     bytes_moved=_bytes,
+    words=("of chosen tokens",),
 )
 def mla(
     q: Tensor, kv: Tensor, segments: list[Segment], scale: float, rank: int, chosen: Tensor | None = None

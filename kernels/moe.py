@@ -114,6 +114,7 @@ def _bytes(
     ),
     cases=_cases,
     bytes_moved=_bytes,
+    words=("format", "up to 16 tokens"),
 )
 def moe(
     x: Tensor,

@@ -80,13 +80,15 @@ class Case:
 
 @dataclass
 class Op(Generic[P, R]):
-    """A callable operation; see the module's text. ``cases`` yields fresh random arguments for a seed."""
+    """A callable operation; see the module's text. ``cases`` yields fresh random arguments for a seed. ``words`` says
+    what follows the device in a key: "format" (of the weights), else what is so where it is True."""
 
     name: str
     reference: Callable[P, R]
     key: Callable[..., Hashable]
     cases: Callable[[torch.Generator], Iterator[Case]]
     bytes_moved: Callable[..., int]
+    words: tuple[str, ...] = ()
     implementations: list[Implementation] = field(default_factory=list)
     forced: str | None = None
     _chosen: dict[Hashable, Callable[P, R]] = field(default_factory=dict)
@@ -145,11 +147,12 @@ def op(
     key: Callable[..., Hashable],
     cases: Callable[[torch.Generator], Iterator[Case]],
     bytes_moved: Callable[..., int],
+    words: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Op[P, R]]:
     """Declare an operation; the decorated function is its reference and its meaning."""
 
     def declare(reference: Callable[P, R]) -> Op[P, R]:
-        made: Op[P, R] = Op(reference.__name__, reference, key, cases, bytes_moved)
+        made: Op[P, R] = Op(reference.__name__, reference, key, cases, bytes_moved, words)
         made.__doc__ = reference.__doc__
         REGISTRY[made.name] = made
         return made

@@ -68,6 +68,7 @@ def _bytes(x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None, correction:
     key=lambda x, gate, rule, bias=None, correction=None: (x.device.type, len(x) <= FEW),
     cases=_cases,
     bytes_moved=_bytes,
+    words=(f"up to {FEW} tokens",),
 )
 def route(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None

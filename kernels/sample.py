@@ -47,6 +47,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
     key=lambda logits, choices: (logits.device.type, all(c.temperature == 0 for c in choices)),
     cases=_cases,
     bytes_moved=lambda logits, choices: logits.numel() * logits.element_size(),
+    words=("all greedy",),
 )
 def sample(logits: Tensor, choices: list[Choice]) -> Tensor:
     """``logits`` [rows, vocabulary] f32 → token ids [rows] int64; equal greedy logits go to the lower id."""

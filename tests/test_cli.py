@@ -277,6 +277,10 @@ def test_the_doctor_explains_a_machine_in_order(lonely: Any) -> None:
     assert found["engine"][0]["text"].startswith("None runs")
     assert found["packed"][0]["text"].startswith("empty")
     assert {"Python", "torch", "machine", "sandbox", "settings"} < set(found)
+    linear = next(f["text"] for f in found["kernels"] if f["text"].startswith("linear: "))
+    assert (
+        "int8 weights" in linear.partition("; on a GPU: ")[0] and "weights are" in linear.partition("; on a GPU: ")[2]
+    )
     wrong = [f for part in found.values() for f in part if f["state"] == "wrong" and f["part"] != "sandbox"]
     assert wrong == []
     assert all(f["fix"] for part in found.values() for f in part if f["state"] == "wrong")

@@ -180,6 +180,24 @@ def check_plan(part: str) -> Iterator[Finding]:
         yield Finding(part, "ok", f"{what}: {choice} ({reason})")
 
 
+def check_kernels(part: str) -> Iterator[Finding]:
+    """Which implementation of every operation runs here, which on a GPU, and why."""
+    import torch
+
+    from famulus.kernels.check import registry
+    from famulus.kernels.choices import choices
+
+    for op in registry().values():
+        here, card = (
+            "; ".join(f"{name} ({why})" for name, why in choices(op, device).items()) for device in ("cpu", "cuda")
+        )
+        yield Finding(part, "ok", f"{op.name}: {here}; on a GPU: {card}")
+    if torch.cuda.is_available():
+        yield Finding(part, "ok", f"GPU: {torch.cuda.get_device_name()}")
+    else:
+        yield Finding(part, "ok", f"GPU: torch {torch.__version__} finds none")
+
+
 def check_sandbox(part: str) -> Iterator[Finding]:
     """What protects the user from code that nobody has read."""
     from famulus import sandbox
@@ -211,6 +229,7 @@ CHECKS: dict[str, Callable[[str], Iterator[Finding]]] = {
     "engine": check_engine,
     "model": check_model,
     "plan": check_plan,
+    "kernels": check_kernels,
     "sandbox": check_sandbox,
     "notebook": check_notebook,
 }

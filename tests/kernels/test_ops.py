@@ -35,6 +35,9 @@ def test_the_command_explains_and_checks() -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     assert "torch-int4" in run("why", "linear")
+    for op in REGISTRY.values():
+        key = op.key(*next(op.cases(torch.Generator().manual_seed(0))).arguments)
+        assert len(op.words) == (0 if isinstance(key, str) else len(key) - 1), f"{op.name} does not explain its key"
     assert "attention" in run("list")
     assert ", 0 failed" in run("check", "--seed", "1")
 
