@@ -26,6 +26,7 @@ LARGEST_DATA = 4 << 20
 """Files other than Python's that are larger are left out."""
 
 _PREFIX = "famulus-run-"
+_WHEN = 1577836800  # 2020-01-01, in seconds since 1970
 _STALE = 3600.0  # seconds; a process of another container may have the number of none here
 
 
@@ -90,10 +91,17 @@ class Checkouts:
             os.symlink(target, place)
 
     def elsewhere(self, top: Path) -> tuple[Path, Callable[[], None]]:
-        """Another, still empty folder for the files of ``top``, and what puts them there: only their names are new."""
+        """Another, still empty folder for the files of ``top``, and what puts them there."""
         other = self.folder / "elsewhere" / top.name / "files"
         other.mkdir(parents=True)
         return other, lambda: _linked(top, other)
+
+    def same_age(self) -> None:
+        """Give all that was written one time: how old a file or a folder is must not tell versions apart."""
+        for top, _, names in os.walk(self.folder):
+            for path in (top, *(os.path.join(top, name) for name in names)):
+                with contextlib.suppress(OSError, NotImplementedError):
+                    os.utime(path, (_WHEN, _WHEN), follow_symlinks=False)
 
     def _write(self, tree: Tree, path: str, target: Path) -> None:
         digest = tree.digest(path)
@@ -127,7 +135,15 @@ class Checkouts:
 
 
 def _linked(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+    """Make ``target`` a copy of ``source``, in which what only this version has are files of their own."""
+
+    def put(file: str, place: str) -> None:
+        if os.lstat(file).st_nlink > 1:
+            os.link(file, place)
+        else:
+            shutil.copy2(file, place)
+
+    shutil.copytree(source, target, copy_function=put, dirs_exist_ok=True)
 
 
 def _runs(number: int) -> bool:

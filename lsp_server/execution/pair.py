@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both versions, ready to make calls, and how their modules are called."""
+    """Both versions, ready to make calls, and how their modules are called. ``again``: the old one once more, in a
+    sandbox of its own, which starts when it is asked."""
 
     old: Version
     new: Version
     old_layout: Layout
     new_layout: Layout
+    again: Version
 
     def kill(self) -> None:
         """Stop both without waiting for the end."""
-        for version in (self.old, self.new):
+        for version in (self.old, self.new, self.again):
             version.kill()
 
 
@@ -53,7 +55,11 @@ def pairs(
             fill = _once(fill)
             versions = [Version(python, root, folders, run, check, second, fill) for _ in range(count)]
             found.append([stack.enter_context(version) for version in versions])
-        made = [Pair(old, new, *layouts) for old, new in zip(*found, strict=True)]
+        checkouts.same_age()
+        first = found[0][0]
+        again = [Version(python, first.root, first.folders, run, check) for _ in range(count)]
+        found.append([stack.enter_context(version) for version in again])
+        made = [Pair(old, new, *layouts, other) for old, new, other in zip(*found, strict=True)]
         try:
             _start([version for pair in made for version in (pair.old, pair.new)])
             yield made

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import Function, raises
@@ -42,11 +43,15 @@ class Subject:
     old_path: str
     imports: tuple[str, ...] = ()
     within: Within | None = None
+    new_source: str = field(default="", repr=False)
+    """Of the module, where calls of the function itself are tried."""
 
     @property
     def patch(self) -> Patch | None:
         """What makes the old version answer as the new one, if all else in it stays."""
-        return None if self.within is None else (self.within.name, self.within.new_source, self.within.module)
+        if self.within is None:
+            return (self.old.name, self.new_source) if self.new_source else None
+        return self.within.name, self.within.new_source, self.within.module
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,13 @@ class Found:
 
 
 class Search:
-    """Compares two versions. ``source``: the old version's text of a path, None if there is no such file."""
+    """Compares two versions. ``source``: the old version's text of a path, None if there is no such file. ``again``:
+    the old version in another sandbox, which is asked where something else than the change may be the cause."""
 
-    def __init__(self, old: Version, new: Version, source: Callable[[str], str | None]) -> None:
-        self.old, self.new, self.source = old, new, source
+    def __init__(
+        self, old: Version, new: Version, source: Callable[[str], str | None], again: Version | None = None
+    ) -> None:
+        self.old, self.new, self.source, self.again = old, new, source, again
 
     def open(self, old_module: str, new_module: str, *, seed: int = 1) -> None:
         """Import the modules of both versions, at the same time. Raises :class:`ImportFailed`."""
@@ -139,9 +147,7 @@ class Search:
         body = frozenset(subject.within.lines[1:])
         for number in TRIED:
             calls = inputs.calls(number)
-            outcomes = self.old.calls(
-                subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=subject.within.module, imports=subject.imports
-            )
+            outcomes = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL, trace=subject.within.module)
             for call, outcome in zip(calls, outcomes, strict=True):
                 inputs.learn(call, outcome)
             if any(outcome.lines & body for outcome in outcomes):
@@ -155,7 +161,7 @@ class Search:
     ) -> list[tuple[Call, Difference]]:
         """Calls that both versions answered, and differently; the most telling first."""
         trace = subject.within.module if subject.within else True
-        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, trace=trace, imports=subject.imports)
+        was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL, trace=trace)
         found.tried += len(calls)
         found.ended += sum(outcome.kind == "ended" for outcome in was)
         for call, outcome in zip(calls, was, strict=True):
@@ -172,23 +178,14 @@ class Search:
 
     def _new(self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome]) -> list[Outcome]:
         limits = [max(0.02, 20 * outcome.cpu) for outcome in was]
-        version, module = (self.old, subject.old_module) if subject.within else (self.new, subject.new_module)
-        return version.calls(
-            module, calls, cpu=limits, wall=2.0, imports=subject.imports, losses=6, patch=subject.patch
-        )
+        version, patch = (self.old, subject.patch) if subject.within else (self.new, None)
+        return _answers(version, subject, calls, version is self.new, cpu=limits, wall=2.0, losses=6, patch=patch)
 
     def _is_the_cause(self, subject: Subject, call: Call, old: Outcome, what: What, limit: float, seed: int) -> bool:
         """Whether the old version answers otherwise as soon as it has the new function."""
-        patched = self.old.calls(
-            subject.old_module,
-            [call],
-            cpu=limit,
-            wall=8.0 + limit,
-            fresh=True,
-            imports=subject.imports,
-            seed=seed,
-            patch=subject.patch,
-        )[0]
+        (patched,) = _answers(
+            self.old, subject, [call], cpu=limit, wall=8.0 + limit, fresh=True, seed=seed, patch=subject.patch
+        )
         seen = difference(old, patched)
         return seen is not None and seen.what == what and patched.exception not in ("NameError", "UnboundLocalError")
 
@@ -240,7 +237,7 @@ class Search:
         return None
 
     def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
-        was = self.old.calls(subject.old_module, calls, cpu=_CPU, wall=_WALL, imports=subject.imports)
+        was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]
         now = self._new(subject, [calls[n] for n in some], [was[n] for n in some])
@@ -265,25 +262,40 @@ class Search:
             if witness is None and _reordered(again.old, again.new):
                 seeds += _MORE_SEEDS
             witness = witness or again
-        return witness
+        return witness if witness is not None and self._by_the_change(subject, witness) else None
+
+    def _by_the_change(self, subject: Subject, witness: Witness) -> bool:
+        """Whether the code is why, and not the place or the time: the old version with the new function differs from
+        itself as well, or, if that does not, it answers as before in another sandbox."""
+        call, old, what = witness.call, witness.old, witness.difference.what
+        if subject.within is not None or self.again is None:
+            return True
+        if subject.patch and self._is_the_cause(subject, call, old, what, max(0.5, 100 * old.cpu), 1):
+            return True
+        (again,) = _answers(self.again, subject, [call], cpu=1.0, wall=4.0, fresh=True)
+        return difference(again, witness.new) == witness.difference
 
     def _seen(self, subject: Subject, call: Call, what: What, *, seed: int = 1) -> Witness | None:
         """The witness if fresh processes show it."""
-        old = self.old.calls(
-            subject.old_module, [call], cpu=1.0, wall=4.0, fresh=True, imports=subject.imports, seed=seed
-        )[0]
+        (old,) = _answers(self.old, subject, [call], cpu=1.0, wall=4.0, fresh=True, seed=seed)
         if not self._counts(subject, call, old):
             return None
         limit = max(0.5, 100 * old.cpu)  # a verdict of "does not end" needs more room than a first look
-        new = self.new.calls(
-            subject.new_module, [call], cpu=limit, wall=8.0 + limit, fresh=True, imports=subject.imports, seed=seed
-        )[0]
+        (new,) = _answers(self.new, subject, [call], True, cpu=limit, wall=8.0 + limit, fresh=True, seed=seed)
         found = difference(old, new)
         if found is None or found.what != what or new.ended == "wall" or _other(subject, call, new):
             return None
         if subject.within and not self._is_the_cause(subject, call, old, what, limit, seed):
             return None
         return Witness(call, old, new, found)
+
+
+def _answers(
+    version: Version, subject: Subject, calls: Sequence[Call], is_new: bool = False, **more: Any
+) -> list[Outcome]:
+    """As :meth:`.Version.calls`: equal chance for both versions, so that only code can make them differ."""
+    module = subject.new_module if is_new else subject.old_module
+    return version.calls(module, calls, imports=subject.imports, steady=True, **more)
 
 
 def _reordered(old: Outcome, new: Outcome) -> bool:

@@ -157,14 +157,15 @@ class Version:
         seed: int = _SEED,
         imports: Iterable[str] = (),
         patch: Patch | None = None,
+        steady: bool = False,
     ) -> list[Outcome]:
         """The outcome of each call, in order.
 
         All are made by one copy of the imported module, or each by a ``fresh`` one. ``cpu``: CPU seconds for a call (or
         for each), ``wall``: seconds. After ``losses`` calls that ended their process the rest is skipped. ``trace``:
         tell which lines of the module (or of the one of this name, which is imported) were reached. ``imports``:
-        statements for names that arguments use. ``patch``: is made first. Raises :class:`ImportFailed`, and
-        :class:`ExecutionFailed` if the process is lost.
+        statements for names that arguments use. ``patch``: is made first. ``steady``: random numbers
+        follow the seed too. Raises :class:`ImportFailed`, and :class:`ExecutionFailed` if the process is lost.
         """
         if not calls:
             return []
@@ -179,6 +180,7 @@ class Version:
             "losses": losses,
             "trace": trace,
             "imports": list(imports),
+            "dice": seed if steady else None,
             "patch": None if patch is None else {"name": patch[0], "source": patch[1], "module": "".join(patch[2:])},
         }
         longest = sum(times) + (losses + 1) * wall + 10.0

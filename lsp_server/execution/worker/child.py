@@ -102,6 +102,10 @@ class Child:
         most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         gc.freeze()
+        if batch.get("dice") is not None:
+            random.seed(batch["dice"])
+            if "numpy.random" in sys.modules:
+                sys.modules["numpy.random"].seed(batch["dice"])
         for statement in batch.get("imports", ()):
             with contextlib.suppress(Exception):
                 exec(statement, self.names)

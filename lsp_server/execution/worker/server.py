@@ -79,7 +79,7 @@ class Server:
         return answer
 
     def _start(self, number: int, message: Message) -> None:
-        """Fork a host; with another seed for hashes it needs an interpreter of its own."""
+        """Fork a host; with another seed for hashes it needs an interpreter of its own, and may have another place."""
         ours, theirs = socket.socketpair()
         process = os.fork()
         if process == 0:
@@ -90,7 +90,8 @@ class Server:
                 theirs.set_inheritable(True)
                 environment = {**os.environ, "PYTHONHASHSEED": str(message["seed"])}
                 boot, here = message["boot"]
-                host = [str(theirs.fileno()), self.root, *self.folders]
+                host = [str(theirs.fileno()), message["root"], *message["folders"]]
+                os.chdir(message["root"])
                 os.execve(
                     sys.executable, [sys.executable, *message["options"], "-c", boot, here, "host", *host], environment
                 )

@@ -34,7 +34,7 @@ class Looking:
     def __init__(self, change: Change, pairs: Sequence[Pair], mine: Mine, reading: threading.Lock) -> None:
         self.change, self.mine, self.reading = change, mine, reading
         self.old_layout, self.new_layout = pairs[0].old_layout, pairs[0].new_layout
-        self._searches = {id(pair): Search(pair.old, pair.new, self.source) for pair in pairs}
+        self._searches = {id(pair): Search(pair.old, pair.new, self.source, pair.again) for pair in pairs}
         self._upstream = Upstream(change.old)
         self._names: dict[str, frozenset[str]] = {}
         """What modules know at their top, by path."""
@@ -53,7 +53,7 @@ class Looking:
         inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=found)
         if not inputs.possible:
             return Found()
-        subject = Subject(*modules, item.old, item.new, old_path, tuple(constructors.imports))
+        subject = Subject(*modules, item.old, item.new, old_path, tuple(constructors.imports), None, item.file.new_text)
         return search.witness(subject, inputs, seconds=seconds)
 
     def through(self, pair: Pair, item: Changed, seconds: float) -> Found | None:

@@ -164,7 +164,7 @@ def test_a_module_that_can_no_longer_be_imported_is_a_finding() -> None:
 
 
 UNSTABLE = """
-import os, random, time
+import os, pathlib, random, time
 seed = random.Random()
 def names(xs: list[str]):
     return list(set(xs))
@@ -175,9 +175,23 @@ def dice(n: int):
 def own():
     return [seed.random()]
 def where(x: int):
-    return [repr(object()), os.getpid(), hash(__file__), len(__file__), os.getcwd()[-3:]]
+    return [repr(object()), os.getpid()]
+def place():
+    return [sum(map(ord, __file__))]
+def here():
+    return [len(os.getcwd()) % 7 or os.getcwd()[-3:]]
 def nothing(n: int):
     return [n]
+def touched(path: pathlib.Path):
+    return [path.stat().st_mtime]
+def started():
+    return [os.stat("/").st_mtime]
+def number(n: int):
+    return [os.stat(__file__).st_ino]
+def coin():
+    return [random.random() < 0.5]
+def coins():
+    return [random.choice("abc") + random.choice("ab")]
 """
 
 
