@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -113,13 +113,28 @@ class Outcome:
         return list(self.answer.get("receiver", []))
 
     @property
+    def looks(self) -> Sequence[tuple[str, Form]]:
+        """What its result tells to others, if that was asked: an expression with ``{}`` for it, and what that gives."""
+        return [(str(text), form) for text, form in self.answer.get("looks", ())]
+
+    @property
+    def receiver_looks(self) -> Sequence[tuple[str, Form]]:
+        """The same of the object that it changed."""
+        return [(str(text), form) for text, form in self.answer.get("receiver_looks", ())]
+
+    @property
+    def warned(self) -> tuple[str, ...]:
+        """Classes of the warnings that it gave."""
+        return tuple(dict.fromkeys(str(kind) for kind, _ in self.answer.get("warned", ())))
+
+    @property
     def effects(self) -> tuple[str, ...]:
         """What it tried to do outside its process: ``open:w``, ``socket.connect``, ``os.remove``, ..."""
         return tuple(self.answer.get("effects", ()))
 
     def same(self, other: Outcome) -> bool:
         """Whether both are alike in everything that a caller sees."""
-        names = ("value", "raised", "message", "ended", "args", "receiver", "out", "files")
+        names = ("value", "raised", "message", "ended", "args", "receiver", "out", "files", "looks", "receiver_looks")
         return all(self.answer.get(name) == other.answer.get(name) for name in names)
 
     @property

@@ -213,6 +213,8 @@ class Shapes:
                 votes[kind] = votes.get(kind, 0) + 1
         if node is self.function.node and (said := _documented(self.function.docstring, name)):
             votes[said] = votes.get(said, 0) + 3
+        if "list" in votes and ("str" in votes or _is_text(name)):
+            votes["str"] = votes.get("str", 0) + votes["list"]  # texts have items and slices too
         found: list[Values] = []
         for kind in sorted(votes, key=lambda kind: -votes[kind]):
             if kind == "list" and inner:
@@ -231,6 +233,11 @@ class Shapes:
             anything = v.either(self.known["int"], self.known["str"])
             found.append(v.objects([(attribute, anything) for attribute in list(attributes)[:8]]))
         return found
+
+
+def _is_text(name: str) -> bool:
+    """Whether a variable has a name by which programmers call texts."""
+    return name.lower().strip("_") in _NAMES["str"].split()
 
 
 def _documented(docstring: str, name: str) -> str:

@@ -154,6 +154,7 @@ class Version:
         fresh: bool = False,
         losses: int = 3,
         trace: bool | str = False,
+        looks: bool = False,
         seed: int = _SEED,
         imports: Iterable[str] = (),
         patch: Patch | None = None,
@@ -163,9 +164,10 @@ class Version:
 
         All are made by one copy of the imported module, or each by a ``fresh`` one. ``cpu``: CPU seconds for a call (or
         for each), ``wall``: seconds. After ``losses`` calls that ended their process the rest is skipped. ``trace``:
-        tell which lines of the module (or of the one of this name, which is imported) were reached. ``imports``:
-        statements for names that arguments use. ``patch``: is made first. ``steady``: random numbers
-        follow the seed too. Raises :class:`ImportFailed`, and :class:`ExecutionFailed` if the process is lost.
+        tell which lines of the module (or of the one of this name, which is imported) were reached. ``looks``: ask
+        results that are objects, and receivers that change, what they tell to others. ``imports``: statements for names
+        that arguments use. ``patch``: is made first. ``steady``: random numbers follow the seed too. Raises
+        :class:`ImportFailed`, and :class:`ExecutionFailed` if the process is lost.
         """
         if not calls:
             return []
@@ -179,6 +181,7 @@ class Version:
             "fresh": fresh,
             "losses": losses,
             "trace": trace,
+            "looks": looks,
             "imports": list(imports),
             "dice": seed if steady else None,
             "patch": None if patch is None else {"name": patch[0], "source": patch[1], "module": "".join(patch[2:])},

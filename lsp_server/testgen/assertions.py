@@ -5,25 +5,19 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from famulus.lsp_server.execution import pytest_text
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.outcome import Outcome
-from famulus.lsp_server.execution.rendering import Form, expression
+from famulus.lsp_server.execution.rendering import expression
 from famulus.lsp_server.execution.worker.scene import FOLDER
+from famulus.lsp_server.testgen import stating
 from famulus.lsp_server.testgen.case import Aim
 from famulus.lsp_server.testgen.fixtures import name_in
 
 FIXTURES = ("capsys", "monkeypatch", "tmp_path")
 """Of pytest, as far as tests use them."""
-_MOST = 6
-"""Assertions in one test."""
-_WRITTEN = 160
-"""Characters of a value that a reader still takes in."""
-_DIGITS = 9
-"""Digits of a float from which on it is the result of inexact arithmetic."""
 _MATCHED = 8, 60
 """Characters of a message that are worth matching."""
 
@@ -66,9 +60,11 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         match = f", match={found!r}" if found else ""
         lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
         return _finished(aim, call, lines, imports | {"import pytest"})
-    if outcome.kind != "value" or (outcome.output and not _short(repr(outcome.output))):
+    if outcome.kind != "value" or (outcome.output and not stating.short(repr(outcome.output))):
         return None
-    said = list(_said(aim, made, outcome.value, imports))
+    if outcome.warned:
+        return _warned(aim, call, outcome, setup, made, checks, imports)
+    said = list(stating.said(aim, made, outcome.value, imports, outcome.looks))
     nothing = outcome.value == ["const", "None"]
     if outcome.output:
         checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
@@ -86,14 +82,33 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
     return _finished(aim, call, lines, imports)
 
 
+def _warned(
+    aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str, checks: list[str], imports: set[str]
+) -> Body | None:
+    """For a call that warns."""
+    kinds = [kind for kind in outcome.warned if isinstance(getattr(builtins, kind, None), type)]
+    if len(kinds) != 1 or len(outcome.warned) != 1 or outcome.output:
+        return None
+    if outcome.value[:1] == ["iterator"] and len(outcome.value) > 2:
+        return None  # it ends with an exception
+    if outcome.value[:1] == ["iterator"] and len(outcome.value) == 2:
+        made, form = f"list({made})", ["list", outcome.value[1]]
+    else:
+        form = outcome.value
+    said = list(stating.said(aim, "result", form, imports, outcome.looks)) if form != ["const", "None"] else []
+    named = f"result = {made}" if said else made
+    lines = [*setup, f"with pytest.warns({kinds[0]}):", f"    {named}", *said, *checks]
+    return _finished(aim, call, lines, imports | {"import pytest"})
+
+
 def _left(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str) -> Body | None:
     """For a call that ends the program: with which code, and what it said on standard output."""
     code = expression(outcome.value[2][1][0]) if outcome.value[2][1] else "None"
-    if not code or not _short(code):
+    if not code or not stating.short(code):
         return None
     lines = [*setup, "with pytest.raises(SystemExit) as ended:", f"    {made}"]
-    lines.append(_compared("ended.value.code", code))
-    if outcome.output and _short(repr(outcome.output)) and not outcome.output.startswith("usage:"):
+    lines.append(stating.compared("ended.value.code", code))
+    if outcome.output and stating.short(repr(outcome.output)) and not outcome.output.startswith("usage:"):
         lines.append(f"assert capsys.readouterr().out == {outcome.output!r}")
     return _finished(aim, call, lines, {"import pytest"})
 
@@ -108,7 +123,7 @@ def _entered(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str
     if outcome.kind != "value":
         return None
     value = expression(outcome.value)
-    said = [_compared("entered", value)] if value and _short(value) and value != "None" else []
+    said = [stating.compared("entered", value)] if value and stating.short(value) and value != "None" else []
     within = [*said, *call.inside] or ["pass"]
     if outcome.output:
         checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
@@ -125,7 +140,7 @@ def _written(call: Call, outcome: Outcome) -> list[str]:
     found = []
     for path, text in list(outcome.files.items())[:2]:
         place = names.get(path, f"(tmp_path / {path!r})")
-        if _short(repr(text)):
+        if stating.short(repr(text)):
             exact = "\r" in text
             found.append(
                 f"assert {place}.read_{'bytes' if exact else 'text'}() == {text.encode() if exact else text!r}"
@@ -185,23 +200,27 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
             was = dict((outcome.answer.get("receiver_before") or ["", "", []])[2])
             for attribute, form in outcome.receiver[2]:
                 value = expression(form) if was.get(attribute) != form else ""
-                if attribute.isidentifier() and not attribute.startswith("_") and value and _short(value):
-                    checks.append(_compared(f"{name}.{attribute}", value))
+                if attribute.isidentifier() and not attribute.startswith("_") and value and stating.short(value):
+                    checks.append(stating.compared(f"{name}.{attribute}", value))
+        if not checks:
+            checks += [
+                stating.compared(text.format(name), value) for text, value in stating.told(outcome.receiver_looks)
+            ]
     own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
     for place, form in outcome.arguments.items():
         value = expression(form)
-        if not place.isdigit() or not value or not _short(value):
+        if not place.isdigit() or not value or not stating.short(value):
             continue
         position = int(place)
         if args[position].isidentifier() and args[position] not in aim.names:
-            checks.append(_compared(args[position], value))  # the setting has a name for it
+            checks.append(stating.compared(args[position], value))  # the setting has a name for it
             continue
         name = own[position] if position < len(own) and own[position] not in taken else f"argument_{place}"
         setup.append(f"{name} = {args[position]}")
         args[position] = name
-        checks.append(_compared(name, value))
+        checks.append(stating.compared(name, value))
     made = replace(call, args=tuple(args), receiver=receiver, before=()).text
-    return setup, made, checks[:_MOST]
+    return setup, made, checks[: stating.MOST]
 
 
 def _object(receiver: str, taken: frozenset[str]) -> str:
@@ -239,111 +258,3 @@ def stable_message(aim: Aim, outcome: Outcome) -> str:
         return ""
     own = [run for run in runs if run in aim.source]
     return min(own, key=lambda run: (aim.source.count(run), -len(run)), default=max(runs, key=len, default=""))
-
-
-def _said(aim: Aim, made: str, form: Form, imports: set[str]) -> Iterator[str]:
-    """Assertions about a value; those about its parts speak of ``result``."""
-    if form and form[0] in ("iterator", "dict_keys", "dict_values", "dict_items") and len(form) == 2:
-        made, form = f"list({made})", ["list", form[1]]
-    value = expression(form)
-    if value and _short(value):
-        yield _compared(made, value)
-        return
-    if form and form[0] == "array":
-        yield from _array(made, form, imports)
-        return
-    if form and form[0] == "frame":
-        yield from _frame(made, form, imports)
-        return
-    if form and form[0] == "enum" and str(form[1]) in aim.names:
-        imports.add(f"from {aim.module} import {form[1]}")
-        yield f"assert {made} is {form[1]}.{form[2]}"
-        return
-    parts = [(path, value) for path, value in _parts(form, 0) if _short(value)][:_MOST]
-    if len(parts) == 1:
-        yield _compared(made + parts[0][0], parts[0][1])
-    else:
-        yield from (_compared(f"result{path}", value) for path, value in parts)
-
-
-def _parts(form: Form, depth: int) -> Iterator[tuple[str, str]]:
-    """The parts of a value that has no expression itself: items and public attributes, each with its expression."""
-    if depth > 2 or not form:
-        return
-    inside: list[tuple[str, Form]] = []
-    if form[0] in ("tuple", "list") and len(form[1]) <= _MOST:
-        inside = [(f"[{n}]", item) for n, item in enumerate(form[1])]
-    elif form[0] == "dict" and len(form[1]) <= _MOST:
-        inside = [(f"[{expression(key)}]", item) for key, item in form[1] if expression(key)]
-    elif form[0] == "object" and form[1] == "Result" and form[2][:1] == [["exit_code", ["int", "2"]]]:
-        inside = [(".exit_code", form[2][0][1])]  # what click says of a wrong usage is its own affair
-    elif form[0] == "object" and len(form) == 3:
-        inside = [(f".{name}", item) for name, item in form[2] if name.isidentifier() and not name.startswith("_")]
-    for path, item in inside:
-        value = expression(item)
-        if value:
-            yield path, value
-        else:
-            yield from ((path + below, value) for below, value in _parts(item, depth + 1))
-
-
-def _compared(made: str, value: str) -> str:
-    if value in ("None", "True", "False"):
-        return f"assert {made} is {value}"
-    if value == "nan":
-        return f"assert math.isnan({made})"
-    return f"assert {made} == {_approximate(value)}"
-
-
-def _approximate(value: str) -> str:
-    """The expected value; floats that no arithmetic gives exactly stand in ``pytest.approx``."""
-    try:
-        tree = ast.parse(value, mode="eval").body
-    except (SyntaxError, ValueError):
-        return value
-    floats = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, float)]
-    inexact = [n for n in floats if len(re.sub(r"e.*|\W", "", repr(n.value)).strip("0")) > _DIGITS]
-    if not inexact or not _approximable(tree):
-        return value
-    for node in inexact:
-        if isinstance(node.value, float):
-            node.value = float(f"{node.value:.{_DIGITS}g}")
-    return f"pytest.approx({ast.unparse(tree)})"
-
-
-def _approximable(tree: ast.expr) -> bool:
-    """Whether approx takes it: a number, or a flat list, tuple or dict of numbers."""
-    items = (
-        tree.elts if isinstance(tree, (ast.List, ast.Tuple)) else tree.values if isinstance(tree, ast.Dict) else [tree]
-    )
-    plain = (item.operand if isinstance(item, ast.UnaryOp) else item for item in items)
-    return all(isinstance(i, ast.Constant) and type(i.value) in (int, float) for i in plain)
-
-
-def _array(made: str, form: Form, imports: set[str]) -> Iterator[str]:
-    values = expression(form[3])
-    if not values or not _short(values):
-        return
-    imports.add("import numpy as np")
-    if str(form[1]).startswith(("float", "complex")):
-        yield f"np.testing.assert_allclose({made}, {values})"
-    else:
-        yield f"np.testing.assert_array_equal({made}, {values})"
-
-
-def _frame(made: str, form: Form, imports: set[str]) -> Iterator[str]:
-    _, kind, dtypes, index, pairs = form
-    rows, columns = expression(index), expression(["dict", pairs])
-    if kind not in ("DataFrame", "Series") or not dtypes or not rows or not columns or not _short(columns):
-        return
-    imports.add("import pandas as pd")
-    if kind == "DataFrame":
-        yield f"pd.testing.assert_frame_equal({made}, pd.DataFrame({columns}, index={rows}))"
-        return
-    name, values = expression(pairs[0][0]), expression(pairs[0][1])
-    named = "" if name == "None" else f", name={name}"
-    yield f"pd.testing.assert_series_equal({made}, pd.Series({values}, index={rows}, dtype={dtypes[0]!r}{named}))"
-
-
-def _short(text: str) -> bool:
-    return 0 < len(text) <= _WRITTEN

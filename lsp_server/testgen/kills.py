@@ -57,7 +57,7 @@ def kills(
             break
         try:
             answers = version.calls(
-                aim.module, calls, cpu=limits, wall=1.0, losses=2, imports=aim.prelude,
+                aim.module, calls, cpu=limits, wall=1.0, losses=2, looks=True, imports=aim.prelude,
                 patch=(aim.function.name, mutant.source),
             )  # fmt: skip
         except TimeIsUp:

@@ -30,6 +30,7 @@ from typing import Any
 from .finding import static, unwrapped
 from .forms import DRAWN, Form, Writer
 from .frames import Message, send
+from .looking import looks
 from .scene import Scene, Sources
 
 MEMORY = 1 << 30
@@ -93,6 +94,8 @@ class Child:
         self.lines: set[int] = set()
         self.arcs: set[tuple[int, int]] = set()
         self.sources = Sources(root)
+        self.looking = False
+        """Whether objects are asked what can be asked of them from outside."""
 
     def work(self, fd: int, batch: Message) -> None:
         """Make the calls of ``batch``, one message for each on ``fd``, and leave the process."""
@@ -216,6 +219,7 @@ class Child:
         if trace:
             self.sources.start()
             sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
+        value: Any = None
         try:
             value = _finished(function(*arguments, **named))
             if call.get("how") == "with":
@@ -231,6 +235,11 @@ class Child:
         changed = self.writer.form(receiver, drain=False)
         if changed != own:
             answer["receiver"], answer["receiver_before"] = changed, own
+        if self.looking:
+            if answer.get("value", [""])[0] == "object" and value is not receiver:
+                answer["looks"] = looks(value, self.writer)
+            if changed != own:
+                answer["receiver_looks"] = looks(receiver, self.writer)
         return answer
 
     def _inside(self, manager: Any, statements: Any, names: Message, given: Message) -> Form:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import functions
 from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.execution.worker.forms import Writer
+from famulus.lsp_server.execution.worker.looking import looks
 from famulus.lsp_server.testgen import naming
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
@@ -56,6 +59,45 @@ def said(name: str, call: Call, answer: dict[str, Any]) -> str:
 )
 def test_a_value_is_compared_in_the_form_that_fits_it(form: list[Any], expected: str) -> None:
     assert said("plain", Call("plain", ("[1]",)), {"value": form}) == expected
+
+
+def test_an_object_that_hides_its_state_is_asked_what_it_tells() -> None:
+    class Headers:
+        """Known by what it tells to others."""
+
+        def __init__(self, items: list[str]) -> None:
+            self._items = items
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(self._items)
+
+        def __len__(self) -> int:
+            return len(self._items)
+
+        @property
+        def first(self) -> str:
+            return self._items[0]
+
+    writer = Writer("/nowhere")
+    full, empty = Headers(["a", "b"]), Headers([])
+    answer = {"value": writer.form(full), "looks": looks(full, writer)}
+    lines = ["result = plain([1])", "assert list(result) == ['a', 'b']", "assert result.first == 'a'"]
+    assert said("plain", Call("plain", ("[1]",)), answer).split("\n") == lines
+    answer = {"value": writer.form(empty), "looks": looks(empty, writer)}
+    assert said("plain", Call("plain", ("[1]",)), answer) == "assert list(plain([1])) == []"
+    changed = {"value": ["const", "None"], "receiver": ["object", "Stack", []], "receiver_looks": looks(full, writer)}
+    assert said("Stack.push", Call("Stack.push", ("1",), (), "Stack()"), changed).split("\n")[:3] == [
+        "stack = Stack()", "stack.push(1)", "assert list(stack) == ['a', 'b']"
+    ]  # fmt: skip
+
+
+def test_endless_iterators_and_warnings_have_their_own_forms() -> None:
+    call = Call("plain", ("[1]",))
+    endless = {"value": ["iterator", [["int", str(n)] for n in range(200)]]}
+    assert said("plain", call, endless) == "assert list(itertools.islice(plain([1]), 5)) == [0, 1, 2, 3, 4]"
+    warned = {"value": ["int", "2"], "warned": [["DeprecationWarning", "old"]]}
+    lines = ["with pytest.warns(DeprecationWarning):", "    result = plain([1])", "assert result == 2"]
+    assert said("plain", call, warned).split("\n") == lines
 
 
 def test_an_exception_is_matched_by_the_words_of_its_message() -> None:
