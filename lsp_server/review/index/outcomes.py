@@ -92,7 +92,7 @@ def hands_on(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     ``**kwargs`` and hands both on."""
     parameters = {a.arg for a in node.args.posonlyargs + node.args.args}
     inner = {n.name: n for n in node.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
-    results = [n for n in _own_statements(node.body) if isinstance(n, ast.Return)]
+    results = [n for n in own_statements(node.body) if isinstance(n, ast.Return)]
     if not results or not parameters:
         return False
     for result in results:
@@ -123,15 +123,16 @@ def _forwards(wrapper: ast.FunctionDef | ast.AsyncFunctionDef, callees: set[str]
     return False
 
 
-def _own_statements(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+def own_statements(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """All statements of a function, those in blocks included, without those of functions and classes inside."""
     found: list[ast.stmt] = []
     for node in body:
         found.append(node)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
         for name in ("body", "orelse", "finalbody"):
-            found += _own_statements(getattr(node, name, []))
+            found += own_statements(getattr(node, name, []))
         for name in ("handlers", "cases"):
             for part in getattr(node, name, []):
-                found += _own_statements(part.body)
+                found += own_statements(part.body)
     return found

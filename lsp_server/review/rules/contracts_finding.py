@@ -10,6 +10,13 @@ from famulus.lsp_server.review.index.facts import Definition, Reference
 from famulus.lsp_server.review.index.values import Module, Symbol
 from famulus.lsp_server.review.rules.callsites_words import old_place
 
+_DOING = {
+    "index": "takes an item from the result", "op": "computes with the result", "iter": "iterates over the result",
+    "len": "takes the length of the result", "unpack": "unpacks the result", "compare": "compares the result",
+    "call": "calls the result", "with": "enters the result", "test": "tests the result", "format": "prints the result",
+    "next": "takes the next of the result",
+}  # fmt: skip
+
 
 def made(
     changes: Changes,
@@ -47,3 +54,11 @@ def shown(symbol: Symbol) -> str:
     """``Cart.total()``."""
     name = symbol.qualname.replace(".<locals>", "")
     return f"{name}()" if symbol.definition.kind == "function" else name
+
+
+def doing(kind: str) -> str:
+    """What a caller does with a result: ``iterates over the result``."""
+    what, _, name = kind.partition(":")
+    if what == "attr":
+        return f"uses `.{name}` of the result"
+    return _DOING.get(what.partition(" ")[0], "uses the result")

@@ -19,15 +19,14 @@ from famulus.lsp_server.review.index.values import (
     Use,
     Value,
 )
-from famulus.lsp_server.review.rules.callsites_gone import ready
+from famulus.lsp_server.review.rules import contracts_none as none
 from famulus.lsp_server.review.rules.callsites_words import called, counted
-from famulus.lsp_server.review.rules.contracts_callers import NONE, Callers, tested
-from famulus.lsp_server.review.rules.contracts_finding import made
+from famulus.lsp_server.review.rules.contracts_callers import NONE, Callers
+from famulus.lsp_server.review.rules.contracts_finding import doing, made
 
 _CONTAINERS = {"#list", "#tuple", "#set", "#dict", "#str"}
 _CONTAINER_TYPES = {"list", "tuple", "set", "dict", "List", "Tuple", "Set", "Dict", "frozenset", "str", "bytes"}
 _OF_COROUTINE = {"attr:close", "attr:send", "attr:throw", "attr:add_done_callback", "attr:cr_frame"}
-_NEEDS_VALUE = ("attr:", "index", "op", "iter", "len", "unpack:", "compare:order", "call", "with", "format:")
 _NEEDS_RESULT = (
     "attr:",
     "index",
@@ -42,12 +41,6 @@ _NEEDS_RESULT = (
     "format",
     "discard",
 )
-_DOING = {
-    "index": "takes an item from the result", "op": "computes with the result", "iter": "iterates over the result",
-    "len": "takes the length of the result", "unpack": "unpacks the result", "compare": "compares the result",
-    "call": "calls the result", "with": "enters the result", "test": "tests the result", "format": "prints the result",
-    "next": "takes the next of the result",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +77,8 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
             yield from _iterating(changes, pair, use, outcomes, old, new)
         else:
             yield from _unpacking(changes, pair, use, outcomes, old, new)
-            if new.none and not old.none and new.value and old.value and not _only_said(changes, pair):
-                yield from _none(changes, pair, use, outcomes)
-
-
-def _only_said(changes: Changes, pair: Pair) -> bool:
-    """Whether None is only in an annotation where there was none, or in one of several: no caller need meet it."""
-    old, new = pair.old.definition, pair.new.definition
-    if "#None" in new.returns and "#None" not in old.returns:
-        return False
-    same = [s for s in pair.new.module.symbols if s.qualname == new.qualname]
-    overloaded = any(d.path.rpartition(".")[2] == "overload" for s in same for d in s.definition.decorators)
-    return not old.annotation or overloaded
+            if new.none and not old.none and old.value and not none.only_said(changes, pair):
+                yield from none.check(changes, pair, use, outcomes)
 
 
 def shape(changes: Changes, symbol: Symbol, side: int) -> Shape | None:
@@ -152,24 +135,6 @@ def _unpacking(
             text = f"unpacks {counted(count, 'value')} from {called(use.reference)}(), "
             text += f"which now {verb} {counted(now, 'value')}"
             yield made(changes, use.module, where, "arity", text, pair, f"{verb} {was} → {now}")
-
-
-def _none(changes: Changes, pair: Pair, use: Use, outcomes: list[tuple[str, Reference]]) -> Iterator[Finding]:
-    if tested(outcomes) or ready(use.module, use.reference.guard, {"AttributeError", "TypeError", "Exception", ""}):
-        return
-    for kind, where in outcomes:
-        kind = kind.removeprefix("await ")
-        if kind.startswith(_NEEDS_VALUE):
-            text = f"{_doing(kind)} of {called(use.reference)}(), which can now be None"
-            yield made(changes, use.module, where, "none", text, pair, "can return None now", "likely")
-            return
-
-
-def _doing(kind: str) -> str:
-    what, _, name = kind.partition(":")
-    if what == "attr":
-        return f"uses `.{name}` of the result"
-    return _DOING.get(what.partition(" ")[0], "uses the result")
 
 
 def _awaiting(
@@ -229,7 +194,7 @@ def _iterating(
             if kind in ("len", "index", "op", "test", "call") or kind.startswith("compare") or (
                 kind.startswith("attr:") and old.container and kind not in _OF_COROUTINE
             ):  # fmt: skip
-                text = f"{_doing(kind)} of {name}(), which now gives a generator"
+                text = f"{doing(kind)} of {name}(), which now gives a generator"
                 yield made(changes, use.module, where, "generator", text, pair, "gives a generator now")
                 return
         if len(twice) > 1 and old.container:
@@ -238,6 +203,6 @@ def _iterating(
     else:
         for kind, where in outcomes:
             if kind == "next" or kind in ("attr:send", "attr:throw", "attr:__next__"):
-                text = f"{_doing(kind)} of {name}(), which no longer gives a generator"
+                text = f"{doing(kind)} of {name}(), which no longer gives a generator"
                 yield made(changes, use.module, where, "generator", text, pair, "gives no generator now")
                 return

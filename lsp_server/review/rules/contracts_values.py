@@ -19,6 +19,7 @@ from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made, shown
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_STAND_INS = ("None", "...")
 
 
 def changed(changes: Changes, pair: Pair) -> bool:
@@ -133,14 +134,16 @@ def _same_meaning(old: str, new: str) -> bool:
 
 
 def _filled_in(changes: Changes, pair: Pair, name: str) -> bool:
-    """Whether None became (or was) the default and the function or its class puts a value in its place: that may be
-    the same."""
+    """Whether a default that stands for another value (None, an ellipsis) came or went, and the function or its class
+    puts a value in its place or hands it on to who may do so: that may be the same."""
     for symbol, project, side in ((pair.old, changes.old, 0), (pair.new, changes.new, 1)):
-        if _default_of(changes, symbol, name, side) == "None":
+        default = _default_of(changes, symbol, name, side)
+        if default in _STAND_INS:
             around = (symbol.owner or symbol).definition
             body = "\n".join(project.lines(symbol.module.path)[around.line - 1 : around.end_line])
             there = rf"\b_?{re.escape(name)}\b"
-            return re.search(rf"{there} (is (not )?None\b|or\b)|\bif (not )?(\w+\.)?{there}", body) is not None
+            looked_at = rf"{there} (is (not )?{re.escape(default)}(?!\w)|or\b)|\bif (not )?(\w+\.)?{there}"
+            return re.search(rf"{looked_at}|\b{re.escape(name)}={there}", body) is not None
     return False
 
 

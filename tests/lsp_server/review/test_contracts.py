@@ -68,6 +68,7 @@ CASES = {
         "from m import f\nprint(f(1)[0])\n",
         "u.py:2 none",
     ),
+    "none always": (SURE, "def f(a):\n    print(a)\n", "from m import f\nf(1)\nf(1).upper()\n", "u.py:3 none"),
     "none declared": (
         "def f() -> str: return g()\n",
         "def f() -> str | None: return g()\n",
@@ -231,6 +232,11 @@ QUIET = {
     "coroutine awaited": (SYNC, ASYNC, "from m import f\nasync def g():\n    await f(1)\n"),
     "coroutine returned": (SYNC, ASYNC, "from m import f\ndef g():\n    return f(1)\n"),
     "coroutine kept": (SYNC, ASYNC, "from m import f\nasync def g():\n    x = f(1)\n    return await x\n"),
+    "none to be overridden": (
+        "class C:\n    def f(self): return 'a'\nclass D(C):\n    def f(self): return 'b'\n",
+        "class C:\n    def f(self): pass\nclass D(C):\n    def f(self): return 'b'\n",
+        "from m import C\ndef g(c: C): return c.f().upper()\n",
+    ),
     "none only said": (
         "def f(a):\n    return a or str(a)\n",
         "def f(a: str | None) -> str | None:\n    return a or str(a)\n",
@@ -273,11 +279,7 @@ QUIET = {
         "def f(a, b=2): return a\n",
         "import functools\nfrom m import f\nfunctools.partial(f, 1, b=3)()\n",
     ),
-    "default spelt otherwise": (
-        "def f(a, b='x'): return a\n",
-        'def f(a, b="x"): return a\n',
-        "from m import f\nf(1)\n",
-    ),
+    "default spelt otherwise": ("def f(b='x'): 0\n", 'def f(b="x"): 0\n', "from m import f\nf()\n"),
     "default none for false": (
         "def f(a, b=None): return a\n",
         "def f(a, b=False): return a\n",
@@ -293,6 +295,8 @@ QUIET = {
         "def f(a, b=None):\n    if b is None:\n        b = 1\n    return b\n",
         "from m import f\nf(1)\n",
     ),
+    "default an ellipsis": ("def f(b=1): b\n", "def f(b=...):\n    if b is not ...: w()\n", "from m import f\nf()\n"),
+    "default handed on": ("def f(a, b=1): g(b=b)\n", "def f(a, b=None): g(b=b)\n", "from m import f\nf(1)\n"),
     "mutable default": ("def f(a, b=[]): return a\n", "def f(a, b=None): return a\n", "from m import f\nf(1)\n"),
     "renamed by position": ("def f(a, b): ...\n", "def f(a, c): ...\n", "from m import f\nf(1, 2)\n"),
     "appended": ("def f(a, b=1): ...\n", "def f(a, b=1, c=2): ...\n", "from m import f\nf(1, 2)\n"),
@@ -324,6 +328,13 @@ def test_messages_say_the_consequence_first() -> None:
     (none,) = review({"m.py": SURE, "u.py": "import m\nm.f(1).upper()\n"}, {"m.py": MAYBE})
     assert none.message == "u.py:2 uses `.upper` of the result of m.f(), which can now be None."
     assert none.certainty == "likely" and none.grade is Grade.MEASURED
+    assert [f"{r.place} {r.message}" for r in none.related] == [
+        "m.py:1 f() can return None now.",
+        "m.py:4 f() returns None here.",
+    ]
+    (never,) = review({"m.py": SURE, "u.py": "import m\nm.f(1).upper()\n"}, {"m.py": "def f(a):\n    print(a)\n"})
+    assert never.message == "u.py:2 uses `.upper` of the result of m.f(), which now always returns None."
+    assert never.related[-1].message == "f() ends here without a value."
     calls = "from m import f\nf(1)\nf(2)\n"
     (default,) = review({"m.py": "def f(a, b=1): return a\n", "u.py": calls}, {"m.py": "def f(a, b=2): return a\n"})
     assert default.message == "m.py:1 makes `b` of f() 2 where it was 1; 2 calls rely on it, as u.py:2."
