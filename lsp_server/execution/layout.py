@@ -1,13 +1,17 @@
-"""What the modules of a project are called, and from which folders they are imported."""
+"""What a module is called when it runs, and which folders must then be on ``sys.path``: one answer for each file.
+
+Which files an ``import`` may mean, to a reader of code that does not run, is asked of
+:mod:`famulus.lsp_server.review.index.imports`.
+"""
 
 from __future__ import annotations
 
 import functools
 import posixpath
-import tomllib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from famulus.lsp_server.review.declared import declared_folders
 from famulus.lsp_server.review.links import Links, links_of
 
 if TYPE_CHECKING:
@@ -33,15 +37,7 @@ class Layout:
     @functools.cached_property
     def declared(self) -> tuple[str, ...]:
         """Folders that the project names as places of its packages, and ``src`` where there is one."""
-        found = [] if "src" in self._packages else ["src"]
-        text = self._tree.read("pyproject.toml")
-        try:
-            data = tomllib.loads((text or b"").decode("utf-8", "replace"))
-        except tomllib.TOMLDecodeError:
-            data = {}
-        found += list(_named(data))
-        inside = {folder for path in self._paths for folder in _above(path)}
-        return tuple(dict.fromkeys(f for f in (posixpath.normpath(f) for f in found) if f in inside or f == "."))
+        return declared_folders(self._tree, also=() if "src" in self._packages else ("src",))
 
     def module(self, path: str) -> tuple[str, str] | None:
         """Dotted name of the module at ``path``, and the folder it is imported from; None if it has none."""
@@ -117,35 +113,3 @@ def is_test(path: str) -> bool:
     """Whether pytest takes the file for tests by its name."""
     name = posixpath.basename(path)
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
-
-
-def _above(path: str) -> Iterable[str]:
-    while path := posixpath.dirname(path):
-        yield path
-
-
-def _named(data: dict[str, Any]) -> Iterable[str]:
-    """Folders in the tables of the known tools."""
-    tool = data.get("tool", {})
-    setuptools = _at(tool, "setuptools")
-    directories = setuptools.get("package-dir", {})
-    if isinstance(directories, dict) and isinstance(directories.get(""), str):
-        yield directories[""]
-    yield from _texts(_at(setuptools, "packages", "find").get("where"))
-    for package in _at(tool, "poetry").get("packages", []) or []:
-        if isinstance(package, dict):
-            yield from _texts(package.get("from"))
-    for package in _texts(_at(tool, "hatch", "build", "targets", "wheel").get("packages")):
-        yield posixpath.dirname(package) or "."
-    yield from _texts(_at(tool, "pytest", "ini_options").get("pythonpath"))
-
-
-def _at(table: Any, *names: str) -> dict[str, Any]:
-    for name in names:
-        table = table.get(name, {}) if isinstance(table, dict) else {}
-    return table if isinstance(table, dict) else {}
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else str(value).split() if isinstance(value, str) else []
-    return [text for text in values if isinstance(text, str) and not text.startswith(("/", ".."))]

@@ -125,11 +125,6 @@ def pair_digest(file: FileChange) -> str:
     return digest_of(file.old, file.new, file.status.encode())
 
 
-def certify(file: FileChange) -> Certificate:
-    """What is proven about one file alone."""
-    return certify_files([file]).files[0]
-
-
 def certify_change(change: Change, kept: Kept[Alone] | None = None, clock: Clock | None = None) -> Certificates:
     """What is proven about a change, moves from file to file included.
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.execution.layout import is_test
+from famulus.lsp_server.execution.imports import is_test
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.project import Project
@@ -56,6 +56,6 @@ def _imported(project: Project, module: Module) -> Iterator[str]:
 def _with_packages(project: Project, path: str) -> Iterator[str]:
     yield path
     folder = posixpath.dirname(path)
-    while folder and f"{folder}/__init__.py" in project.layout.files:
+    while folder and f"{folder}/__init__.py" in project.imports.files:
         yield f"{folder}/__init__.py"
         folder = posixpath.dirname(folder)

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.change import Tree, decoded
+from famulus.lsp_server.review.declared import declared_folders
 from famulus.lsp_server.review.finding import Place, Side
 from famulus.lsp_server.review.index.facts import Definition, Import, Reference, Text
-from famulus.lsp_server.review.index.layout import Layout, dotted
+from famulus.lsp_server.review.index.imports import Imports, dotted
 from famulus.lsp_server.review.index.reader import Unreadable, read
 from famulus.lsp_server.review.index.store import Store
 from famulus.lsp_server.review.index.values import Module, Symbol, Use, Value
@@ -31,7 +32,7 @@ class Project:
 
     def __init__(self, tree: Tree, store: Store | None = None) -> None:
         self.tree = tree
-        self.layout = Layout(tree.paths(), Links(links_of(tree)))
+        self.imports = Imports(tree.paths(), Links(links_of(tree)), declared_folders(tree))
         self.left_out: list[str] = []
         self._store = store or Store()
         self._modules: dict[str, Module | None] = {}
@@ -40,7 +41,7 @@ class Project:
     @property
     def paths(self) -> list[str]:
         """The Python files, sorted."""
-        return sorted(self.layout.files)
+        return sorted(self.imports.files)
 
     def module(self, path: str) -> Module | None:
         """The module of a file, or of the folder of a namespace package; None if it cannot be read."""
@@ -49,8 +50,8 @@ class Project:
         return self._modules[path]
 
     def _read(self, path: str) -> Module | None:
-        if path not in self.layout.files:
-            return Module(dotted(path), path, None) if path in self.layout.folders else None
+        if path not in self.imports.files:
+            return Module(dotted(path), path, None) if path in self.imports.folders else None
         digest = self.tree.digest(path)
         facts = self._store.get(digest)
         if facts is None:
@@ -66,7 +67,7 @@ class Project:
                 self.left_out.append(f"{path} was not read: {error}.")
                 return None
             self._store.put(digest, facts)
-        return Module(self.layout.name(path), path, facts)
+        return Module(self.imports.name(path), path, facts)
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:
@@ -167,13 +168,13 @@ class Project:
 
     def find(self, name: str, importer: Module) -> Module | None:
         """The project's module that ``import name`` gives."""
-        path = self.layout.find(name, importer.path)
+        path = self.imports.find(name, importer.path)
         return self.module(path) if path is not None else None
 
     def imported(self, module: Module, found: Import) -> Module | None:
         """The project's module behind ``from module import …`` or ``import module``."""
         if found.level:
-            path = self.layout.relative(module.path, found.level, found.module)
+            path = self.imports.relative(module.path, found.level, found.module)
             return self.module(path) if path is not None else None
         return self.find(found.module, module)
 
@@ -184,7 +185,7 @@ class Project:
         folder = posixpath.dirname(module.path) if module.facts is not None else module.path
         if module.facts is not None and not posixpath.basename(module.path).startswith("__init__."):
             return None
-        path = self.layout.at(posixpath.join(folder, name))
+        path = self.imports.at(posixpath.join(folder, name))
         return self.module(path) if path is not None and path != module.path else None
 
     def files(self, suffixes: Sequence[str]) -> list[str]:

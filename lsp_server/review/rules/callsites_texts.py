@@ -86,7 +86,7 @@ def named(project: Project, name: str) -> tuple[Value, ...]:
     module = project.by_name.get(parts[0])
     start = 1
     if module is None:
-        path = project.layout.at(parts[0])
+        path = project.imports.at(parts[0])
         module = project.module(path) if path is not None else None
     if module is None or len(parts) < 2:
         return ()

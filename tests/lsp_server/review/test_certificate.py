@@ -7,14 +7,14 @@ from textwrap import dedent
 
 import pytest
 
-from famulus.lsp_server.review.certificate import Certificate, certify, certify_change, store
+from famulus.lsp_server.review.certificate import Certificate, certify_change, certify_files, store
 from famulus.lsp_server.review.change import FileChange, Memory, between
 from famulus.lsp_server.review.rule import Clock, Context
 from famulus.lsp_server.review.rules.neutral import RULE
 
 
 def _certified(old: str, new: str, path: str = "a.py") -> Certificate:
-    return certify(FileChange(path, path, dedent(old).encode(), dedent(new).encode()))
+    return certify_files([FileChange(path, path, dedent(old).encode(), dedent(new).encode())]).files[0]
 
 
 NEUTRAL = {
@@ -164,7 +164,7 @@ def test_docstrings_are_a_class_of_their_own() -> None:
     made = _certified('def f():\n    """One."""\n    return  1\n', 'def f():\n    """Two."""\n    return 1\n')
     assert made.documentation == {2} and made.neutral == {3} and not made.changed
     assert not made.whole
-    assert certify(FileChange("a.md", "a.md", b"old", b"new")).documentation == {1}
+    assert certify_files([FileChange("a.md", "a.md", b"old", b"new")]).files[0].documentation == {1}
 
 
 def test_a_function_that_went_to_another_file_is_moved_not_neutral() -> None:
@@ -186,9 +186,9 @@ def test_files_that_cannot_be_read_are_not_proven() -> None:
         ("a.bin", b"\0", b"\0\0"),
         ("a.unknown", b"a b", b"a  b"),
     ):
-        made = certify(FileChange(path, path, old, new))
+        [made] = certify_files([FileChange(path, path, old, new)]).files
         assert made.reason and not made.neutral and not made.proven
-    new_file = certify(FileChange(None, "a.py", None, b"# only a comment\n"))
+    [new_file] = certify_files([FileChange(None, "a.py", None, b"# only a comment\n")]).files
     assert new_file.reason and not new_file.neutral
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from famulus.lsp_server.review.certificate import Certificate, certify
+from famulus.lsp_server.review.certificate import Certificate, certify_files
 from famulus.lsp_server.review.change import FileChange
 
 _LIBRARY = Path(ast.__file__).parent
@@ -35,7 +35,7 @@ def _functions() -> tuple[str, ...]:
 
 
 def _certified(old: str, new: str) -> Certificate:
-    return certify(FileChange("a.py", "a.py", old.encode(), new.encode()))
+    return certify_files([FileChange("a.py", "a.py", old.encode(), new.encode())]).files[0]
 
 
 def _plain(code: CodeType) -> Iterator[object]:
@@ -217,7 +217,7 @@ def test_ruffs_format_of_the_standard_library_is_certified() -> None:
         old = (_LIBRARY / f"{name}.py").read_bytes()
         new = subprocess.run([ruff, "format", "--isolated", "-"], input=old, capture_output=True, check=True).stdout
         file = FileChange("a.py", "a.py", old, new)
-        made = certify(file)
+        [made] = certify_files([file]).files
         left = file.changed_new_lines - made.neutral - made.documentation
         assert made.lines > 50 and not left and not made.changed
 

@@ -165,6 +165,9 @@ LAYOUT = {
     "pkg/__init__.py": b"",
     "pkg/a.py": b"from . import b\nfrom .b import h\nb.h()\nh()\n",
     "pkg/b.py": b"def h(): ...\n",
+    "code/shop/cart.py": b"def pay(): ...\n",
+    "jobs/daily.py": b"from shop.cart import pay\npay()\n",
+    "pyproject.toml": b"[tool.setuptools.packages.find]\nwhere = ['code']\n",
 }
 
 
@@ -175,6 +178,7 @@ def test_imports_find_what_sys_path_would_find(tmp_path: Path) -> None:
         "app.core.run": {"tests/test_app.py:4"},
         "plain.deep.mod.f": {"tests/test_app.py:5", "tests/test_app.py:6"},
         "pkg.b.h": {"pkg/a.py:3", "pkg/a.py:4"},
+        "shop.cart.pay": {"jobs/daily.py:2"},
     }.items():
         symbol = project.symbol(name) or project.symbol(name.removeprefix("plain.deep."))
         assert symbol is not None

@@ -1,4 +1,8 @@
-"""What the files of a tree are called as modules, as ``sys.path`` would find them."""
+"""Which files of a tree an ``import`` may mean, and by which names: what a reader of code that does not run asks.
+
+All roots that are likely are tried, for nobody knows what will be on ``sys.path``; what a module is called when it
+really runs is asked of :mod:`famulus.lsp_server.execution.layout`.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,17 @@ from famulus.lsp_server.review.links import Links
 _ROOT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
-class Layout:
+class Imports:
     """Names of modules from paths and back.
 
     A file is named from the folder above its outermost package; a folder is a package if it has an ``__init__.py``, and
-    a namespace package if it lies under a root and holds modules. A file that a link makes part of a package is called
-    as in that package.
+    a namespace package if it lies under a root and holds modules. ``declared``: roots that the project names. A file
+    that a link makes part of a package is called as in that package.
     """
 
-    def __init__(self, paths: Sequence[str], links: Links | None = None) -> None:
+    def __init__(self, paths: Sequence[str], links: Links | None = None, declared: Sequence[str] = ()) -> None:
         self._links = links or Links({})
+        self._declared = tuple("" if folder == "." else folder for folder in declared)
         self.files = {path for path in paths if path.endswith((".py", ".pyi"))}
         self._marks = {posixpath.dirname(p) for p in paths if posixpath.basename(p) in _ROOT_MARKS}
 
@@ -54,7 +59,7 @@ class Layout:
     @cached_property
     def roots(self) -> tuple[str, ...]:
         """Folders from which absolute imports may begin, the likely ones first."""
-        found = ["", "src", "lib", "python"]
+        found = ["", *self._declared, "src", "lib", "python"]
         for mark in sorted(self._marks):
             found += [mark, posixpath.join(mark, "src")]
         found += sorted({posixpath.dirname(p) for p in self.packages if posixpath.dirname(p) not in self.packages})
@@ -70,8 +75,9 @@ class Layout:
         return dotted(inner)
 
     def _namespace(self, root: str, folder: str) -> bool:
-        """Whether ``folder`` is reached from ``root`` as a namespace package: only below ``src`` and its like."""
-        return posixpath.basename(root) in ("src", "lib") and folder != root
+        """Whether ``folder`` is reached from ``root`` as a namespace package: only below what the project
+        names, and below ``src`` and its like."""
+        return (root in self._declared or posixpath.basename(root) in ("src", "lib")) and folder != root
 
     def find(self, name: str, importer: str) -> str | None:
         """The file, or the folder of a namespace package, that ``import name`` finds from the file ``importer``."""
