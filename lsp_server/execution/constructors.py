@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
+from famulus.lsp_server.execution import making, relatives
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
 from famulus.lsp_server.execution.shapes import Shapes
@@ -14,6 +17,8 @@ from famulus.lsp_server.execution.tabular import tabular
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
 _DEEP = 3
+_FACTORIES = 2
+_HEIRS = 6
 Find = Callable[[str, str], tuple[str, str, str] | None]
 """(module name, path of the importing file) → path, source and absolute name of a module of the project."""
 
@@ -52,7 +57,10 @@ class Constructors:
         self._made: dict[str, Values | None] = {}
 
     def __call__(self, name: str) -> Values | None:
-        """Values of the class known as ``name``; None if there is no such class or no way to make one."""
+        """Values of the class known as ``name``; None if there is no such class or no way to make one. ``type[name]``:
+        the class itself and those that derive from it."""
+        if name.startswith("type["):
+            return self._kinds(name[5:-1])
         if name in self._made:
             return self._made[name]
         if self._depth >= _DEEP or not name:
@@ -98,29 +106,109 @@ class Constructors:
             for alias in node.names:
                 if (alias.asname or alias.name) != name:
                     continue
-                found = self.find("." * node.level + (node.module or ""), self.path)
-                if found is None or alias.name != name:
-                    return None
-                path, source, module = found
-                other = Constructors(path, source, self.words, self.find, module=module, imports=self.imports)
-                other._depth = self._depth
-                return other(name)
+                other = self._other(node)
+                return other(name) if other is not None and alias.name == name else None
         return None
 
-    def _of_class(self, node: ast.ClassDef) -> Values | None:
+    def _other(self, node: ast.ImportFrom) -> Constructors | None:
+        """For the module of the project that is imported from."""
+        found = self.find("." * node.level + (node.module or ""), self.path)
+        if found is None:
+            return None
+        path, source, module = found
+        other = Constructors(path, source, self.words, self.find, module=module, imports=self.imports)
+        other._depth = self._depth
+        return other
+
+    def _derived(self, name: str) -> Iterator[tuple[Constructors, ast.ClassDef]]:
+        """Classes that this module defines, or imports from the project, and that derive from the class ``name``."""
+        yield from ((self, node) for node in self.classes.values() if relatives.derives(node, name, self.classes))
+        for node in self.module.body:
+            if isinstance(node, ast.ImportFrom):
+                asked = [alias.name for alias in node.names if alias.name[:1].isupper() and alias.asname is None]
+                other = self._other(node) if asked else None
+                for kind in (other.classes[known] for known in asked if known in other.classes) if other else ():
+                    if other is not None and relatives.derives(kind, name, other.classes):
+                        yield other, kind
+
+    def _kinds(self, name: str) -> Values | None:
+        names = [node.name for _, node in itertools.islice(self._derived(name), _HEIRS)]
+        names += [name] * (name in self.classes)
+        for own in names:
+            if own in self.classes:
+                self._import(own)
+        return v.constant(f"type[{name}]", *dict.fromkeys(names)) if names else None
+
+    def _import(self, name: str) -> None:
+        """Have what this module defines known where the calls are made."""
         if self._foreign:
-            self.imports[f"from {self._foreign} import {node.name}"] = None
+            self.imports[f"from {self._foreign} import {name}"] = None
+
+    def having(self, attributes: Collection[str]) -> Values | None:
+        """Objects of the first two classes of this module that have all these attributes."""
+        asked = set(attributes)
+        kinds = [node.name for node in self.classes.values() if asked <= relatives.attributes(node, self.classes)]
+        made = [values for values in map(self, kinds[:2] if asked else ()) if values is not None]
+        return v.either(*made) if made else None
+
+    def _of_class(self, node: ast.ClassDef) -> Values | None:
+        self._import(node.name)
         bases = [ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in node.bases]
         if any(base in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag") for base in bases):
             members = [
                 t.id for s in node.body if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Name)
             ]
             return v.constant(node.name, *(f"{node.name}.{m}" for m in members[:8])) if members else None
-        if "Protocol" in bases or any(k.arg == "metaclass" and "ABC" in ast.unparse(k.value) for k in node.keywords):
-            return None
         if "TypedDict" in bases:
             return self._record(node)
-        return self._calls(node, self.parameters(node))
+        if "Protocol" in bases or making.is_abstract(node, self.classes):
+            other = making.heir(node, self.classes)
+            made = self._of_class(other) if other else self._of_heirs(node.name)
+            return replace(made, kind=node.name) if made else None
+        return self._ways(node)
+
+    def _of_heirs(self, name: str) -> Values | None:
+        """Objects of imported classes that derive from an abstract one."""
+        kinds = [(owner, kind) for owner, kind in self._derived(name) if not making.is_abstract(kind, owner.classes)]
+        made = [values for owner, kind in kinds[:2] if (values := owner._of_class(kind)) is not None]
+        return v.either(*made) if made else None
+
+    def _ways(self, node: ast.ClassDef) -> Values:
+        """Objects by the class itself, by its factories and the module's, and as its documentation shows."""
+        plain = self._calls(node.name, self.parameters(node))
+        if self._depth > 1:
+            return plain
+        by_class = making.factories(node, self._functions)
+        others = [self._calls(f"{node.name}.{f.node.name}", (f, f.parameters)) for f in by_class[:_FACTORIES]]
+        for function in relatives.makers(node.name, self._functions)[:_FACTORIES]:
+            self._import(function.name)
+            others.append(self._calls(function.name, (function, function.parameters)))
+        if known := relatives.constants(node.name, self.module.body):
+            for name in known:
+                self._import(name)
+            others.append(v.constant(node.name, *known))
+        shown = making.shown(node, [f.node.name for f in by_class])
+        edges = (*shown, *plain.edges, *(edge for other in others for edge in other.edges[:2]))
+
+        def draw(dice: random.Random) -> str:
+            if shown and dice.random() < 0.4:
+                return dice.choice(shown)
+            return (dice.choice(others) if others and dice.random() < 0.3 else plain).some(dice)
+
+        return Values(node.name, tuple(dict.fromkeys(edges)), draw if shown or others else plain.draw)
+
+    def examples(self, name: str) -> list[str]:
+        """Expressions for objects of a class of this module that are likelier to work than calls of its constructor."""
+        node = self.classes.get(name)
+        return making.shown(node, [f.node.name for f in making.factories(node, self._functions)]) if node else []
+
+    def concrete(self, name: str) -> str:
+        """The name of a class of this module of which there are objects: itself, or an heir of an abstract one."""
+        node = self.classes.get(name)
+        if node is None or not making.is_abstract(node, self.classes):
+            return name
+        other = making.heir(node, self.classes)
+        return other.name if other else name
 
     def _record(self, node: ast.ClassDef) -> Values:
         shapes = Shapes(_nothing(), self.words, self)
@@ -150,7 +238,7 @@ class Constructors:
             todo += [self.classes[b] for b in map(ast.unparse, cls.bases) if b in self.classes]
         return _nothing(), ()
 
-    def _calls(self, node: ast.ClassDef, made_by: tuple[Function, tuple[Parameter, ...]]) -> Values:
+    def _calls(self, called: str, made_by: tuple[Function, tuple[Parameter, ...]]) -> Values:
         function, parameters = made_by
         shapes = Shapes(function, self.words, self)
         used = [p for p in parameters if p.kind not in ("star", "stars")]
@@ -165,10 +253,10 @@ class Constructors:
                     args.append(f"{parameter.name}={pick(pool)}" if by_name else pick(pool))
                 elif parameter.kind != "position":
                     gap = True
-            return f"{node.name}({', '.join(args)})"
+            return f"{called}({', '.join(args)})"
 
         edges = [written(lambda pool, n=n: pool.edges[n % len(pool.edges)], None) for n in range(3)]  # type: ignore[misc]
-        return Values(node.name, tuple(dict.fromkeys(edges)), lambda dice: written(lambda pool: pool.some(dice), dice))
+        return Values(called, tuple(dict.fromkeys(edges)), lambda dice: written(lambda pool: pool.some(dice), dice))
 
 
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr, ast.expr | None]]:

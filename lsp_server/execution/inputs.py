@@ -18,6 +18,9 @@ from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
+_WORKING = 16
+"""Receivers that are remembered because they could be made."""
+
 
 @dataclass
 class _Slot:
@@ -128,6 +131,8 @@ class Inputs:
         made = constructors(owner) if function.how in ("method", "property") else None
         self._receivers = [text.replace(owner + "(", nested + "(", 1) for text in made.edges] if made else []
         self._made = made
+        self._working: dict[str, None] = {}
+        """Receivers that could be made."""
         self._owner, self._nested = owner, nested
         self._seen: set[str] = set()
         self._choices: dict[Call, list[int]] = {}
@@ -164,6 +169,8 @@ class Inputs:
 
     def learn(self, call: Call, outcome: Outcome) -> None:
         """Take note of how a call went in the version that is trusted."""
+        if call.receiver and outcome.kind in ("value", "raised") and len(self._working) < _WORKING:
+            self._working[call.receiver] = None
         useful = outcome.kind == "value" or (outcome.kind == "raised" and outcome.at is not None)
         if outcome.exception in ("TypeError", "AttributeError") or outcome.kind in ("ended", "invalid"):
             useful = False
@@ -242,6 +249,8 @@ class Inputs:
         receiver = self._dice.choice(self._receivers) if self._receivers else ""
         if self._made and self._dice.random() < 0.7:
             receiver = self._made.some(self._dice).replace(self._owner + "(", self._nested + "(", 1)
+        if self._working and self._dice.random() < 0.5:
+            receiver = self._dice.choice(list(self._working))
         return Call(
             function.name, args, kwargs, receiver, how="get" if function.how == "property" else "call", source=source
         )

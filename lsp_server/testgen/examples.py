@@ -83,6 +83,8 @@ class Oracle:
         if stable:
             return stable, ""
         asked = {name for outcome in seen for name in outcome.asked}
+        if not inputs.possible and not any(outcome.kind == "value" for outcome in seen):
+            return [], "no object of its class could be made"
         return [], reason(seen, len(seen), asked, stable=not (found or sequences))
 
     def _placed(

@@ -82,13 +82,17 @@ class Natural:
         if function.owner is None or function.how not in ("method", "property") or function.node.name == "__init__":
             return ""
         made = self._object(function.owner.name, number)
-        return made.replace(function.owner.name, function.name.rpartition(".")[0], 1) or None
+        return made.replace(function.owner.name + "(", function.name.rpartition(".")[0] + "(", 1) or None
 
     def _object(self, name: str, number: int, depth: int = 0) -> str:
         """An expression that makes an object of a class of the module; empty where that is not known."""
         node = self._constructors.classes.get(name)
         if node is None or depth > 2 or self._constructors(name) is None:
             return ""
+        if shown := self._constructors.examples(name):
+            return shown[number % len(shown)]
+        if (other := self._constructors.concrete(name)) != name:
+            return self._object(other, number, depth)
         made_by, parameters = self._constructors.parameters(node)
         given = []
         for place, parameter in enumerate(parameters):
