@@ -1,0 +1,85 @@
+"""What else in a project has to do with a class: those that derive from it, functions and constants that give its
+objects, and what its objects have."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+
+from famulus.lsp_server.execution.functions import AnyFunction, Function
+
+Classes = Mapping[str, ast.ClassDef]
+
+
+def derives(node: ast.ClassDef, name: str, classes: Classes) -> bool:
+    """Whether a class derives from the class ``name``, as far as the ``classes`` of its module tell."""
+    todo, seen = [node], {node.name}
+    while todo:
+        for base in map(last, todo.pop().bases):
+            if base == name:
+                return True
+            if base in classes and base not in seen:
+                seen.add(base)
+                todo.append(classes[base])
+    return False
+
+
+def makers(name: str, functions: Mapping[str, Function]) -> list[Function]:
+    """Functions of a module, no methods, that give an object of a class: by annotation, or by their last statement."""
+    found = []
+    for function in functions.values():
+        if function.owner is None and isinstance(function.node, ast.FunctionDef) and _gives(function.node, name):
+            takes = {last(parameter.annotation) for parameter in function.parameters if parameter.annotation}
+            if name not in takes:
+                found.append(function)
+    return found
+
+
+def _gives(node: ast.FunctionDef, name: str) -> bool:
+    if node.returns is not None:
+        return last(node.returns) == name and not isinstance(node.returns, ast.Subscript)
+    end = node.body[-1]
+    return isinstance(end, ast.Return) and isinstance(end.value, ast.Call) and last(end.value) == name
+
+
+def constants(name: str, body: Sequence[ast.stmt]) -> list[str]:
+    """Names that a module gives to objects of a class which it makes."""
+    found = []
+    for statement in body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Call):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            if last(statement.value) == name:
+                found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return found[:3]
+
+
+def attributes(node: ast.ClassDef, classes: Classes) -> frozenset[str]:
+    """Names of what the objects of a class have, with what it inherits from others of its module."""
+    found: set[str] = set()
+    line = [node]
+    for cls in line:
+        found |= set(_own(cls))
+        bases = [classes[base] for base in map(last, cls.bases) if base in classes]
+        line += [base for base in bases if base not in line]
+    return frozenset(found)
+
+
+def _own(node: ast.ClassDef) -> Iterator[str]:
+    for inner in ast.walk(node):
+        stored = isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)
+        if stored and isinstance(inner.value, ast.Name) and inner.value.id == "self":
+            yield inner.attr
+    for statement in node.body:
+        if isinstance(statement, AnyFunction):
+            yield statement.name
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield statement.target.id
+
+
+def last(node: ast.expr) -> str:
+    """The last part of the dotted name of what is called, subscripted, named or quoted; empty for anything else."""
+    while isinstance(node, ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if isinstance(node, ast.Constant):
+        return node.value.rpartition(".")[2] if isinstance(node.value, str) else ""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
