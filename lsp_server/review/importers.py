@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.execution.imports import is_test
+from famulus.lsp_server.execution.layout import is_test
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.project import Project
