@@ -17,6 +17,7 @@ from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.reasons import reason
 from famulus.lsp_server.testgen.settings import RUNNER, SEEDED, Settings
+from famulus.lsp_server.testgen.stating import is_vague
 
 MOST = 90
 """Examples of one function that are compared with mutants."""
@@ -79,7 +80,7 @@ class Oracle:
                 break
         more = [*simpler.observed(aim, changing), *simpler.prepared(aim)]
         sequences = self._counted(aim, [call for call in more if words.holds(call)])
-        stable = self._stable(aim, [*_spread(found), *sequences])
+        stable = _telling(aim, self._stable(aim, [*_spread(found), *sequences]))
         if stable:
             return stable, ""
         asked = {name for outcome in seen for name in outcome.asked}
@@ -168,6 +169,14 @@ class Oracle:
         if outcome.exception == "SystemExit":
             return "SystemExit" in raises(aim.function) or bool(_ENDS.search(aim.source))
         return bool(set(outcome.kinds) & raises(aim.function)) and _raised_by(aim, outcome)
+
+
+def _telling(aim: Aim, examples: list[Example]) -> list[Example]:
+    """The examples, of those that only say what kind of thing comes out no more than the simplest."""
+    said = [body(aim, example.call, example.outcome) for example in examples]
+    vague = [e for e, one in zip(examples, said, strict=True) if one is not None and is_vague(one.lines)]
+    kept = min(vague, key=lambda example: example.call.size, default=None)
+    return [example for example in examples if example is kept or not any(example is other for other in vague)]
 
 
 def _set(call: Call, outcome: Outcome) -> bool:

@@ -14,6 +14,7 @@ MOST = 6
 """Assertions in one test."""
 _FIRST = 5
 """Items of an endless iterator that are looked at."""
+_VAGUE = ("assert isinstance(", "assert callable(")
 _LOOKS = 3
 """Assertions about what an object tells to others."""
 _WRITTEN = 160
@@ -64,7 +65,12 @@ def told(looks: Sequence[tuple[str, Form]]) -> list[tuple[str, str]]:
     """What an object tells to others, as expressions with ``{}`` for it, and their values: as few as say it."""
     found = [(text, value) for text, form in looks if (value := expression(form)) and short(value) and _plain(value)]
     content = {text for text, _ in found} & {"list({})", "dict({})"}
-    return [(text, value) for text, value in found if not (content and text == "len({})")][:_LOOKS]
+    return [(text, value) for text, value in found if not (content and text in ("len({})", "repr({})"))][:_LOOKS]
+
+
+def is_vague(lines: Sequence[str]) -> bool:
+    """Whether a test says no more than what kind of thing comes out."""
+    return len(lines) == 1 and lines[0].startswith(_VAGUE)
 
 
 def _plain(value: str) -> bool:

@@ -105,6 +105,7 @@ class Child:
         most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         gc.freeze()
+        self.looking = bool(batch.get("looks"))
         if batch.get("dice") is not None:
             random.seed(batch["dice"])
             if "numpy.random" in sys.modules:

@@ -43,9 +43,10 @@ def _content(value: Any, kind: type) -> List[Any]:  # noqa: UP006
         asked.append(("list({})", lambda: _few(list(itertools.islice(iter(value), _ITEMS + 1)))))
     if hasattr(kind, "__len__"):
         asked.append(("len({})", lambda: len(value)))
-    written = _maker(kind, "__str__") or _maker(kind, "__repr__")
-    if written is not None and (not hasattr(kind, "__dataclass_fields__") or "__str__" in vars(written)):
+    if _is_written(kind, "__str__"):
         asked.append(("str({})", lambda: str(value)))
+    elif _is_written(kind, "__repr__") and not hasattr(kind, "__dataclass_fields__"):
+        asked.append(("repr({})", lambda: repr(value)))
     return asked
 
 
@@ -55,12 +56,9 @@ def _few(content: Any) -> Any:
     return content
 
 
-def _maker(kind: type, name: str) -> Any:
-    """The class, written in Python, that defines a special method for this one."""
-    for cls in kind.__mro__:
-        if name in vars(cls):
-            return cls if isinstance(vars(cls)[name], types.FunctionType) else None
-    return None
+def _is_written(kind: type, name: str) -> bool:
+    """Whether a class, or one that it inherits from, defines a special method in Python."""
+    return next((isinstance(vars(c)[name], types.FunctionType) for c in kind.__mro__ if name in vars(c)), False)
 
 
 def _told(value: Any, kind: type) -> List[Any]:  # noqa: UP006

@@ -40,6 +40,16 @@ class Stack:
     @classmethod
     def of(cls, *items):
         return cls(items)
+class Bag:
+    def __init__(self, items):
+        self._items = items
+    def __iter__(self):
+        return iter(self._items)
+    def put(self, item):
+        self._items.append(item)
+    @property
+    def size(self):
+        return len(self._items)
 def same(x):
     return x
 def point(x):
@@ -82,6 +92,9 @@ def test_answers(version: Make) -> None:
     assert call(shop, "Stack.top", receiver="Stack([1, 5])", how="get").shown() == "5"
     assert call(shop, "Stack.of", "1", "2").shown() == "Stack(items=[1, 2])"
     assert call(shop, "Stack.push", "2", receiver="Stack()", before=("self.push(7)",)).shown() == "2"
+    looked = shop.calls("shop", [Call("Bag", ("[1, 2]",)), Call("Bag.put", ("3",), receiver="Bag([])")], looks=True)
+    assert looked[0].looks == [("list({})", ["list", [["int", "1"], ["int", "2"]]]), ("{}.size", ["int", "2"])]
+    assert [text for text, _ in looked[1].receiver_looks] == ["list({})", "{}.size"]
     failed = call(shop, "fail", "3")
     assert (failed.exception, failed.message, failed.at) == (
         "ValueError",
