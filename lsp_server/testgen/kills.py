@@ -11,9 +11,10 @@ from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.clock import TimeIsUp
+from famulus.lsp_server.testgen.slips import slips
 
 MOST = 80
-"""Mutants of one function that are tried."""
+"""Mutants of one function that are tried, and as many slips."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,16 @@ class Kills:
 
 
 def of_function(aim: Aim) -> list[Mutant]:
-    """Mutants of a function's code, evenly chosen where there are many."""
+    """Mutants of a function's code and slips in it, evenly chosen where there are many."""
     found = [m for m in mutants(aim.source, aim.function.lines, values=True) if m.function == aim.function.name]
-    different = [m for m in found if not equivalent(aim.source, m.source)]
+    return [*_spread(aim, found), *_spread(aim, slips(aim.source, aim.function))]
+
+
+def _spread(aim: Aim, found: Sequence[Mutant]) -> list[Mutant]:
+    """Those that differ from the code, evenly chosen."""
+    step = max(1.0, len(found) / (2 * MOST))
+    some = [found[int(n * step)] for n in range(min(2 * MOST, len(found)))]
+    different = [m for m in some if not equivalent(aim.source, m.source)]
     step = max(1.0, len(different) / MOST)
     return [different[int(n * step)] for n in range(min(MOST, len(different)))]
 
