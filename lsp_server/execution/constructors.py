@@ -8,6 +8,7 @@ import itertools
 import random
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from typing import Literal
 
 from famulus.lsp_server.execution import making, relatives
 from famulus.lsp_server.execution import values as v
@@ -212,7 +213,7 @@ class Constructors:
 
     def _record(self, node: ast.ClassDef) -> Values:
         shapes = Shapes(_nothing(), self.words, self)
-        known = [(name, shapes.annotated(a) or v.integers(self.words)) for name, a, _ in _fields(node)]
+        known = [(name, (a and shapes.annotated(a)) or v.integers(self.words)) for name, a, _ in _fields(node)]
 
         def written(draw: Callable[[Values], str]) -> str:
             return "{" + ", ".join(f"{name!r}: {draw(value)}" for name, value in known) + "}"
@@ -233,10 +234,21 @@ class Constructors:
                 own = function.owner is not None and function.owner.name == cls.name
                 if own and function.node.name in ("__init__", "__new__"):
                     return function, function.parameters
-            if _is_record(cls):
-                return _nothing(), tuple(Parameter(n, "either", a, _default(d)) for n, a, d in _fields(cls))
+            if _is_record(cls) and not _says(cls, "init", False):
+                return _nothing(), self._fields(cls)
             todo += [self.classes[b] for b in map(ast.unparse, cls.bases) if b in self.classes]
         return _nothing(), ()
+
+    def _fields(self, node: ast.ClassDef) -> tuple[Parameter, ...]:
+        """What a record takes: its bases' fields first, those that must be given before the others."""
+        line = [node]
+        for cls in line:
+            bases = [self.classes[base] for base in map(relatives.last, cls.bases) if base in self.classes]
+            line += [base for base in bases if base not in line]
+        fields = {n: (a, _default(d)) for cls in reversed(line) if _is_record(cls) for n, a, d in _fields(cls)}
+        kind: Literal["keyword", "either"] = "keyword" if _says(node, "kw_only", True) else "either"
+        found = [Parameter(name, kind, a, d) for name, (a, d) in fields.items()]
+        return tuple(sorted(found, key=lambda parameter: parameter.default is not None))
 
     def _calls(self, called: str, made_by: tuple[Function, tuple[Parameter, ...]]) -> Values:
         function, parameters = made_by
@@ -259,13 +271,23 @@ class Constructors:
         return Values(called, tuple(dict.fromkeys(edges)), lambda dice: written(lambda pool: pool.some(dice), dice))
 
 
-def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr, ast.expr | None]]:
-    """Name, annotation and value of the annotated attributes."""
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:
+    """Name, annotation and value of the attributes that are annotated, or declared as ``attrs`` does."""
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             kind = ast.unparse(statement.annotation)
             if "ClassVar" not in kind and kind != "KW_ONLY":
                 yield statement.target.id, statement.annotation, statement.value
+        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+            name = statement.targets[0]
+            if relatives.last(statement.value) in ("ib", "attrib") and isinstance(name, ast.Name):
+                yield name.id.lstrip("_"), None, statement.value
+
+
+def _says(node: ast.ClassDef, option: str, value: bool) -> bool:
+    """Whether a decorator of a class has an option with this value."""
+    given = [k for call in node.decorator_list if isinstance(call, ast.Call) for k in call.keywords if k.arg == option]
+    return any(isinstance(keyword.value, ast.Constant) and keyword.value.value is value for keyword in given)
 
 
 def _is_record(node: ast.ClassDef) -> bool:
@@ -278,7 +300,7 @@ _RECORDS = ("dataclass", "define", "frozen", "mutable", "s", "attrs", "NamedTupl
 
 def _default(node: ast.expr | None) -> ast.expr | None:
     """The default of a field, None if it is required."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("field", "Field", "ib"):
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("field", "Field", "ib", "attrib"):
         given = {keyword.arg for keyword in node.keywords}
         return node if given & {"default", "default_factory", "factory", "init"} else None
     return node

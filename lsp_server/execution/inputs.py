@@ -117,7 +117,7 @@ class Inputs:
         self._containers = list(dict.fromkeys(words.containers))[:40]
         self.found = list(found)
         self._dice = random.Random(zlib.crc32(function.name.encode()) + seed)
-        shapes = Shapes(function, words, constructors)
+        shapes = Shapes(function, words, constructors, constructors.having)
         self._slots = []
         self._keywords: dict[str, Values] = {}
         for parameter in function.parameters if parameters is None else parameters:

@@ -4,11 +4,13 @@ objects, and what its objects have."""
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from famulus.lsp_server.execution.functions import AnyFunction, Function
 
 Classes = Mapping[str, ast.ClassDef]
+_VERBS = "(load|make|create|get|new|build|open|parse|read|default)"
 
 
 def derives(node: ast.ClassDef, name: str, classes: Classes) -> bool:
@@ -25,7 +27,8 @@ def derives(node: ast.ClassDef, name: str, classes: Classes) -> bool:
 
 
 def makers(name: str, functions: Mapping[str, Function]) -> list[Function]:
-    """Functions of a module, no methods, that give an object of a class: by annotation, or by their last statement."""
+    """Functions of a module, no methods, that give an object of a class: by annotation, by their last statement, or by
+    a name like ``load_grammar``."""
     found = []
     for function in functions.values():
         if function.owner is None and isinstance(function.node, ast.FunctionDef) and _gives(function.node, name):
@@ -38,6 +41,8 @@ def makers(name: str, functions: Mapping[str, Function]) -> list[Function]:
 def _gives(node: ast.FunctionDef, name: str) -> bool:
     if node.returns is not None:
         return last(node.returns) == name and not isinstance(node.returns, ast.Subscript)
+    if re.fullmatch(_VERBS + "_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower(), node.name):
+        return True
     end = node.body[-1]
     return isinstance(end, ast.Return) and isinstance(end.value, ast.Call) and last(end.value) == name
 
@@ -66,9 +71,9 @@ def attributes(node: ast.ClassDef, classes: Classes) -> frozenset[str]:
 
 def _own(node: ast.ClassDef) -> Iterator[str]:
     for inner in ast.walk(node):
-        stored = isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)
-        if stored and isinstance(inner.value, ast.Name) and inner.value.id == "self":
-            yield inner.attr
+        match inner:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
     for statement in node.body:
         if isinstance(statement, AnyFunction):
             yield statement.name

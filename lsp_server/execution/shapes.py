@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from famulus.lsp_server.execution import apt
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter
 from famulus.lsp_server.execution.signs import last_name, parts, signs
@@ -49,10 +50,17 @@ Class = Callable[[str], Values | None]
 
 
 class Shapes:
-    """Values for the parameters of one function. ``classes``: makes objects of the project's classes."""
+    """Values for the parameters of one function. ``classes``: makes objects of the project's classes, and knows the
+    classes themselves as ``type[name]``; ``having``: makes objects that have all of some attributes."""
 
-    def __init__(self, function: Function, words: Vocabulary, classes: Class) -> None:
-        self.function, self.words, self.classes = function, words, classes
+    def __init__(
+        self,
+        function: Function,
+        words: Vocabulary,
+        classes: Class,
+        having: Callable[[Collection[str]], Values | None] = lambda names: None,
+    ) -> None:
+        self.function, self.words, self.classes, self.having = function, words, classes, having
         self.known = v.standard(words)
         self.known["number"] = v.either(self.known["int"], v.floats(words))
         whole, text = self.known["int"], self.known["str"]
@@ -77,8 +85,17 @@ class Shapes:
             ]
         first: dict[str, Values] = {}
         for option in found:
-            first.setdefault(option.kind, option)
+            first.setdefault(option.kind, self._apt(option, parameter.name))
         return list(first.values())
+
+    def _apt(self, option: Values, name: str) -> Values:
+        """The same with values that fit what the parameter is for."""
+        known = apt.values(self.function.node, name, option.kind)
+        if not known:
+            return option
+        edges = (*known[:2], *option.edges[:2], *known[2:], *option.edges[2:])
+        own = tuple(known)
+        return Values(option.kind, edges, lambda dice: dice.choice(own) if dice.random() < 0.4 else option.draw(dice))
 
     def keywords(self, parameter: Parameter) -> dict[str, Values]:
         """What the code looks for in its ``**kwargs``."""
@@ -137,8 +154,11 @@ class Shapes:
             return self._union(parts, depth)
         if name in _WRAPPERS and inner:
             return inner[0]
-        if name in ("Callable", "Type", "type"):
-            return v.functions() if name == "Callable" else v.constant("type", "int", "str", "list")
+        if name == "Callable":
+            return v.functions()
+        if name in ("Type", "type"):
+            own = self.classes(f"type[{last_name(parts[0])}]") if parts else None
+            return own or v.constant("type", "int", "str", "list")
         if name in _SEQUENCES:
             return v.lists(inner[0] if inner else anything)
         if name in _MAPPINGS:
@@ -231,6 +251,8 @@ class Shapes:
             found.insert(0, v.mappings(self.known["str"], anything, list(dict.fromkeys(keys))))
         if attributes and not found:
             anything = v.either(self.known["int"], self.known["str"])
+            own = self.classes("".join(part.title() for part in name.split("_"))) or self.having(attributes)
+            found += [own] if own else []
             found.append(v.objects([(attribute, anything) for attribute in list(attributes)[:8]]))
         return found
 
