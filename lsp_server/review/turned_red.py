@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from famulus.lsp_server.execution.testserver import TOO_LONG, TestResult
 from famulus.lsp_server.review.culprit import of_tests
 from famulus.lsp_server.review.culprit_finding import enclosing
-from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof, Related
+from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof, Related, Side
 from famulus.lsp_server.review.pieces import Pieces
+from famulus.lsp_server.review.statements import bodies_of
 
 if TYPE_CHECKING:
     from famulus.lsp_server.execution.workbench import Workbench
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MOST = 30
 """Tests that are run again with the old code."""
 _NAMED = 3
+_SIDES: tuple[Side, Side] = ("old", "new")
 
 
 def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seconds: float) -> Iterator[Finding]:
@@ -27,12 +29,7 @@ def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seco
     names = [test.node for test in chosen]
     if not names:
         return
-    pieces = Pieces(change)
-    tests = frozenset(piece.number for piece in pieces.all if of_tests(piece.path))
-    bench.exchange(pieces.files(tests))
-    before = bench.server.run(names, wall=seconds)
-    bench.exchange({})
-    passed = {test.node for test in before.tests if test.outcome == "passed"}
+    passed = _passed(change, bench, names, seconds)
     if not passed:
         return
     still = {test.node for test in bench.server.run([n for n in names if n in passed], wall=seconds).red}
@@ -42,6 +39,47 @@ def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seco
             places.setdefault(_at(change, test), []).append(test)
     for (path, line), together in places.items():
         yield _finding(change, together, path, line)
+
+
+def _passed(change: Change, bench: Workbench, names: Sequence[str], seconds: float) -> set[str]:
+    """The tests that pass without the change: with the old code; or, where the test's file had to be adapted to the new
+    one and the test itself is as it was, in their old file."""
+    pieces = Pieces(change)
+    tests = frozenset(piece.number for piece in pieces.all if of_tests(piece.path))
+    try:
+        bench.exchange(pieces.files(tests))
+        passed = _passing(bench, names, seconds)
+        were = {old: name for name in names if name not in passed and (old := _as_before(change, name))}
+        if were:
+            bench.exchange(pieces.files(frozenset()))
+            passed |= {were[name] for name in _passing(bench, list(were), seconds)}
+    finally:
+        bench.exchange({})
+    return passed
+
+
+def _passing(bench: Workbench, names: Sequence[str], seconds: float) -> set[str]:
+    """Those of the tests that pass now. A file that cannot be imported keeps pytest from running the others: then each
+    file is run alone."""
+    run = bench.server.run(names, wall=seconds)
+    by_file: dict[str, list[str]] = {}
+    for name in names:
+        by_file.setdefault(name.partition("::")[0], []).append(name)
+    runs = [run]
+    if not run.ended and not run.tests and len(by_file) > 1:
+        runs = [bench.server.run(own, wall=seconds) for own in by_file.values()]
+    return {test.node for each in runs for test in each.tests if test.outcome == "passed"}.intersection(names)
+
+
+def _as_before(change: Change, node: str) -> str:
+    """What the test was called in its old file, if its function is the same there; "" if it is another, or new."""
+    path, _, inner = node.partition("::")
+    file = change.file(path)
+    if file is None or file.old_path is None:
+        return ""
+    name = inner.partition("[")[0].replace("::", ".")
+    sides = [{b.code for b in bodies_of(file, side) if b.name == name} for side in _SIDES]
+    return f"{file.old_path}::{inner}" if sides[0] & sides[1] else ""
 
 
 def _at(change: Change, test: TestResult) -> tuple[str, int]:

@@ -57,8 +57,11 @@ def _import(changes: Changes, module: Module, found: Import) -> Iterator[Finding
     old = next((v for v in was if isinstance(v, Symbol)), None)
     now = changes.successor(old) if old is not None else None
     what = f"imports `{lost.name}` from {source}" if lost.name == found.attribute else f"imports {source}"
+    fate = _fate(lost, now, old)
+    if now is not None and old is not None and lost.name != found.attribute and now.name == found.attribute:
+        what, fate = f"imports `{found.attribute}` from {source}", f"but it moved to {now.module.name}"
     yield _finding(
-        changes, module, place, found.line, f"{place} {what}, {_fate(lost, now, old)}.", lost, old, now,
+        changes, module, place, found.line, f"{place} {what}, {fate}.", lost, old, now,
         edits.moved_import(changes, module, found, now) if now is not None else None, "import",
     )  # fmt: skip
 

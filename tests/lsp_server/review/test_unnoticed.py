@@ -81,9 +81,12 @@ def project_python(plain_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", str(plain_python.parent.parent))
 
 
-def _found(files: dict[str, str], old: str = OLD, new: str = NEW, **more: object) -> tuple[list[Finding], Context]:
-    base = {path: text.encode() for path, text in files.items()} | {"shop/__init__.py": b""}
-    sides = [Memory({**base, "shop/pricing.py": text.encode()}) for text in (old, new)]
+def _found(
+    files: dict[str, str], old: str = OLD, new: str = NEW, before: dict[str, str] | None = None, **more: object
+) -> tuple[list[Finding], Context]:
+    """``before``: files that were otherwise on the old side."""
+    texts = [{**files, **(before or {}), "shop/pricing.py": old}, {**files, "shop/pricing.py": new}]
+    sides = [Memory({path: text.encode() for path, text in {"shop/__init__.py": "", **t}.items()}) for t in texts]
     context = Context(between(*sides), clock=Clock(120), **more)  # type: ignore[arg-type]
     list(neutral.RULE.check(context))
     found = list(unnoticed.RULE.check(context))
@@ -135,10 +138,12 @@ def test_tests_that_the_change_turns_red_are_told_and_those_that_were_red_are_no
     tests = tests.replace("import discount, price", "import discount, label, price") + (
         "\n\ndef test_again():\n    assert price(-1) == -3\n\n\ndef test_both():\n    assert price(-2) == -6\n"
     )
-    found, _ = _found({"tests/test_pricing.py": tests})
+    was = "from shop.pricing import price\n\n\ndef test_same():\n    assert price(-3) == -9\n"
+    adapted = was.replace("import price", "import fresh, price")
+    found, _ = _found({"tests/test_pricing.py": tests, "tests/test_z.py": adapted}, before={"tests/test_z.py": was})
 
     [red] = [finding for finding in found if finding.rule == "tests/red"]
-    assert red.message == "test_again, test_both fail with this change and pass without it."
+    assert red.message == "test_again, test_both, test_same fail with this change and pass without it."
     assert (str(red.place), red.place.symbol, red.grade) == ("shop/pricing.py:4", "price", Grade.WITNESSED)
     assert "tests/test_pricing.py::test_again: ValueError: n must be positive" in red.proof.text
     assert [related.place.path for related in red.related] == ["tests/test_pricing.py"]
