@@ -134,7 +134,7 @@ def look(package: Package, files: dict[str, str]) -> Seen:
     plain = search.Search.witness
 
     def progress(text: str) -> None:
-        _, name, _, path = text.split(" ", 3)
+        name, _, path = text.removeprefix("running ").removeprefix("what comes to ").partition(" of ")
         starts.append(((path, name), time.perf_counter()))
 
     def told(self: search.Search, subject: search.Subject, inputs: Inputs, *, seconds: float) -> search.Found:
@@ -148,7 +148,9 @@ def look(package: Package, files: dict[str, str]) -> Seen:
     with patch.object(search.Search, "witness", told), patch.object(lanes, "MOST", 1):
         found = list(witness.RULE.check(context))
     ticks = [*(at for _, at in starts), time.perf_counter()]
-    seconds = {key: ticks[n + 1] - ticks[n] for n, (key, _) in enumerate(starts)}
+    seconds: dict[Key, float] = {}
+    for n, (key, _) in enumerate(starts):  # first itself, then what comes to it
+        seconds[key] = seconds.get(key, 0.0) + ticks[n + 1] - ticks[n]
     return Seen({(f.place.path, f.place.symbol): f for f in found}, seconds, ends)
 
 
@@ -180,6 +182,8 @@ def rounds(number: int, seed: int) -> Iterator[Mutated]:
 def records(made: Mutated, storage: Path) -> list[Record]:
     """What became of the mutants of one package."""
     seen = look(made.package, made.files)
+    if any(finding.rule == "witness/import" for finding in seen.findings.values()):
+        seen = _alone(made)
     rest = {key: mutant for key, mutant in made.mutants.items() if key not in seen.findings}
     others = visible(made.package, rest, storage)
     deeper = _deeper(made, rest.keys() - others.keys()) if rest.keys() - others.keys() else {}
@@ -191,6 +195,20 @@ def records(made: Mutated, storage: Path) -> list[Record]:
         seconds = seen.seconds.get(key, 0.0)
         found.append(Record(str(made.package), *key, str(mutant), seconds, shown, told, reason))
     return found
+
+
+def _alone(made: Mutated) -> Seen:
+    """Each mutant in a version of its own: one of them keeps the package from being imported, and so hid the others."""
+    seen = Seen({}, {}, {})
+    for key, mutant in made.mutants.items():
+        one = look(made.package, {key[0]: mutant.source})
+        told = [f for f in one.findings.values() if f.rule == "witness/import"]
+        found = one.findings.get(key) or next(iter(told), None)
+        if found is not None:
+            seen.findings[key] = found
+        seen.seconds.update({k: s for k, s in one.seconds.items() if k == key})
+        seen.ends.update({k: end for k, end in one.ends.items() if k == key})
+    return seen
 
 
 def _reason(key: Key, mutant: Mutant, seen: Seen) -> str:

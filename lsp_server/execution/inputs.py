@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from famulus.lsp_server.execution import mutation, regexes
-from famulus.lsp_server.execution.calls import Call, Source
+from famulus.lsp_server.execution.calls import Call, How, Source
 from famulus.lsp_server.execution.constructors import Constructors
-from famulus.lsp_server.execution.functions import Function, Parameter
+from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.values import Values, Vocabulary
@@ -32,6 +32,15 @@ class _Slot:
     found: list[str] = field(default_factory=list)
     """Expressions that were seen in its place."""
     next_edge: int = 0
+
+
+@dataclass
+class _Way:
+    """A method that may be called on an object first. ``good``: how well that went."""
+
+    name: str
+    arguments: list[Values]
+    good: float = 1.0
 
 
 def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Vocabulary:
@@ -101,7 +110,8 @@ class Inputs:
     """Makes calls of one function, and learns from how they went.
 
     ``parameters``: those that calls may give; of a function whose signature changes, those that both versions share.
-    ``found``: calls that the project itself makes. The same arguments make the same calls."""
+    ``found``: calls that the project itself makes. ``stirring``: objects may be used in other ways before the call. The
+    same arguments make the same calls."""
 
     def __init__(
         self,
@@ -112,6 +122,7 @@ class Inputs:
         parameters: Sequence[Parameter] | None = None,
         found: Sequence[Call] = (),
         seed: int = 0,
+        stirring: bool = False,
     ) -> None:
         self.function, self.constructors = function, constructors
         self._containers = list(dict.fromkeys(words.containers))[:40]
@@ -134,6 +145,8 @@ class Inputs:
         self._working: dict[str, None] = {}
         """Receivers that could be made."""
         self._owner, self._nested = owner, nested
+        self._ways = self._others(words) if stirring and made else []
+        """Other methods of the object, with their arguments and how well calls after them did."""
         self._seen: set[str] = set()
         self._choices: dict[Call, list[int]] = {}
         self._corpus: list[Call] = []
@@ -171,6 +184,9 @@ class Inputs:
         """Take note of how a call went in the version that is trusted."""
         if call.receiver and outcome.kind in ("value", "raised") and len(self._working) < _WORKING:
             self._working[call.receiver] = None
+        for way in self._ways if call.before else ():
+            if any(statement.startswith(f"self.{way.name}(") for statement in call.before):
+                way.good = max(0.05, way.good * (0.5 if outcome.kind == "invalid" else 1.1))
         useful = outcome.kind == "value" or (outcome.kind == "raised" and outcome.at is not None)
         if outcome.exception in ("TypeError", "AttributeError") or outcome.kind in ("ended", "invalid"):
             useful = False
@@ -251,9 +267,26 @@ class Inputs:
             receiver = self._made.some(self._dice).replace(self._owner + "(", self._nested + "(", 1)
         if self._working and self._dice.random() < 0.5:
             receiver = self._dice.choice(list(self._working))
-        return Call(
-            function.name, args, kwargs, receiver, how="get" if function.how == "property" else "call", source=source
-        )
+        how: How = "get" if function.how == "property" else "call"
+        return Call(function.name, args, kwargs, receiver, self._stirred(), how, source=source)
+
+    def _others(self, words: Vocabulary) -> list[_Way]:
+        found = []
+        body = self.function.owner.body if self.function.owner else []
+        for other in functions_in(ast.Module(list(body), [])).values():
+            public = not other.node.name.startswith("_") and other.node.name != self.function.node.name
+            if public and isinstance(other.node, ast.FunctionDef) and not other.node.decorator_list:
+                shapes = Shapes(other, words, self.constructors, self.constructors.having)
+                needed = [p for p in other.parameters[1:] if p.required and p.kind != "keyword"]
+                found.append(_Way(other.node.name, [shapes.options(p)[0] for p in needed]))
+        return found[:12]
+
+    def _stirred(self) -> tuple[str, ...]:
+        """Statements that use the object before the call, most often none."""
+        if not self._ways or self._dice.random() < 0.7:
+            return ()
+        ways = self._dice.choices(self._ways, [way.good for way in self._ways], k=self._dice.choice((1, 1, 2)))
+        return tuple(f"self.{way.name}({', '.join(v.some(self._dice) for v in way.arguments)})" for way in ways)
 
     def _grown(self, call: Call) -> Call:
         """A call that differs a little from one that did well."""

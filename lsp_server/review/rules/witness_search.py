@@ -50,7 +50,7 @@ class Looking:
         search.open(*modules)
         words = vocabulary(item.old.node, item.new.node, known=pair.old.samples(modules[0], names_used(item.old)))
         constructors = Constructors(old_path, item.file.old_text, words, self._found)
-        inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=found)
+        inputs = Inputs(item.old, constructors, words, parameters=item.parameters, found=found, stirring=True)
         if not inputs.possible:
             return Found()
         subject = Subject(*modules, item.old, item.new, old_path, tuple(constructors.imports), None, item.file.new_text)
