@@ -3,7 +3,8 @@
 ``famulus bench testgen --part functions --n 10 --failures`` measures ten functions in some minutes and lists what their
 tests missed, per function; a star marks what a tenfold search for inputs or the peer shows. ``--part bugs --only
 dates`` does the same for some of the bugs that were written by hand, ``--part peer`` lets Pynguin make tests of the
-functions and bugs that were measured, in as much time. On a busy machine give more with ``--budget``: it is in seconds
+functions and bugs that were measured, in as much time. ``--part sample`` tells how much the weak tests of the sample
+project gain. On a busy machine give more with ``--budget``: it is in seconds
 of the wall, and what is short of it is no tests.
 
 With ``--keep FOLDER`` each function is kept when it is done: the same command goes on where it was cut, and ``--show``
@@ -24,7 +25,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import TypeVar
 
-from famulus.bench import testgen_peer, testgen_table
+from famulus.bench import testgen_peer, testgen_table, testgen_weak
 from famulus.bench.report import heading, revision
 from famulus.bench.testgen_holdout import Spoilt, held_out
 from famulus.bench.testgen_judge import Judge
@@ -35,7 +36,7 @@ from famulus.bench.testgen_sample import Chosen, sample
 from famulus.bench.testgen_slips import bugs
 
 _Made = TypeVar("_Made")
-PARTS = ("functions", "bugs", "peer")
+PARTS = ("functions", "bugs", "peer", "sample")
 FUNCTIONS = 160
 _CHANGES = 10
 _AT_ONCE = 2
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for part in ("functions", "bugs") if peer else ():
                     assert peer
                     testgen_peer.measure(keep, part, listed[part], peer, counter, options.seed)
+            if "sample" in parts:
+                print(f"\n### sample\n\n{testgen_weak.measured()}", flush=True)
         for part in ("functions", "bugs"):
             records = testgen_peer.merged(keep, part, listed[part])
             if records:

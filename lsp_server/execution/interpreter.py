@@ -108,7 +108,8 @@ def _asked(path: str, changed: int, run: str) -> tuple[tuple[int, ...], frozense
         import subprocess
 
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        output, reason = done.stdout.decode(errors="replace"), f"exit code {done.returncode}"
+        output = done.stdout.decode(errors="replace")
+        reason = f"exit code {done.returncode}" if done.returncode else ""
     else:
         result = sandbox.run(command, limits=sandbox.Limits(wall_seconds=60))
         output, reason = result.stdout.text, result.reason
@@ -116,6 +117,7 @@ def _asked(path: str, changed: int, run: str) -> tuple[tuple[int, ...], frozense
         version, has = json.loads(output)
     except ValueError as error:
         raise NoInterpreter(
-            f"{path} does not run as a Python ({reason}).", fix="Name another with --python."
+            f"{path} does not run as a Python ({reason or 'it prints something else'}).",
+            fix="Name another with --python.",
         ) from error
     return tuple(version), frozenset(has)
