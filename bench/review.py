@@ -10,10 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from famulus.bench import review_breaks, review_culprit, review_noise, review_speed, review_witness
+from famulus.bench import (
+    review_breaks,
+    review_culprit,
+    review_noise,
+    review_speed,
+    review_surprise,
+    review_witness,
+)
 from famulus.bench.report import heading
 
-PARTS = ("breaks", "witness", "culprit", "noise", "speed")
+PARTS = ("breaks", "witness", "culprit", "noise", "speed", "surprise")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text = review_culprit.report(n or 20, seed, failures)
         elif part == "noise":
             text = review_noise.report(n or 100, seed, failures)
-        else:
+        elif part == "speed":
             text = review_speed.report(seed)
+        else:
+            text = review_surprise.report(n or 200, seed)
         print(f"{text}\n\n({time.perf_counter() - started:.0f} s)", flush=True)
 
 

@@ -103,8 +103,8 @@ class Finding:
     ``place``: where the user has to look, on the new side; ``old_place``: the same on the old side, if it was there.
     ``key``: what the finding is about in words that do not change when lines or files move (the dotted names and the
     kind of trouble); it makes the fingerprint. ``certainty``: ``possible`` is not shown unless it is asked for.
-    ``reach``: how many callers or importers it concerns. ``surprise``: bits by which the model did not expect the new
-    lines; 0 if nobody asked it.
+    ``reach``: how many callers or importers it concerns. ``surprise``: bits for a token of the new line that the
+    model expected least; 0 if nobody asked it.
     """
 
     rule: str

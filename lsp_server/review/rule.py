@@ -82,7 +82,7 @@ class Context:
     found: list[Finding] = field(default_factory=list)
     """What the rules before have found; for the rule ``surprise``, which ranks it."""
     surprise: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Bits by which the model did not expect new lines, by path and line; filled by the rule ``surprise``."""
+    """How little the model expected new lines, in bits for a token, by path and line; from the rule ``surprise``."""
     facts: dict[str, str] = field(default_factory=dict)
     """Numbers for the head of the report, as ``neutral`` → ``214 of 230 changed lines proven neutral``."""
     sarif_old: tuple[Path, ...] = ()
