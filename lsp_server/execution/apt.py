@@ -155,6 +155,11 @@ def values(top: ast.AST, name: str, kind: str) -> list[str]:
     return [repr(text) if "str" in kinds else repr(text.encode()) for text in found]
 
 
+def is_text(top: ast.AST, name: str) -> bool:
+    """Whether a variable is passed to a well-known function that takes texts."""
+    return any(what != "number" for what in _asked(top, name))
+
+
 def _pairs(name: str, kind: str) -> list[str]:
     """What code looks for in headers, fields of forms and the like."""
     found = next((pairs for names, pairs in _FIELDS if name.lower().strip("_").split("_")[-1] in names.split()), ())

@@ -233,6 +233,8 @@ class Shapes:
                 votes[kind] = votes.get(kind, 0) + 1
         if node is self.function.node and (said := _documented(self.function.docstring, name)):
             votes[said] = votes.get(said, 0) + 3
+        if apt.is_text(node, name):
+            votes["str"] = votes.get("str", 0) + 2
         if "list" in votes and ("str" in votes or _is_text(name)):
             votes["str"] = votes.get("str", 0) + votes["list"]  # texts have items and slices too
         found: list[Values] = []

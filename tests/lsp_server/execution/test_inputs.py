@@ -124,6 +124,54 @@ def test_objects_are_made_by_their_constructors() -> None:
     assert any("Colour.BLUE" in c.text and "Point(" in c.text for c in inputs(CLASSES, "f").calls(30))
 
 
+AROUND = """
+import codecs
+from dataclasses import dataclass
+class Kind: ...
+class Large(Kind): ...
+@dataclass
+class Event:
+    headers: list[tuple[bytes, bytes]]
+@dataclass
+class Reply(Event):
+    status_code: int
+class Grammar:
+    def __init__(self, text):
+        raise ValueError(text)
+    def rules(self): ...
+def load_grammar(): ...
+def of_name(encoding): return codecs.lookup(encoding)
+def of_use(x): return codecs.lookup(x)
+def of_class(kind: type[Kind]): ...
+def of_record(reply: Reply): ...
+def of_maker(grammar: Grammar): ...
+def of_attributes(it): return it.rules()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("of_name", "'utf-8'"),
+        ("of_use", "'utf-8'"),
+        ("of_class", "Large"),
+        ("of_record", "Reply([(b'Host', b'host.org'), (b'Transfer-Encoding', b'chunked')], 200)"),
+        ("of_maker", "load_grammar()"),
+        ("of_attributes", "load_grammar()"),
+    ],
+)
+def test_arguments_fit_what_the_project_knows_of_them(name: str, text: str) -> None:
+    assert any(call.args[0] == text for call in inputs(AROUND, name).calls(60))
+
+
+def test_an_object_is_used_before_the_call() -> None:
+    source = "class Box:\n    def put(self, n: int): ...\n    def take(self): ...\n"
+    f = function(source, "Box.take")
+    words = vocabulary(f.node)
+    calls = Inputs(f, Constructors("a.py", source, words), words, stirring=True).calls(40)
+    assert any(call.before and call.before[0].startswith("self.put(") for call in calls)
+
+
 def mined(files: dict[str, str], name: str, path: str = "shop.py") -> list[str]:
     mine = Mine(Memory({p: text.encode() for p, text in files.items()}))
     found = mine.of(functions(files[path])[name], path, top_names(files[path]))

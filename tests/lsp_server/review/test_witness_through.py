@@ -14,11 +14,11 @@ from famulus.lsp_server.review.rules import witness
 
 SHOP = """
 class _Node:
-    def __init__(self, left, right):
-        self.left, self.right = left, right
+    def __init__(self, **children):
+        vars(self).update(children)
 
 def _tree(words):
-    return _Node(_Node(words[0], None), _Node(words[-1], None))
+    return _Node(left=_Node(left=words[0]), right=_Node(left=words[-1]))
 
 def _weight(node):
     return len(node.left.left.upper()) + 2 * len(node.right.left.upper())
