@@ -163,6 +163,7 @@ class Decoder:
         self.embedding = loaded.weights["embedding"]
         self.head = loaded.weights.get("head", self.embedding)
         self.norm = loaded.norms["norm"]
+        self.device = self.norm.device
         self.blocks = [
             Block(
                 loaded.norms[f"{i}.attention_norm"],
@@ -175,6 +176,7 @@ class Decoder:
             )
             for i in range(self.layers)
         ]
+        self.fixed = all(block.attention.fixed for block in self.blocks)
 
     def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
         """[tokens, hidden] f32 after the final norm."""
@@ -193,7 +195,8 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocabulary] f32."""
         if self.head.dense is None:
-            found = linear(hidden.to(torch.float32), self.head)
+            exact = torch.float32 if self.head.fp8 is None else self.compute
+            found = linear(hidden.to(exact), self.head).float()
         else:
             found = linear(hidden.to(self.head.dense.dtype), self.head).float()
         return found if self.head_scale == 1 else found * self.head_scale

@@ -6,21 +6,28 @@ second, because with other load on the machine two threads can be slower than on
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from famulus.engine.errors import InvalidRequest
-from famulus.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from famulus.engine.settings import Settings
 from famulus.kernels.linear import linear, make_weight
 
 PAGE = 16
 """Tokens in a page of the KV cache."""
+
+GPU_CHUNK = 1024
+"""Tokens of a prompt in one step on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def thread_counts() -> list[int]:
 def weight_bytes(size: Size, precision: str) -> int:
     """Memory of the weights in ``precision``."""
     # Query, key, value and the way down have two int8 digits: some 40 % of the values outside the embedding.
-    per_value = {"int4+int8": 2.025, "int4": 0.625, "int8": 1.4, "bf16": 2.0, "fp32": 4.0}[precision]
+    per_value = {"int4+int8": 2.025, "int4": 0.625, "int8": 1.4, "fp8": 1.0, "bf16": 2.0, "fp32": 4.0}[precision]
     table = {"bf16": 2, "fp32": 4}.get(precision, 1)
     return int(size.parameters * per_value) + size.embedding * table
 
@@ -116,6 +123,8 @@ def select(settings: Settings, size: Size) -> Plan:
 
     device, why = _device(settings)
     note("device", device, why)
+    if device == "cuda":
+        return _gpu_plan(settings, size, rows)
     room = memory()
     precision, why = _precision(settings, size, room)
     note("precision", precision, why)
@@ -145,16 +154,53 @@ def select(settings: Settings, size: Size) -> Plan:
 def _device(settings: Settings) -> tuple[str, str]:
     found = torch.cuda.is_available()
     if settings.device == "cuda":
-        why = "this version computes on the processor only" if found else "torch finds none"
-        raise InvalidRequest(f"The settings ask for a GPU, and {why}.", fix="Set device to auto.")
+        why = _missing() if found else "torch finds none"
+        if why:
+            raise InvalidRequest(f"The settings ask for a GPU, and {why}.", fix="Set device to auto.")
+        return "cuda", f"from the settings: {torch.cuda.get_device_name()}"
     if settings.device == "cpu":
         return "cpu", "from the settings"
     if found:
-        return "cpu", f"torch finds {torch.cuda.get_device_name()}, which this version does not use yet"
+        return "cpu", f"torch finds {torch.cuda.get_device_name()}; set device to cuda to try it"
     return "cpu", f"torch {torch.__version__} finds no GPU"
 
 
+def _missing() -> str:
+    """What a GPU that is there lacks for our kernels; "" if nothing."""
+    if importlib.util.find_spec("triton") is None:
+        return "the kernels need triton, which is not installed"
+    major, minor = torch.cuda.get_device_capability()
+    return (
+        "" if major >= 8 else f"its architecture sm_{major}{minor} is older than sm_80, for which the kernels are made"
+    )
+
+
+def _gpu_plan(settings: Settings, size: Size, rows: list[tuple[str, str, str]]) -> Plan:
+    """Everything is in the card's memory; sizes that depend on speed are not measured but fixed."""
+    room = torch.cuda.mem_get_info()[0]
+    wanted = ["bf16", "fp8", "int4"] if settings.precision == "auto" else [settings.precision]
+    if wanted == ["int8"]:
+        raise InvalidRequest("On a GPU there is no int8.", fix="Set precision to bf16, fp8 or int4, or device to cpu.")
+    precision = next((p for p in wanted if weight_bytes(size, p) < 0.85 * room), "")
+    if not precision:
+        need = weight_bytes(size, wanted[-1]) / 1e9
+        raise InvalidRequest(
+            f"The model needs {need:.1f} GB in {wanted[-1]} and {room / 1e9:.1f} GB of the GPU's memory are free.",
+            fix="Choose a smaller model (famulus models list), or set device to cpu.",
+        )
+    rows.append(("precision", precision, "the most exact that fits the GPU's memory"))
+    per_token = size.kv_bytes * (2 if precision == "fp32" else 1)
+    left = int(0.8 * (room - weight_bytes(size, precision))) // per_token
+    tokens = max(settings.kv_cache_tokens or min(left, 16 * size.context), PAGE) // PAGE * PAGE
+    rows.append(("KV cache", f"{tokens} tokens", f"{tokens * per_token / 1e9:.1f} GB of the GPU's memory"))
+    budget = min(settings.context_budget or 4096, size.context // 2)
+    rows.append(("context for completions", f"{budget} tokens", "a GPU reads prompts fast"))
+    return Plan("cuda", precision, settings.threads or 1, tokens, GPU_CHUNK + 64, GPU_CHUNK, budget, rows)
+
+
 def _precision(settings: Settings, size: Size, room: int) -> tuple[str, str]:
+    if settings.precision == "fp8":
+        raise InvalidRequest("Only a GPU computes with fp8.", fix="Set precision to auto, or device to cuda.")
     wanted = {"int4": ["int4+int8", "int4"]}.get(settings.precision, [settings.precision])
     reason = "from the settings"
     if settings.precision == "auto":

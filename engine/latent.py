@@ -83,6 +83,11 @@ class LatentAttention:
         mixed = torch.bmm(seen.transpose(0, 1), self.values.transpose(1, 2))
         return linear(mixed.transpose(0, 1).reshape(len(x), -1), self.out)
 
+    @property
+    def fixed(self) -> bool:
+        """Not where an indexer chooses."""
+        return self.indexer is None
+
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads."""
         heads, _, rank = self.keys.shape

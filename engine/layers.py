@@ -21,7 +21,7 @@ from famulus.kernels.linear import linear
 from famulus.kernels.moe import Clamp, Experts, moe
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
-from famulus.kernels.rope import rope
+from famulus.kernels.rope import rope_store
 from famulus.kernels.router import Rule, route
 
 Between = Callable[[], None]
@@ -65,7 +65,7 @@ class Model(Protocol):
     """What the runner needs of a family. Hidden states are [tokens, hidden] f32.
 
     ``kv_shape``: rows and width of what a layer keeps of a token. ``rotation``: rotary frequencies and what cos and sin
-    are multiplied with. ``window``: of the layers that have one, 0 where none has.
+    are multiplied with. ``window``: of the layers that have one, 0 where none has. ``fixed``: see :class:`Mixing`.
     """
 
     layers: int
@@ -74,6 +74,8 @@ class Model(Protocol):
     rotation: tuple[Tensor, float]
     window: int
     compute: torch.dtype
+    device: torch.device
+    fixed: bool
 
     def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
         """Last hidden states after the final norm; writes keys and values of the batch into ``kv``."""
@@ -94,6 +96,10 @@ class Layer(Protocol):
 
 class Mixing(Layer, Protocol):
     """Attention of any kind: tokens look at tokens, through what ``kv`` keeps."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether a step over as many sequences always launches the same, so that it can be recorded."""
 
     def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor: ...
 
@@ -143,11 +149,9 @@ class Attention:
             self._normalise(mixed[:, self.heads : self.heads + self.kv_heads], self.k_norm)
         if self.clip is not None:
             mixed.clamp_(-self.clip, self.clip)
-        turned = rope(mixed[:, : self.heads + self.kv_heads], batch.cos, batch.sin)
-        kv[: self.kv_heads].index_copy_(1, batch.slots, turned[:, self.heads :].transpose(0, 1))
-        kv[self.kv_heads :].index_copy_(1, batch.slots, mixed[:, self.heads + self.kv_heads :].transpose(0, 1))
+        queries, _ = rope_store(mixed, batch.cos, batch.sin, batch.slots, kv)
         segments = batch.windowed if self.windowed else batch.segments
-        seen = attention(turned[:, : self.heads], kv, segments, self.scale, self.sinks)
+        seen = attention(queries, kv, segments, self.scale, self.sinks)
         return linear(seen.reshape(-1, self.heads * self.head_dim), self.out)
 
     def _normalise(self, heads: Tensor, weight: Tensor) -> None:
@@ -157,6 +161,11 @@ class Attention:
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads."""
         return [self.qkv, self.out]
+
+    @property
+    def fixed(self) -> bool:
+        """Always."""
+        return True
 
 
 @dataclass(frozen=True)

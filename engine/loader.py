@@ -25,6 +25,7 @@ from torch import Tensor
 from famulus.engine import manifest
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.errors import BadWeights, StorageFailed
+from famulus.engine.gpu_forms import FIELDS, gpu_fields, gpu_weight
 from famulus.engine.layers import Loaded, Model, Part
 from famulus.engine.models import family
 from famulus.engine.packed import map_file, save_file
@@ -52,8 +53,9 @@ Rename = Callable[[str], Stored]
 """Our name of a tensor → where the checkpoint keeps it."""
 
 
-def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress) -> Model:
-    """The model of ``checkpoint`` in ``precision`` ("int4+int8", "int4", "int8", "bf16", "fp32").
+def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress, device: str = "cpu") -> Model:
+    """The model of ``checkpoint`` in ``precision`` on ``device``: "int4+int8", "int4", "int8", "bf16" or "fp32" on a
+    processor, those of :mod:`famulus.engine.gpu_forms` on a GPU.
 
     ``kept``: the folder of packed files. Raises :class:`BadWeights` naming file and tensor.
     """
@@ -61,12 +63,13 @@ def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress)
     args = module.Args.from_config(checkpoint.config)
     parts: dict[str, Part] = module.parts(args)
     compute = torch.float32 if precision == "fp32" else torch.bfloat16
-    source = _Source(checkpoint, lambda name: module.rename(name, args))
+    source = _Source(checkpoint, lambda name: module.rename(name, args), device != "cpu")
     if precision in ("bf16", "fp32"):
         found = dict(_pack(source, parts, precision, progress))
     else:
         found = _kept_or_packed(source, parts, precision, kept, progress)
-    return module.build(args, _assemble(found, parts), compute)  # type: ignore[no-any-return]
+    loaded = _assemble(found, parts) if device == "cpu" else _assemble_gpu(found, parts, precision, device)
+    return module.build(args, loaded, compute)  # type: ignore[no-any-return]
 
 
 def load_parts(checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress) -> Loaded:
@@ -80,10 +83,11 @@ def load_parts(checkpoint: Checkpoint, parts: dict[str, Part], precision: str, p
 
 @dataclass(frozen=True)
 class _Source:
-    """A checkpoint, and what its family's tensors are called in it."""
+    """A checkpoint, what its family's tensors are called in it, and whether its weights are for a GPU."""
 
     checkpoint: Checkpoint
     rename: Rename
+    gpu: bool = False
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
         return read(self.checkpoint, self.rename(name), shape)
@@ -100,7 +104,7 @@ def _kept_or_packed(
         source.checkpoint.digest,
         precision,
         torch.__version__,
-        torch.backends.cpu.get_cpu_capability(),
+        "gpu" if source.gpu else torch.backends.cpu.get_cpu_capability(),
     )
     folder = kept / hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]
     found = _kept(folder)
@@ -198,10 +202,12 @@ def _weight(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
     if precision in ("bf16", "fp32") or part.kind == "dense":
         return found | {"dense": source.dense(part).to(exact)}
     dense = source.dense(part).float()
+    if source.gpu:
+        return found | gpu_fields(part, precision, dense, _own_grid(source, part))
     # The table and the head stay at 8 bits: few columns decide there, and the rows are gathered one by one.
     fine = part.kind != "linear" or part.shapes[0][1] % GROUP != 0
     if "int4" in precision and not fine:
-        packed, scale, minimum = _grid(source, part, dense)
+        packed, scale, minimum = _own_grid(source, part) or quantize_int4(dense)
         found["int4"], found["int4_scales"] = torch_int4(*(_pad_rows(t) for t in (packed, scale, minimum)))
     if "int8" in precision or fine:
         found["int8"], found["int8_scales"] = quantize_int8(dense, part.digits)
@@ -213,11 +219,11 @@ def _pad_rows(values: Tensor) -> Tensor:
     return torch.nn.functional.pad(values, (0, 0, 0, missing)) if missing else values
 
 
-def _grid(source: _Source, part: Part, dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Canonical int4: the file's own grid where it has one (no second rounding), else round to nearest."""
+def _own_grid(source: _Source, part: Part) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Canonical int4 on the file's own grid where it has one: no second rounding."""
     stored = [source.rename(name) for name in part.sources]
     if not all(s.plain and source.checkpoint.raw(s.name).dtype in ("Q4_0", "Q4_1") for s in stored):
-        return quantize_int4(dense)
+        return None
     grids = [source.checkpoint.nibbles(s.name) for s in stored]
     values = torch.cat([torch.from_numpy(g.q) for g in grids])
     scale = torch.cat([torch.from_numpy(g.scale) for g in grids])
@@ -244,4 +250,22 @@ def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> Loaded:
             experts[name] = Experts(made)
         else:
             weights[name] = made
+    return Loaded(weights, norms, experts)
+
+
+def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: str, device: str) -> Loaded:
+    """The same on a GPU; every tensor goes over once."""
+    norms: dict[str, Tensor] = {}
+    weights: dict[str, Weight] = {}
+    experts: dict[str, Experts] = {}
+    for name, part in parts.items():
+        if part.kind == "norm":
+            norms[name] = found.pop(f"{name}/dense").to(device)
+            continue
+        fields = {f: found.pop(f"{name}/{f}") for f in FIELDS if f"{name}/{f}" in found}
+        weight = gpu_weight(part, precision, fields, torch.device(device))
+        if part.kind == "experts":
+            experts[name] = Experts(weight)
+        else:
+            weights[name] = weight
     return Loaded(weights, norms, experts)

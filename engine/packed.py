@@ -21,7 +21,15 @@ ALIGNED = 64
 """Tensors begin at multiples of this many bytes, as in torch's own memory."""
 
 _FILLER = "fill/"
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8"}
+_NAMES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.int32: "I32",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+}
 
 
 def save_file(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from famulus.engine.batch import build
+from famulus.engine.graphs import Graphs
 from famulus.engine.hardware import PAGE
 from famulus.engine.layers import Model
 from famulus.engine.step import StepPlan
+from famulus.kernels.op import on_gpu
 
 
 class StepAborted(Exception):
@@ -21,17 +23,24 @@ class StepAborted(Exception):
 @dataclass
 class Runner:
     """``kv``: one store a layer, [rows, slots, width] (keys of all heads, then values; or latents); memory is taken
-    when a slot is first written."""
+    when a slot is first written (on a GPU at once). ``graphs``: recorded decoding steps, where there can be any."""
 
     model: Model
     kv: list[Tensor]
+    graphs: Graphs | None = None
 
     @classmethod
     def create(cls, model: Model, pages: int) -> Runner:
-        """A runner with room for ``pages`` pages."""
+        """A runner with room for ``pages`` pages, and one more that recorded steps may spoil."""
         rows, width = model.kv_shape
-        kv = [torch.empty((rows, pages * PAGE, width), dtype=model.compute) for _ in range(model.layers)]
-        return cls(model, kv)
+        recorded = on_gpu(model.device.type) and model.fixed
+        shape = (rows, (pages + recorded) * PAGE, width)
+        kv = [torch.empty(shape, dtype=model.compute, device=model.device) for _ in range(model.layers)]
+        if not recorded:
+            return cls(model, kv)
+        for store in kv:
+            store[:, pages * PAGE :] = 0  # what is read there must be numbers
+        return cls(model, kv, Graphs(model, kv, PAGE, pages * PAGE))
 
     @torch.inference_mode()
     def forward(self, plan: StepPlan, between: Callable[[], None]) -> Tensor:
@@ -43,7 +52,13 @@ class Runner:
             source, target = copy.source * PAGE, copy.target * PAGE
             for store in self.kv:
                 store[:, target : target + copy.rows] = store[:, source : source + copy.rows]
-        batch = build(plan, PAGE, self.model.rotation, self.model.compute, self.model.window)
+        if self.graphs is not None:
+            between()
+            found = self.graphs.forward(plan)
+            if found is not None:
+                return found
+        model = self.model
+        batch = build(plan, PAGE, model.rotation, model.compute, model.window, model.device)
         return self.model.forward(batch, self.kv, between)
 
     @torch.inference_mode()

@@ -77,6 +77,7 @@ def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | Inval
     if all(s.plain for s in samplers):
         found = sample(logits, [Choice()] * len(samplers)).tolist()
         return [sampler.accept(token) for token, sampler in zip(found, samplers, strict=True)]
+    logits = logits.cpu()  # masks and noise are made there
     failed: dict[int, InvalidConstraint] = {}
     rows = []
     for i, (row, sampler) in enumerate(zip(logits, samplers, strict=True)):
@@ -99,7 +100,7 @@ def log_probabilities(logits: Tensor, tokens: Sequence[int], top: int) -> list[t
     """For each row [vocabulary] and the token that follows it: its natural-log probability, and the ``top`` likeliest
     tokens with theirs. Of the model's own distribution, before bias, penalty, temperature and masks."""
     scores = logits.float().log_softmax(-1)
-    chosen = scores.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+    chosen = scores.gather(1, torch.tensor(tokens, device=scores.device)[:, None])[:, 0].tolist()
     if not top:
         return [(value, []) for value in chosen]
     values, ids = scores.topk(top, dim=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -54,7 +54,7 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
     checkpoint = open_checkpoint(choice.path)
     size = model_size(checkpoint)
     plan = hardware.select(settings, size)
-    model = load(checkpoint, plan.precision, folders().cache / "packed", progress)
+    model = load(checkpoint, plan.precision, folders().cache / "packed", progress, plan.device)
     tokenizer = read_tokenizer(checkpoint)
     card = describe(checkpoint, choice.entry.id, tokenizer, plan)
     info = ModelInfo(
@@ -69,13 +69,16 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
         licence=choice.entry.licence,
     )
     pages = plan.cache_tokens // hardware.PAGE
-    candidates = [plan.threads] if settings.threads else hardware.thread_counts()
+    candidates = [plan.threads] if settings.threads or plan.device == "cuda" else hardware.thread_counts()
+    limits = Limits(batch_tokens=plan.batch_tokens, prefill_chunk=plan.prefill_chunk)
+    if plan.device == "cuda":
+        limits = replace(limits, batch_sequences=64, busy_chunk=plan.prefill_chunk // 2)
     return Served(
         runner=Runner.create(model, pages),
         tokenizer=tokenizer,
         card=card,
         info=info,
-        limits=Limits(batch_tokens=plan.batch_tokens, prefill_chunk=plan.prefill_chunk),
+        limits=limits,
         pages=pages,
         governor=Governor(candidates, plan.threads, torch.set_num_threads),
         plan=[("model", choice.entry.id, choice.reason), *plan.rows],

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
 
-    precision: Literal["auto", "int4", "int8", "bf16", "fp32"] = "auto"
+    precision: Literal["auto", "int4", "int8", "fp8", "bf16", "fp32"] = "auto"
     """How the weights are held in memory."""
 
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -13,8 +13,9 @@ slower, because it works through every query head alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,14 @@ class Segment:
     slots: Tensor | None = None
     mask: Tensor | None = None
     window: int = 0
+
+
+class Segments(list[Segment]):
+    """The segments of one step. ``tables``: what a kernel made of them, for all layers of the step."""
+
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        super().__init__(segments)
+        self.tables: dict[tuple[int, int], Any] = {}
 
 
 def causal_mask(count: int, context: int, dtype: torch.dtype, window: int = 0) -> Tensor | None:

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from famulus.kernels.attention import Segment, attention
+from famulus.kernels.attention import Segment, Segments, attention
 from famulus.kernels.gpu.launch import COMPUTE, card, launch, power
 from famulus.kernels.mla import mla
 from famulus.kernels.op import Gpu
@@ -134,15 +134,24 @@ class Table:
 
 
 def table(segments: list[Segment], rows: int, heads: int, device: torch.device) -> Table:
-    """The table of ``segments`` for blocks of ``rows`` rows, where ``heads`` query heads share a key."""
+    """The table of ``segments`` for blocks of ``rows`` rows, where ``heads`` query heads share a key; made once for
+    :class:`Segments`."""
+    kept = segments.tables if isinstance(segments, Segments) else {}
+    found: Table | None = kept.get((rows, heads))
+    if found is None:
+        found = kept[rows, heads] = _table(segments, rows, heads, device)
+    return found
+
+
+def _table(segments: list[Segment], rows: int, heads: int, device: torch.device) -> Table:
+    """Made on the processor, so that it goes over in two copies."""
     longest = max(s.context for s in segments)
-    slots = torch.zeros((len(segments), longest), dtype=torch.int32, device=device)
+    slots = torch.zeros((len(segments), longest), dtype=torch.int32)
     blocks = []
     for i, s in enumerate(segments):
-        run = torch.arange(s.start, s.start + s.context, device=device) if s.slots is None else s.slots.to(device)
-        slots[i, : s.context] = run
+        slots[i, : s.context] = torch.arange(s.start, s.start + s.context) if s.slots is None else s.slots
         blocks += [(i, first, s.row, s.count, s.context) for first in range(0, s.count * heads, rows)]
-    return Table(slots, torch.tensor(blocks, dtype=torch.int32, device=device), longest)
+    return Table(slots.to(device), torch.tensor(blocks, dtype=torch.int32).to(device), longest)
 
 
 def _launch(
@@ -237,20 +246,21 @@ def _run_latent(
 ) -> Tensor:
     heads, width = q.shape[1:]
     out = torch.empty((q.shape[0], heads, rank), dtype=q.dtype, device=q.device)
-    if chosen is not None:
-        segments = _chosen(segments, chosen)
     bm = _rows(segments, heads) if heads > 16 else 16
-    where = table(segments, bm, heads, q.device)
+    where = table(segments, bm, heads, q.device) if chosen is None else _chosen(segments, chosen, bm, heads)
     _launch(q, kv, where, None, out, (heads, 1, rank, width - rank), scale, 0, bm)
     return out
 
 
-def _chosen(segments: list[Segment], chosen: Tensor) -> list[Segment]:
-    """Every row as a segment of its own, whose context is what it reads."""
-    found = []
-    for s in segments:
-        run = torch.arange(s.start, s.start + s.context, device=chosen.device) if s.slots is None else s.slots
-        for row in range(s.row, s.row + s.count):
-            slots = run[chosen[row][chosen[row] >= 0]]
-            found.append(Segment(row, 1, len(slots), 0, slots))
-    return found
+def _chosen(segments: list[Segment], chosen: Tensor, bm: int, heads: int) -> Table:
+    """Every row as a segment of its own, whose context is what it reads; nothing is waited for."""
+    device = chosen.device
+    runs = table(segments, bm, heads, device).slots
+    rows = torch.arange(len(chosen), device=device)
+    segment = torch.tensor([i for i, s in enumerate(segments) for _ in range(s.count)]).to(device)
+    slots = runs[segment].gather(1, chosen.clamp(0, runs.shape[1] - 1))
+    first = torch.arange(0, heads, bm, device=device).repeat(len(rows))
+    row = rows.repeat_interleave(-(-heads // bm))
+    read = (chosen >= 0).sum(1)[row]
+    blocks = torch.stack([row, first, row, torch.ones_like(row), read], 1).int()
+    return Table(slots, blocks, chosen.shape[1])

@@ -205,13 +205,26 @@ def test_the_second_digits_of_the_int8_form_are_counted(
     assert hardware.weight_bytes(Size(values, 0, 2048, 1), "int8") == pytest.approx(packed, rel=0.05)
 
 
-def test_a_gpu_is_named_but_not_claimed(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing moves tensors to a GPU yet, so no plan may say that it computes there."""
+def test_a_gpu_is_taken_when_asked_for(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself no plan computes on a GPU: our kernels have not run on one yet."""
     memory(16)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
     made = plan(device="auto")
     assert made.device == "cpu"
     assert "H100" in row(made, "device")[1]
-    with pytest.raises(InvalidRequest, match="processor only"):
+    made = plan(LARGE, device="cuda")
+    assert (made.device, made.precision) == ("cuda", "bf16")
+    card["free"] = 12 << 30
+    assert plan(LARGE, device="cuda").precision == "fp8"
+    card["free"] = 2 << 30
+    with pytest.raises(InvalidRequest, match="GPU's memory"):
+        plan(LARGE, device="cuda")
+    with pytest.raises(InvalidRequest, match="no int8"):
+        plan(device="cuda", precision="int8")
+    card["capability"] = (7, 5)
+    with pytest.raises(InvalidRequest, match="sm_75"):
         plan(device="cuda")
+    card = {"capability": (9, 0), "free": 80 << 30}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: card["capability"])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (card["free"], card["free"]))
