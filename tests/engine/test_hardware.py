@@ -208,8 +208,11 @@ def test_the_second_digits_of_the_int8_form_are_counted(
 def test_a_gpu_is_taken_when_asked_for(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself no plan computes on a GPU: our kernels have not run on one yet."""
     memory(16)
+    card = {"capability": (9, 0), "free": 80 << 30}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: card["capability"])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (card["free"], card["free"]))
     made = plan(device="auto")
     assert made.device == "cpu"
     assert "H100" in row(made, "device")[1]
@@ -225,6 +228,3 @@ def test_a_gpu_is_taken_when_asked_for(memory: Any, monkeypatch: pytest.MonkeyPa
     card["capability"] = (7, 5)
     with pytest.raises(InvalidRequest, match="sm_75"):
         plan(device="cuda")
-    card = {"capability": (9, 0), "free": 80 << 30}
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: card["capability"])
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (card["free"], card["free"]))
