@@ -14,6 +14,7 @@ MOST = 6
 """Assertions in one test."""
 _FIRST = 5
 """Items of an endless iterator that are looked at."""
+_NOTHING = frozenset(("None", "0", "''", "[]", "{}", "False", "()", "set()"))
 _VAGUE = ("assert isinstance(", "assert callable(")
 _LOOKS = 3
 """Assertions about what an object tells to others."""
@@ -48,8 +49,11 @@ def said(aim: Aim, made: str, form: Form, imports: set[str], looks: Sequence[tup
         yield f"assert {made} is {form[1]}.{form[2]}"
         return
     parts = [(f"{{}}{path}", value) for path, value in _parts(form, 0) if short(value)]
+    if len(parts) > MOST:
+        parts.sort(key=lambda part: part[1] in _NOTHING)  # most attributes of a large object are as they always are
     if not parts or _hides(form):
-        parts = [*parts[: MOST - _LOOKS], *told(looks)]
+        seen = told(looks)
+        parts = [*parts[: MOST - len(seen)], *seen]
     if len(parts) == 1:
         yield compared(parts[0][0].format(made), parts[0][1])
     else:
