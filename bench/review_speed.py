@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from famulus.bench import processor_time
+from famulus.bench import processor_time, review_interrupted
 from famulus.bench.report import table
 from famulus.bench.review_kinds import KINDS, breaks
 from famulus.bench.review_neutral import commented, renamed_locals, rewritten
@@ -123,7 +123,8 @@ def report(seed: int) -> str:
                         file.write("\n\ndef added(value):\n    return value + 1\n")
                 timed.append(_Timed(f"{name}, {turn}", _review(top, cache, options)))
                 print(timed[-1].name, f"{timed[-1].run.wall:.1f} s", file=sys.stderr, flush=True)
-    return f"{len(files)} files, {len(after)} of them changed, {changed} changed lines.\n\n{_tables(timed)}"
+    changes = f"{len(files)} files, {len(after)} of them changed, {changed} changed lines."
+    return "\n\n".join([changes, _tables(timed), review_interrupted.report(seed)])
 
 
 def _tables(timed: list[_Timed]) -> str:
