@@ -52,7 +52,7 @@ class Judge:
         held = self.bench.server.hold([place], wall=_WALL, trace=[path])
         self.importing = time.perf_counter() - began
         nodes = list(held.collected)
-        suite.tests = len(nodes)
+        suite.tests, suite.rows = len({node.partition("[")[0] for node in nodes}), len(nodes)
         runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - len(_FRESH))]
         for number in _FRESH if nodes else ():
             runs.append(self.others[number % 2].run(nodes, wall=_WALL, shuffle=number))

@@ -31,12 +31,14 @@ class Verdict:
 class Suite:
     """Tests of one function, or by the peer of one module, and what they are worth.
 
-    ``tests``: how many pytest counts; ``bare``: those without an assertion; ``dropped``: proposed, not kept;
+    ``tests``: functions; ``rows``: how many pytest counts, with each row of a table; ``bare``: those without an
+    assertion; ``dropped``: proposed, not kept;
     ``red``, ``flaky``: of ten runs of the right code; ``lines`` and ``branches``: reached and in all, of the function;
     ``expected``: tests that are expected to fail (``xfail``)."""
 
     text: str = field(default="", repr=False)
     tests: int = 0
+    rows: int = 0
     bare: int = 0
     dropped: int = 0
     red: int = 0

@@ -27,6 +27,7 @@ def ours(records: Sequence[Record]) -> str:
         ["functions, of them with tests", f"{len(records)}, {len(with_tests)}"],
         ["tests of a function, on average (those with tests)", f"{tests / max(1, len(with_tests)):.2f}"],
         ["most tests of a function", max((r.suite.tests for r in records), default=0)],
+        ["with each row of a table: on average, most", _rows([r.suite.rows for r in with_tests])],
         ["changes that were held out, of them killable", f"{len(verdicts)}, {len(killable)}"],
         ["killable ones caught", share(sum(bool(v.ours) for v in killable), len(killable))],
         ["all caught", share(sum(bool(v.ours) for v in verdicts), len(verdicts))],
@@ -41,6 +42,10 @@ def ours(records: Sequence[Record]) -> str:
         ["importing the project and collecting, median seconds", f"{median([r.importing for r in with_tests]):.2f}"],
     ]  # fmt: skip
     return table(["of all", "value"], rows)
+
+
+def _rows(counts: Sequence[int]) -> str:
+    return f"{sum(counts) / len(counts):.2f}, {max(counts)}" if counts else "–"
 
 
 def _part(pairs: Iterable[tuple[int, int]]) -> str:

@@ -107,6 +107,7 @@ class Domain:
 
     def _read(self) -> dict[str, list[_Check]]:
         found: dict[str, list[_Check]] = {}
+        put = {name for node in ast.walk(self.function.node) for name in _put_in_order(node)}
         words = re.findall(r"[\w'-]+", self.function.docstring)
         for parameter in self.function.parameters:
             for at, word in enumerate(words):
@@ -117,6 +118,8 @@ class Domain:
             told = _description(self.function.docstring, parameter.name)
             if told:
                 found.setdefault(parameter.name, []).extend(_told(told))
+        for name in put & set(found):  # "sorted" tells what it does with it
+            found[name] = [check for check in found[name] if check is not _ordered]
         return found
 
     def _places(self, call: Call) -> list[tuple[int, str]]:
@@ -130,6 +133,17 @@ class Domain:
 
     def _values(self, call: Call) -> list[tuple[str, object]]:
         return [(name, _literal(call.expressions[place])) for place, name in self._places(call)]
+
+
+def _put_in_order(node: ast.AST) -> set[str]:
+    """Names in what a node puts in order."""
+    match node:
+        case (
+            ast.Call(func=ast.Name(id="sorted"), args=[what, *_])
+            | ast.Call(func=ast.Attribute(value=what, attr="sort"))
+        ):
+            return {part.id for part in ast.walk(what) if isinstance(part, ast.Name)}
+    return set()
 
 
 def _description(docstring: str, name: str) -> str:

@@ -19,13 +19,15 @@ from famulus.lsp_server.testgen.reasons import reason
 from famulus.lsp_server.testgen.settings import RUNNER, SEEDED, Settings
 from famulus.lsp_server.testgen.stating import is_vague
 
-MOST = 90
+MOST = 130
 """Examples of one function that are compared with mutants."""
-_FIRST, _NEXT, _ROUNDS = 60, 80, 6
+_FIRST, _NEXT, _ROUNDS = 90, 80, 6
 _COMMANDS = 24
 """Runs of a program, and"""
 _OUTSIDE = 12
 """calls outside the documented domain that are tried in a round: the latter for what refuses them."""
+_RETURNED = 8
+"""Calls of what a function returns, for so many of its calls in a round."""
 _CPU = 0.2
 _WALL = 3.0
 """Seconds; a machine may be busy with other things."""
@@ -106,6 +108,9 @@ class Oracle:
             found.setdefault(call, call)
         if protocols.takes_values(aim.function):
             found |= {call: call for first in list(found)[:3] for call in protocols.sent(aim, first)}
+        if inner := protocols.returned(aim.function):
+            of = [call for call in found if not call.receiver][:_RETURNED]
+            found |= {c: c for first in of for c in protocols.called(aim, first, inner, inputs.constructors)}
         return found
 
     def _answers(self, aim: Aim, calls: list[Call]) -> list[Outcome]:
@@ -172,11 +177,12 @@ class Oracle:
 
 
 def _telling(aim: Aim, examples: list[Example]) -> list[Example]:
-    """The examples, of those that only say what kind of thing comes out no more than the simplest."""
+    """The examples without those that only say what kind of thing comes out; where there are no others the simplest."""
     said = [body(aim, example.call, example.outcome) for example in examples]
     vague = [e for e, one in zip(examples, said, strict=True) if one is not None and is_vague(one.lines)]
-    kept = min(vague, key=lambda example: example.call.size, default=None)
-    return [example for example in examples if example is kept or not any(example is other for other in vague)]
+    if len(vague) == len(examples):
+        return [min(vague, key=lambda example: example.call.size)] if vague else []
+    return [example for example in examples if not any(example is other for other in vague)]
 
 
 def _set(call: Call, outcome: Outcome) -> bool:

@@ -18,7 +18,7 @@ from famulus.lsp_server.execution.testserver import Framework, NoPytest
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
-from famulus.lsp_server.testgen import expectation, proof, selection, writing
+from famulus.lsp_server.testgen import choosing, expectation, proof, selection, writing
 from famulus.lsp_server.testgen.aiming import Aims
 from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
@@ -30,7 +30,6 @@ from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.model import Model
 from famulus.lsp_server.testgen.properties import Properties
-from famulus.lsp_server.testgen.relations import relations
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
 from famulus.lsp_server.testgen.target import Target, chosen
@@ -162,6 +161,7 @@ class Generator:
         oracle = Oracle(version)
         names = {f.owner.name if f.owner else f.node.name for f in wanted}
         known = Existing(bench, path, module[0], names)
+        style = self._style(bench.layout, place, before)
         results: list[Result] = []
         late: list[str] = []
         for number, function in enumerate(wanted):
@@ -175,11 +175,12 @@ class Generator:
                     prepared = aims.of(path, source, function, left * _LOOKING)
                     if prepared is not None:
                         others = aims.others(path, source)
-                        results.append(self._function(known, oracle, prepared.aim, prepared.inputs, others, left))
+                        one = self._function(known, oracle, prepared.aim, prepared.inputs, others, left, style)
+                        results.append(one)
             except TimeIsUp:
                 late.append(function.name)
         known.close()
-        made = self._written(bench, place, before, results, started, clock)
+        made = self._written(bench, place, before, results, started, clock, style)
         if late:
             rest = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
             made.notes = [
@@ -204,6 +205,7 @@ class Generator:
         inputs: Inputs,
         others: Callable[[str], Inputs | None],
         seconds: float,
+        style: Style,
     ) -> Result:
         started = time.monotonic()
         result = Result(aim)
@@ -219,7 +221,7 @@ class Generator:
                     with contextlib.suppress(TimeIsUp):
                         examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
                 result.reached = tests.reach
-                self._choose(result, examples, found, known)
+                self._choose(result, examples, found, known, style)
                 with contextlib.suppress(TimeIsUp):
                     until = started + seconds * _PROPER
                     ask = Properties(oracle.version, aim, others, lambda: time.monotonic() < until)
@@ -244,18 +246,11 @@ class Generator:
             return list(examples), found  # numbers would not mean the same
         return [*examples, *more], Kills(found.mutants, (*found.of, *added.of))
 
-    def _choose(self, result: Result, examples: Sequence[Example], found: Kills, known: frozenset[int] | None) -> None:
+    def _choose(
+        self, result: Result, examples: Sequence[Example], found: Kills, known: frozenset[int] | None, style: Style
+    ) -> None:
         """The examples that add most to what the project's tests notice."""
-        already = known or frozenset()
-        price = [selection.price(result.aim.function, example.call, example.outcome) for example in examples]
-        cover = selection.cover(found.of, known=already, cost=price, most=self.options.most)
-        most = self.options.most if known is None else len(cover)
-        worth = selection.worths(result.aim.function, examples, cover)
-        rich = selection.rich(cover, found.of, worth, price, most)
-        function = result.aim.function
-        different = selection.diverse(rich, selection.traits(examples, function), most, order=price)
-        facts = [relations(example, function) for example in examples]
-        positions = selection.widest(different, facts, price, most)
+        positions = choosing.best(result.aim, examples, found, known, self.options.most, style)
         result.examples = [examples[n] for n in positions]
         result.mutants = len(found.mutants)
         result.kills = [found.of[n] for n in positions]
@@ -271,10 +266,10 @@ class Generator:
         results: Sequence[Result],
         started: float,
         clock: Clock,
+        style: Style,
     ) -> Generated:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
-        style = self._style(bench.layout, place, before)
         written: list[writing.Written] = []
         model = Model(clock.left) if self.options.words else None
         notes: list[str] = []

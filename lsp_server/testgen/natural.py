@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import itertools
+import random
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,12 +15,24 @@ from famulus.lsp_server.execution.functions import Function, Parameter, function
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.testgen.familiar import fits, of_kind, of_name, quoted
 from famulus.lsp_server.testgen.special import BOUNDS, literal
+from famulus.lsp_server.testgen.telltale import telltales
 
 _EDGES: dict[type, tuple[str, ...]] = {
     int: ("0", "-1"), float: ("0", "-1.5"), str: ("''",), list: ("[]",), dict: ("{}",),
 }  # fmt: skip
 _MOST = 40
 _STEPS = 5
+_TELLTALE, _HISTORIES = 24, 40
+"""Calls of these kinds;"""
+_LONG = 4
+"""steps before a call."""
+_CHANGING = frozenset(
+    (
+        "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
+        "setdefault", "update",
+    )
+)  # fmt: skip
+"""Methods that change what is held in an attribute."""
 
 
 class Natural:
@@ -33,7 +47,8 @@ class Natural:
 
     def calls(self) -> list[Call]:
         """Calls with arguments that a person would choose, and short sequences of calls."""
-        return list(dict.fromkeys([*self._plain(), *self._sequences()]))[:_MOST]
+        natural = list(dict.fromkeys([*self._plain(), *self._sequences()]))[:_MOST]
+        return list(dict.fromkeys([*natural, *self._telltale(), *self._histories()]))
 
     def _plain(self) -> Iterator[Call]:
         function = self._function
@@ -75,6 +90,19 @@ class Natural:
             value = literal(call.expressions[place])
             for edge in _EDGES.get(type(value), ()):
                 yield call.replaced(place, edge)
+
+    def _telltale(self) -> list[Call]:
+        """A natural call with one argument in its place at which code goes wrong that is right for others."""
+        receiver = self._receiver(0)
+        call = None if receiver is None else next(self._with(self._function, receiver, (), 0), None)
+        if call is None:
+            return []
+        places = range(bool(call.receiver), len(call.expressions))
+        rows = [
+            [call.replaced(place, text) for text in telltales(call.expressions[place], self._function.node)]
+            for place in places
+        ]
+        return [one for row in itertools.zip_longest(*rows) for one in row if one is not None][:_TELLTALE]
 
     def _receiver(self, number: int) -> str | None:
         """The object whose method it is, empty if it is none's; None if it cannot be made."""
@@ -146,11 +174,41 @@ class Natural:
             for count in range(1, len(steps) + 1):
                 yield from itertools.islice(self._with(other, receiver, tuple(steps[:count]), 0), 1)
 
+    def _histories(self) -> Iterator[Call]:
+        """The function, or what tells of its object, after methods that change it in any order, itself among them:
+        much of what is wrong with an object shows only later."""
+        function = self._function
+        changing = [
+            other
+            for other in self._siblings
+            if other.how == "method" and not other.node.name.startswith("_") and changes(other)
+        ]
+        receivers = [made for number in range(3) if (made := self._receiver(number))]
+        if not receivers or not changing or function.node.name == "__init__":
+            return
+        steps = [
+            f"self.{Call(other.node.name, c.args, c.kwargs).text}"
+            for number in range(3)
+            for other in sorted(changing, key=lambda f: f is not function)
+            if (c := next(self._with(other, "self", (), number), None)) is not None
+        ]
+        last = [function, *telling(self._siblings, function)[:2]]
+        dice = random.Random(zlib.crc32(function.name.encode()))
+        for number in range(_HISTORIES if steps else 0):
+            before = tuple(dice.choice(steps) for _ in range(1 + number % _LONG))
+            if number % 4 == 0:
+                before = before[:1] * len(before)
+            end = last[0] if number % 3 else dice.choice(last)
+            yield from itertools.islice(self._with(end, dice.choice(receivers), before, dice.randrange(3)), 1)
+
 
 def changes(method: Function) -> bool:
     """Whether a method seems to change its object: it stores in an attribute, or calls a method of one."""
     for node in ast.walk(method.node):
         match node:
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="self")), attr=name)):
+                if name in _CHANGING:
+                    return True
             case ast.Attribute(value=ast.Name(id="self"), ctx=ast.Store()):
                 return True
             case ast.Subscript(value=ast.Attribute(value=ast.Name(id="self")), ctx=ast.Store()):

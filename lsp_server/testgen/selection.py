@@ -21,6 +21,13 @@ _EASY = 32
 _ONE_MORE = 60.0
 """What a test costs a reader besides its own price."""
 
+ROWS = 8
+"""Examples of one function at most, where most of them are rows of a table."""
+_REFUSED = 12
+"""Examples that are looked at in vain before no more are."""
+_BY_KILL = 3
+"""How many facts a mutant is worth that nothing else kills."""
+
 
 def cover(
     kills: Sequence[Collection[int]],
@@ -118,6 +125,31 @@ def widest(
             break
         found.append(best)
         seen |= set(facts[best])
+    return found
+
+
+def fuller(
+    chosen: Sequence[int],
+    kills: Sequence[Collection[int]],
+    facts: Sequence[Collection[T]],
+    price: Sequence[float],
+    few: Callable[[Sequence[int]], bool],
+) -> list[int]:
+    """``chosen`` and further positions, up to :data:`ROWS`, as long as they make ``few`` tests: rows of a table cost a
+    reader little. Those that kill the most more, and whose values are others."""
+    found, refused = list(chosen), set[int]()
+    while len(found) < ROWS and len(refused) < _REFUSED:
+        killed = set[int]().union(*(kills[n] for n in found))
+        seen = set[T]().union(*(facts[n] for n in found))
+        left = [n for n in range(len(kills)) if n not in found and n not in refused and price[n] <= _FAIR]
+        new = {n: _BY_KILL * len(set(kills[n]) - killed) + len(set(facts[n]) - seen) for n in left}
+        best = max(left, key=lambda n: (new[n] / (_ONE_MORE + price[n]), -n), default=None)
+        if best is None or new[best] < 2:
+            break
+        if few([*found, best]):
+            found.append(best)
+        else:
+            refused.add(best)
     return found
 
 

@@ -1,0 +1,35 @@
+"""Which examples become the tests of a function: what selection, relations and the form of the tests say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from famulus.lsp_server.testgen import selection, writing
+from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.kills import Kills
+from famulus.lsp_server.testgen.relations import relations
+from famulus.lsp_server.testgen.style import Style
+
+
+def best(
+    aim: Aim, examples: Sequence[Example], found: Kills, known: frozenset[int] | None, most: int, style: Style
+) -> list[int]:
+    """Positions of the examples that add most to ``known``, which mutants the project's tests notice (None: it has
+    none); they make at most ``most`` tests, of which a table is one."""
+    function = aim.function
+    price = [selection.price(function, example.call, example.outcome) for example in examples]
+    cover = selection.cover(found.of, known=known or (), cost=price, most=most)
+    if known is not None:
+        most = len(cover)
+    worth = selection.worths(function, examples, cover)
+    rich = selection.rich(cover, found.of, worth, price, most)
+    different = selection.diverse(rich, selection.traits(examples, function), most, order=price)
+    facts = [relations(example, function) for example in examples]
+    positions = selection.widest(different, facts, price, most)
+    if known is not None:
+        return positions
+
+    def few(some: Sequence[int]) -> bool:
+        return len(writing.write(aim, [examples[n] for n in some], (), style)) <= most
+
+    return selection.fuller(positions, found.of, facts, price, few)
