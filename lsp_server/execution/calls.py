@@ -66,6 +66,8 @@ class Call:
         name = f"{self.receiver}.{own}" if self.receiver else self.target
         if self.how == "get":
             return name
+        if own == "__call__" and self.receiver:
+            name = self.receiver
         return f"{name}({', '.join((*self.args, *(f'{key}={value}' for key, value in self.kwargs)))})"
 
     @property

@@ -91,6 +91,8 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
         yield from _refusals(aim, example, examples)
         return
     outcome = example.outcome
+    if example.call.target == f"{aim.function.name}.__call__":
+        yield "gives_a_function"
     yield from _sequences(aim, example)
     arguments = given(aim, example)
     optional = {p.name: p.default for p in aim.function.parameters if p.default is not None}

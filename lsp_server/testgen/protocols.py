@@ -1,5 +1,5 @@
 """Calls in the form that a kind of function wants: ``with`` for context managers, ``send`` for generators that take
-values, the constructor for what it calls."""
+values, the constructor for what it calls, and calls of functions that a function returns."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import random
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from famulus.lsp_server.execution.calls import Call
-from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.constructors import Constructors
+from famulus.lsp_server.execution.functions import AnyFunction, Function, parameters
+from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.testgen.case import Aim
 
 _INSIDE = ((), ("entered.append('line')",), ("raise KeyError('a')",), ("raise ValueError('b')",))
 """What is done in a ``with`` block; what does not work there is left out."""
 _SENT = ("10.0", "20.0", "1", "2", "'a'", "'b'", "[1]", "None")
 _PAIRS = 60
+_EACH = 4
+"""Arguments of a kind with which a returned function is called."""
 
 
 def formed(aim: Aim, call: Call) -> list[Call]:
@@ -68,3 +73,31 @@ def sent(aim: Aim, call: Call) -> Iterator[Call]:
             kin = [text for text in _SENT if type(ast.literal_eval(text)) is type(ast.literal_eval(value))]
             before += [f"self.send({dice.choice(kin)})" for _ in range(number % 3)]
         yield Call(target, (value,), (), call.text, tuple(before), source="hint")
+
+
+def returned(function: Function) -> Function | None:
+    """The function inside of this one that it returns, if there is one."""
+    results = [node.value for node in ast.walk(function.node) if isinstance(node, ast.Return)]
+    names = {result.id for result in results if isinstance(result, ast.Name)}
+    for node in ast.walk(function.node):
+        if isinstance(node, AnyFunction) and node is not function.node and node.name in names:
+            return Function(f"{function.name}.{node.name}", node, "function", parameters(node.args))
+    return None
+
+
+def called(aim: Aim, call: Call, inner: Function, constructors: Constructors) -> Iterator[Call]:
+    """Calls of the function ``inner`` that ``call`` gives, with plain arguments."""
+    if isinstance(inner.node, ast.AsyncFunctionDef):
+        return
+    deeper = returned(inner)
+    shapes = Shapes(inner, constructors.words, constructors)
+    needed = [p for p in inner.parameters if p.required and p.kind != "keyword"]
+    pools = [[edge for option in shapes.options(p)[:2] for edge in islice(option.edges, _EACH)] for p in needed]
+    if any(p.kind == "star" for p in inner.parameters) and not needed:
+        pools = [list(_SENT[:_EACH])]
+    for number in range(max(map(len, pools), default=1)):
+        given = tuple(pool[number % len(pool)] for pool in pools if pool)
+        made = Call(f"{aim.function.name}.__call__", given, (), call.text, source="hint", doubt=call.doubt)
+        yield made
+        if deeper is not None:  # as decorators that take arguments do
+            yield from islice(called(aim, made, deeper, constructors), _EACH)

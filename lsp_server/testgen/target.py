@@ -87,8 +87,13 @@ def _open(function: Function) -> bool:
     """Whether other code may call it by its name, or by an operator; constructors only if they do more than to keep
     what they are given."""
     *around, name = function.name.split(".")
-    if any(part.startswith("_") for part in around):
+    if any(part.startswith("_") for part in around) or any(_is_abstract(d) for d in function.node.decorator_list):
         return False
     if name in _MADE:
         return any(isinstance(node, _DECIDES) for part in function.node.body for node in ast.walk(part))
     return not name.startswith("_") or (function.owner is not None and name in _SPECIAL)
+
+
+def _is_abstract(decorator: ast.expr) -> bool:
+    """Whether a decorator says that there is nothing to be run."""
+    return ast.unparse(decorator).rpartition(".")[2] in ("abstractmethod", "abstractproperty")

@@ -204,7 +204,10 @@ class Child:
         text = "\n".join([call.get("receiver") or "", *call.get("args", ()), *call.get("kwargs", {}).values()])
         names = {**names, **self.dated} if _DATES.search(text) else names
         if call.get("receiver"):
+            if trace and call["target"].endswith(".__call__"):  # what made the function is a part of it
+                sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
             receiver = eval(call["receiver"], names)
+            sys.settrace(None)
             names = {**names, "self": receiver}
         for statement in call.get("before", ()):
             exec(statement, names)

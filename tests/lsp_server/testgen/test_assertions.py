@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import functions
 from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.execution.values import Vocabulary
 from famulus.lsp_server.execution.worker.forms import Writer
 from famulus.lsp_server.execution.worker.looking import looks
-from famulus.lsp_server.testgen import naming
+from famulus.lsp_server.testgen import naming, protocols
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.domain import Domain
@@ -157,6 +159,25 @@ def test_the_style_is_that_of_the_tests_that_are_there() -> None:
     typed = "".join(f"def test_{n}() -> None: ...\n" for n in range(5))
     assert read([typed]).annotated and not read([typed]).tables
     assert read([typed, "@pytest.mark.parametrize('x', [1])\ndef test_x(x): ...\n"]).tables
+
+
+def test_a_function_that_is_returned_is_called() -> None:
+    source = """
+def repeat(times: int):
+    def decorator(func):
+        def wrapper(value: int):
+            return [func(value)] * times
+        return wrapper
+    return decorator
+"""
+    one = Aim("shop.py", "shop", source, functions(source)["repeat"])
+    inner = protocols.returned(one.function)
+    assert inner is not None
+    calls = list(protocols.called(one, Call("repeat", ("2",)), inner, Constructors("shop.py", source, Vocabulary())))
+    wrapped = [call for call in calls if call.text.count("(") > 2]
+    assert wrapped and all(call.text.startswith("repeat(2)(") for call in calls)
+    found = body(one, wrapped[0], Outcome({"value": ["list", []]}))
+    assert found and found.text == f"assert {wrapped[0].text} == []"
 
 
 def test_hidden_state_is_seen_by_other_methods() -> None:
