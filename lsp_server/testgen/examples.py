@@ -19,9 +19,9 @@ from famulus.lsp_server.testgen.reasons import reason
 from famulus.lsp_server.testgen.settings import RUNNER, SEEDED, Settings
 from famulus.lsp_server.testgen.stating import is_vague
 
-MOST = 90
+MOST = 130
 """Examples of one function that are compared with mutants."""
-_FIRST, _NEXT, _ROUNDS = 60, 80, 6
+_FIRST, _NEXT, _ROUNDS = 90, 80, 6
 _COMMANDS = 24
 """Runs of a program, and"""
 _OUTSIDE = 12
