@@ -63,7 +63,7 @@ MADE_HERE := grep -qF "$(CURDIR)/.venv/" $(BIN)/pip && $(BIN)/python -c ''
 	exit 1
 
 # A torch that is there already stays, if it is new enough; pip's own configuration decides where all else comes from.
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt setup.py $(wildcard kernels/cpu/*.cpp kernels/cpu/*.h kernels/cpu/*.inc)
 	@torch=$$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null || true); \
 	case $$torch in \
 	  2.[0-9].*|2.10.*|[01].*|'') cp constraints.txt .venv/constraints.txt ;; \
@@ -83,5 +83,5 @@ $(KERNEL): jupyter_kernel/install.py | .venv/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv .e2e build dist famulus.egg-info editors/vscode/node_modules editors/vscode/out editors/vscode/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .e2e build dist famulus.egg-info kernels/cpu/*.so editors/vscode/node_modules editors/vscode/out editors/vscode/dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from famulus.kernels.op import REGISTRY, Implementation, Op, interpreting, load_gpu
 
-FAMILIES = ("linear", "norm", "rope", "activation", "router", "moe", "attention", "mla", "indexer", "sample")
+FAMILIES = ("linear", "norm", "rope", "activation", "router", "moe", "attention", "mla", "indexer", "sample", "block")
 """The modules of this package that declare operations."""
 
 

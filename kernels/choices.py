@@ -7,7 +7,7 @@ from typing import Any
 
 from famulus.kernels.op import Op, load_gpu
 
-FORMATS = {"cpu": ("dense", "int4+int8", "int8"), "cuda": ("dense", "pairs", "e2m1", "fp8")}
+FORMATS = {"cpu": ("dense", "tiles", "int4+int8", "int8"), "cuda": ("dense", "pairs", "e2m1", "fp8")}
 """The formats that weights have on a device; see :class:`famulus.kernels.pack.Weight`."""
 
 

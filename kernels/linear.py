@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from famulus.kernels.cpu import compiled
 from famulus.kernels.op import Case, op
 from famulus.kernels.pack import (
     FINER,
@@ -26,7 +27,9 @@ from famulus.kernels.pack import (
     quantize_fp8,
     quantize_int4,
     quantize_int8,
+    tile_int4,
     torch_int4,
+    untile_int4,
 )
 
 INT4_ROWS = 4
@@ -36,8 +39,9 @@ BLOCK_ROWS = 64
 """Rows of activations that are quantised, multiplied and scaled together."""
 
 
-def _key(x: Tensor, w: Weight) -> tuple[str, str, bool]:
-    return (x.device.type, w.format, x.shape[0] <= INT4_ROWS)
+def _key(x: Tensor, w: Weight) -> tuple[str, str, bool, bool]:
+    few_digits = w.int8 is not None and len(w.int8) == w.rows and x.shape[0] <= compiled.ROWS8
+    return (x.device.type, w.format, x.shape[0] <= INT4_ROWS, few_digits)
 
 
 def _bytes(x: Tensor, w: Weight) -> int:
@@ -48,11 +52,13 @@ def _bytes(x: Tensor, w: Weight) -> int:
 
 
 def make_weight(dense: Tensor, format: str, dtype: torch.dtype, bias: Tensor | None = None) -> Weight:
-    """Quantise ``dense`` [rows, columns] f32 to ``format`` ("dense", "int4", "int8", "int4+int8")."""
+    """Quantise ``dense`` [rows, columns] f32 to ``format`` ("dense", "tiles", "int4", "int8", "int4+int8")."""
     rows, columns = dense.shape
     parts: dict[str, Any] = {}
     if format == "dense":
         parts["dense"] = dense.to(dtype)
+    if format == "tiles":
+        parts["tiles"] = tile_int4(*quantize_int4(dense))
     if "int4" in format:
         parts["int4"], parts["int4_scales"] = torch_int4(*quantize_int4(dense))
     if "int8" in format:
@@ -69,6 +75,8 @@ def _dense_of(w: Weight) -> Tensor:
         if len(w.int8) > w.rows:
             exact += w.int8[w.rows :].float() / FINER
         return exact * w.int8_scales[:, None]
+    if w.tiles is not None:
+        return dequantize_int4(*untile_int4(w.tiles, w.rows))
     if w.pairs is not None and w.pair_scales is not None:
         return dequantize_pairs(w.pairs, w.pair_scales, w.pair_minimums, w.group, e2m1=w.format == "e2m1")
     if w.fp8 is not None and w.fp8_scales is not None:
@@ -140,6 +148,9 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             bias = torch.randn(n, generator=g)
             yield Case(f"dense-{rows}x{n}x{k}", (x, make_weight(dense, "dense", torch.float32, bias)), 1e-5)
             yield Case(f"int8-{rows}x{n}x{k}", (x.bfloat16(), make_weight(dense, "int8", torch.bfloat16, bias)), 0.02)
+            for name, given in (("f32", x), ("bf16", x.bfloat16())):
+                made = make_weight(dense[:-3], "tiles", torch.bfloat16, bias[:-3])
+                yield Case(f"tiles-{rows}x{n - 3}x{k}-{name}", (given, made), 0.02)
             packed, scale, minimum = quantize_int4(dense)
             tiles, scales = torch_int4(packed, scale, minimum)
             values = dequantize_int4(packed, scale, minimum)
@@ -148,7 +159,12 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             yield Case(f"int4+int8-{rows}x{n}x{k}", (x.bfloat16(), both), 0.02)
 
 
-@op(key=_key, cases=_cases, bytes_moved=_bytes, words=("format", f"up to {INT4_ROWS} rows"))
+@op(
+    key=_key,
+    cases=_cases,
+    bytes_moved=_bytes,
+    words=("format", f"up to {INT4_ROWS} rows", "few int8 rows of one digit"),
+)
 def linear(x: Tensor, w: Weight) -> Tensor:
     """``x`` [tokens, columns] → [tokens, rows] in the dtype of ``x``; accumulation in f32."""
     y = x.float() @ _dense_of(w).t()
@@ -241,6 +257,19 @@ def int8_product(x: Tensor, q: Tensor, scales: Tensor, dtype: torch.dtype) -> Te
             product.addcmul_(_integer_product(digits[: len(xs)], q[rows:]), scales, value=refinement / FINER)
         torch.mul(product, xs.div_(refinement), out=y[start : start + BLOCK_ROWS])
     return y
+
+
+if compiled.ready():  # else there is nothing to run, and nothing to check
+    linear.implement(
+        "compiled",
+        rule=lambda k: k[0] == "cpu" and k[1] == "tiles",
+        why="int4 weights and int8 activations, compiled for this processor's integer products",
+    )(compiled.linear)
+    linear.implement(
+        "compiled-int8",
+        rule=lambda k: k[0] == "cpu" and k[1] == "int8" and k[3],
+        why=f"int8 weights and at most {compiled.ROWS8} rows: read once, activations in 16 bits",
+    )(compiled.rows8)
 
 
 @linear.implement(

@@ -36,6 +36,8 @@ class Weight:
     ``pair_minimums`` [columns/group, rows] f16 (no minimums: ``w = (q - 8) * scale``; "e2m1": the nibbles are MXFP4's
     floats). ``fp8`` [rows, columns] e4m3 with ``fp8_scales`` f32, [rows/128, columns/128] of blocks or [rows]. They
     come with ``arrivals`` [rows/16] int32, all 0: how many programs are through with a tile.
+
+    ``tiles``: int4 for the compiled kernels of the processor, see :func:`tile_int4`.
     """
 
     rows: int
@@ -54,11 +56,13 @@ class Weight:
     fp8: Tensor | None = None
     fp8_scales: Tensor | None = None
     arrivals: Tensor | None = None
+    tiles: Tensor | None = None
 
     @property
     def decode_bytes(self) -> int:
         """What one row reads: the smallest form with its scales."""
         forms = (
+            (self.tiles,),
             (self.pairs, self.pair_scales, self.pair_minimums),
             (self.int4, self.int4_scales),
             (self.fp8, self.fp8_scales),
@@ -123,6 +127,38 @@ def torch_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> tuple[Tensor, 
     tiles = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
     scales = torch.stack([scale, minimum + 8 * scale], dim=-1).transpose(0, 1).to(torch.bfloat16).contiguous()
     return tiles, scales
+
+
+TILE = 16
+"""Rows of a tile of the compiled kernels."""
+
+
+def tile_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
+    """Canonical int4 → [rows/16, groups, 320] uint8 for ``kernels/cpu``, the rows filled up with zeros to whole tiles.
+
+    Of a group: four lines of 64 bytes, of which line i holds for each of 16 rows the columns 4i..4i+3 in the low and
+    16+4i..16+4i+3 in the high nibbles; then 16 scales and 16 minimums in f16. The same for all instruction sets.
+    """
+    missing = -packed.shape[0] % TILE
+    if missing:
+        packed, scale, minimum = (torch.nn.functional.pad(t, (0, 0, 0, missing)) for t in (packed, scale, minimum))
+    tiles, groups = packed.shape[0] // TILE, scale.shape[1]
+    lines = packed.view(tiles, TILE, groups, 4, 4).permute(0, 2, 3, 1, 4).reshape(tiles, groups, 256)
+    halves = [
+        t.view(tiles, TILE, groups).transpose(1, 2).to(torch.float16).contiguous().view(torch.uint8)
+        for t in (scale, minimum)
+    ]
+    return torch.cat([lines, *halves], -1)
+
+
+def untile_int4(tiles: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Inverse of :func:`tile_int4`; exact but for the rounding of scale and minimum to f16."""
+    count, groups = tiles.shape[:2]
+    lines = tiles[..., :256].reshape(count, groups, 4, TILE, 4).permute(0, 3, 1, 2, 4)
+    packed = lines.reshape(count * TILE, groups * GROUP // 2)[:rows]
+    halves = tiles[..., 256:].contiguous().view(torch.float16).float().view(count, groups, 2, TILE)
+    scale, minimum = (halves[:, :, i].transpose(1, 2).reshape(-1, groups)[:rows] for i in (0, 1))
+    return packed, scale, minimum
 
 
 def pair_groups(values: Tensor, group: int) -> Tensor:

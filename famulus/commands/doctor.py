@@ -186,7 +186,14 @@ def check_kernels(part: str) -> Iterator[Finding]:
 
     from famulus.kernels.check import registry
     from famulus.kernels.choices import choices
+    from famulus.kernels.cpu.library import LEVELS, level
 
+    if level():
+        yield Finding(part, "ok", f"compiled kernels: {level()} (levels: {', '.join(LEVELS)})")
+    else:
+        yield Finding(
+            part, "ok", "compiled kernels: none, torch's own are used (made on Linux x86-64 with a C++ compiler)"
+        )
     for op in registry().values():
         here, card = (
             "; ".join(f"{name} ({why})" for name, why in choices(op, device).items()) for device in ("cpu", "cuda")
