@@ -17,6 +17,7 @@ _EFFECTS = (
     (r"webbrowser", "it opens a browser"),
     (r"ctypes", "it loads a library of the system"),
     (r"os\.putenv", "it changes the environment"),
+    (r"builtins", "it replaces what is built into Python"),
 )
 _DISPLAY = re.compile(r"display|tkinter|TclError|Qt|pygame|X server", re.I)
 _CHANCE = {"entropy": "os.urandom", "random": "random", "clock": "the clock"}
@@ -32,7 +33,7 @@ def reason(outcomes: Sequence[Outcome], tried: int, asked: Collection[str], *, s
     for pattern, sentence in _EFFECTS:
         named = [effect for effect in effects if re.match(pattern, effect)]
         if named:
-            return f"{sentence} ({', '.join(named[:3])})"
+            return sentence if named == ["builtins"] else f"{sentence} ({', '.join(named[:3])})"
     sources = [_CHANCE[name] for name in ("entropy", "clock", "random") if name in asked]
     if sources:
         return f"its answers depend on {' and '.join(sources)}, which tests cannot set"

@@ -121,8 +121,12 @@ class Child:
             answer = {"invalid": problem} if problem else self._guarded(call, batch.get("trace"))
             if os.getpid() != me:
                 os._exit(0)  # the call forked, and this is the copy
+            replaced = vars(builtins) != known
+            if replaced:
+                vars(builtins).update(known)
+                answer["effects"] = sorted({*answer.get("effects", ()), "builtins"})
             send(fd, answer)
-            if vars(builtins) != known:
+            if replaced:
                 break  # the rest is done by a fresh process
         os._exit(0)
 
