@@ -99,6 +99,11 @@ class Certificates:
         """How many of them are proven neutral."""
         return sum(file.proven for file in self.files)
 
+    @property
+    def telling(self) -> bool:
+        """Whether anything is proven, only documents, or moved."""
+        return any(file.proven or file.documentation or file.moved for file in self.files)
+
     def __str__(self) -> str:
         text = f"{self.proven:,} of {self.lines:,} changed lines proven neutral"
         documentation = sum(len(file.documentation) for file in self.files)

@@ -60,7 +60,13 @@ def compared(asked: Asked) -> Iterator[Compared]:
         if old.exists() and new.exists():
             yield _on_disk(old, new, asked.targets)
             return
-    repository = Repository.around(asked.folder)
+    try:
+        repository = Repository.around(asked.folder)
+    except NoRepository as error:
+        gone = [target for target in asked.targets if not (asked.folder / target).exists()]
+        if len(asked.targets) == 2 and len(gone) == 1:
+            raise InvalidRequest(f"There is no {gone[0]}.", fix="Give two folders or two files that exist.") from error
+        raise
     blobs = Blobs(repository)
     try:
         yield _in_git(asked, repository, blobs)

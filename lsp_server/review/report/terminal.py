@@ -40,7 +40,8 @@ def _finding(finding: Finding, lines: Lines) -> Iterator[Text | Padding]:
     yield _indented(Text(visible(finding.message)), 2)
     if source := lines.of(finding):
         yield _source(finding.place.line, source)
-    if proof := visible(finding.proof.text).strip():
+    said = {related.message.rstrip(".") for related in finding.related[:_MOST_RELATED]}
+    if finding.proof.text not in said and (proof := visible(finding.proof.text).strip()):
         yield from (_indented(Text(line, style="cyan"), 4) for line in proof.split("\n"))
     for related in finding.related[:_MOST_RELATED]:
         text = Text.assemble((visible(str(related.place)), "bold"), f"  {visible(related.message)}")
@@ -61,6 +62,8 @@ def _source(number: int, line: str) -> Padding:
 
 def _verdict(report: Report, shown: Sequence[Finding]) -> Text:
     text = Text()
+    if not report.files and not report.unread:
+        return text.append("Nothing has changed", style="bold green").append(f" ({visible(report.title)})", style="dim")
     if shown:
         text.append(_counted(len(shown), "finding"), style="bold")
     else:

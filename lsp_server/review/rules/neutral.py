@@ -29,7 +29,7 @@ class Neutral:
         certificates = certify_change(context.change, kept, clock)
         kept.sweep()
         context.neutral.update({file.path: file.neutral for file in certificates.files if file.neutral})
-        if certificates.lines:
+        if certificates.telling:
             context.facts[self.name] = str(certificates)
         if certificates.late:
             names = ", ".join(certificates.late[:_NAMED])

@@ -31,7 +31,7 @@ LARGEST = 12_000
 """Characters that one request may have."""
 SHORT = 4
 """Tokens that each line is thought to have besides its own: else a short line is always the strangest."""
-MUCH = 3.5
+MUCH = 3.2
 """Bits for a token from which on a line is asked about: with the embedded model about two right statements in a hundred
 are, and one in ten of those with a slip (``famulus bench review --part surprise``)."""
 
@@ -82,7 +82,7 @@ class Surprise:
             return
         engine = _running(min(SECONDS, context.clock.left))
         if engine is None:
-            if context.found:
+            if len(context.found) > 1:
                 context.left_out.append("No engine runs, so the model had no part in the order of the findings.")
             return
         functions = chosen(context)

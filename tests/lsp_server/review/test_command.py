@@ -112,6 +112,7 @@ def test_outside_a_repository_it_ends_with_2(review: Review, tmp_path: Path) -> 
     done = review(cwd=tmp_path)
     assert (done.status, done.out) == (2, "")
     assert "is in no git repository. Go into one, or give two folders or two files" in done.err
+    assert "There is no elsewhere." in review("elsewhere", str(tmp_path), cwd=tmp_path).err
 
 
 def test_a_failure_of_famulus_itself_is_not_taken_for_a_finding(review: Review, plugin: Install) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,9 @@ def test_the_terminal_shows_the_call_its_proof_its_cause_and_what_is_missing() -
     assert "  Changed, but not read: k.pem holds a key or a certificate." in lines
     assert printed(report()).startswith("Nothing to report in 5 changed lines")
     assert printed(report(complete=False)).startswith("Nothing found so far")
+    assert printed(report(files=0, unread={})).startswith("Nothing has changed (one..two)\n")
+    twice = replace(CALL, related=(Related(place=CALL.related[0].place, message=f"{CALL.proof.text}."),))
+    assert printed(report(twice)).count(CALL.proof.text) == 1, "what a related place says is not said before it as well"
 
 
 def test_what_a_terminal_would_obey_and_what_nobody_sees_is_written_out() -> None:

@@ -85,10 +85,10 @@ def test_old_lines_have_no_bits(engine_runs: Any) -> None:
 
 def test_no_engine_is_started_and_nothing_else_is_missing(stranded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAMULUS_HOME", str(stranded))
-    report = run(change(ODD), 6)
-    assert [finding.surprise for finding in report.findings] == [0.0]
+    report = run(change(ODD), 6, 5)
+    assert [finding.surprise for finding in report.findings] == [0.0, 0.0]
     assert report.left_out == ("No engine runs, so the model had no part in the order of the findings.",)
-    assert run(change(ODD)).left_out == ()  # nothing to rank, nothing to say
+    assert run(change(ODD), 6).left_out == run(change(ODD)).left_out == ()  # nothing to rank, nothing to say
 
 
 def test_where_something_was_found_is_looked_at_first() -> None:
