@@ -54,7 +54,8 @@ class Oracle:
         """Stable examples, and why there are none, as a sentence.
 
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
-        deadline = time.monotonic() + seconds
+        started = time.monotonic()
+        deadline = started + seconds
         words = domain.Domain(aim.function)
         settings = Settings(aim, inputs.constructors.words)
         found: list[Example] = []
@@ -80,7 +81,8 @@ class Oracle:
                     lines |= outcome.lines
             if time.monotonic() > deadline or (len(found) >= MOST and len(lines) == before):
                 break
-        more = [*simpler.observed(aim, changing), *simpler.prepared(aim)]
+        late = bool(found) and time.monotonic() > deadline + (deadline - started)
+        more = [] if late else [*simpler.observed(aim, changing), *simpler.prepared(aim)]
         sequences = self._counted(aim, [call for call in more if words.holds(call)])
         stable = _telling(aim, self._stable(aim, [*_spread(found), *sequences]))
         if stable:

@@ -216,7 +216,9 @@ class Generator:
                 result.refused = "all that it answers contradicts its documentation"
             if examples:
                 found = kills(oracle.version, aim, examples, go_on=lambda: time.monotonic() < started + seconds)
-                known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))
+                known = None
+                with contextlib.suppress(TimeIsUp):  # what was found is given, without what other tests notice
+                    known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))
                 if time.monotonic() < started + seconds * _SIMPLER:
                     with contextlib.suppress(TimeIsUp):
                         examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())
