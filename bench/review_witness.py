@@ -34,7 +34,7 @@ from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.rule import Clock, Context
 from famulus.lsp_server.review.rules import witness
 
-_MOST_FILES = 70
+_MOST_FILES, _LARGEST = 70, 1 << 20
 _AT_ONCE = 9
 """Mutants of one package before the next one has its turn."""
 _NEUTRAL = 150
@@ -128,7 +128,8 @@ def _all(text: str, chosen: Sequence[Mutant]) -> str:
 
 def look(package: Package, files: dict[str, str]) -> Seen:
     """Runs the rule on a package and its other version, one function after the other."""
-    new = {**package.files, **{path: text.encode() for path, text in files.items()}}
+    old = {**_data(package), **package.files}
+    new = {**old, **{path: text.encode() for path, text in files.items()}}
     starts: list[tuple[Key, float]] = []
     ends: dict[Key, tuple[search.Found, frozenset[int]]] = {}
     plain = search.Search.witness
@@ -143,7 +144,7 @@ def look(package: Package, files: dict[str, str]) -> Seen:
             ends[subject.old_path, subject.old.name] = (found, frozenset(inputs._lines))
         return found
 
-    change = between(Memory(package.files), Memory(new))
+    change = between(Memory(old), Memory(new))
     context = Context(change, clock=Clock(None), interpreter=Path(sys.executable), progress=progress)
     with patch.object(search.Search, "witness", told), patch.object(lanes, "MOST", 1):
         found = list(witness.RULE.check(context))
@@ -152,6 +153,14 @@ def look(package: Package, files: dict[str, str]) -> Seen:
     for n, (key, _) in enumerate(starts):  # first itself, then what comes to it
         seconds[key] = seconds.get(key, 0.0) + ticks[n + 1] - ticks[n]
     return Seen({(f.place.path, f.place.symbol): f for f in found}, seconds, ends)
+
+
+def _data(package: Package) -> dict[str, bytes]:
+    """What the package reads when it runs, as far as it is no code."""
+    spec = importlib.util.find_spec(package.name)
+    installed = Path((spec.submodule_search_locations or [""])[0] if spec else "")
+    known = [p for p in installed.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc", ".pyi", ".so")]
+    return {p.relative_to(installed.parent).as_posix(): p.read_bytes() for p in known if p.stat().st_size < _LARGEST}
 
 
 def _fits(package: Package) -> bool:

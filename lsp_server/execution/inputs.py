@@ -31,6 +31,8 @@ class _Slot:
     good: list[float]
     found: list[str] = field(default_factory=list)
     """Expressions that were seen in its place."""
+    unknown: bool = False
+    """Nothing tells what it is: it may be what other methods of the object give."""
     next_edge: int = 0
 
 
@@ -136,7 +138,9 @@ class Inputs:
                 self._keywords = shapes.keywords(parameter)
                 continue
             options = shapes.options(parameter)
-            self._slots.append(_Slot(parameter, options, [(n + 1.0) ** -1.5 for n in range(len(options))]))
+            slot = _Slot(parameter, options, [(n + 1.0) ** -1.5 for n in range(len(options))])
+            slot.unknown = shapes.nothing_known(parameter)
+            self._slots.append(slot)
         owner = function.owner.name if function.owner else ""
         nested = function.name.rpartition(".")[0]
         made = constructors(owner) if function.how in ("method", "property") else None
@@ -144,6 +148,8 @@ class Inputs:
         self._made = made
         self._working: dict[str, None] = {}
         """Receivers that could be made."""
+        self._refused = 0
+        """Calls for which something could not be made."""
         self._owner, self._nested = owner, nested
         self._ways = self._others(words) if stirring and made else []
         """Other methods of the object, with their arguments and how well calls after them did."""
@@ -184,6 +190,7 @@ class Inputs:
         """Take note of how a call went in the version that is trusted."""
         if call.receiver and outcome.kind in ("value", "raised") and len(self._working) < _WORKING:
             self._working[call.receiver] = None
+        self._refused += outcome.kind == "invalid"
         for way in self._ways if call.before else ():
             if any(statement.startswith(f"self.{way.name}(") for statement in call.before):
                 way.good = max(0.05, way.good * (0.5 if outcome.kind == "invalid" else 1.1))
@@ -243,6 +250,8 @@ class Inputs:
             fitting = [text for text in self._containers if _fits(slot.options[0].kind, text)]
             if fitting:
                 return self._dice.choice(fitting), -1
+        if slot.unknown and self._ways and self._receivers and self._dice.random() < 0.3:
+            return f"{self._receiver()}.{self._use(self._dice.choice(self._ways))}", -1
         choice = 0 if likely else self._dice.choices(range(len(slot.options)), slot.good)[0]
         option = slot.options[choice]
         if slot.next_edge < len(option.edges) and self._dice.random() < 0.5:
@@ -262,13 +271,16 @@ class Inputs:
             return Call(self._nested, args, kwargs, source=source)
         if function.how not in ("method", "property"):
             return Call(function.name, args, kwargs, source=source)
-        receiver = self._dice.choice(self._receivers) if self._receivers else ""
-        if self._made and self._dice.random() < 0.7:
-            receiver = self._made.some(self._dice).replace(self._owner + "(", self._nested + "(", 1)
-        if self._working and self._dice.random() < 0.5:
-            receiver = self._dice.choice(list(self._working))
+        receiver = self._receiver()
         how: How = "get" if function.how == "property" else "call"
         return Call(function.name, args, kwargs, receiver, self._stirred(), how, source=source)
+
+    def _receiver(self) -> str:
+        if self._working and self._dice.random() < (0.5 if self._refused < 20 else 0.85):
+            return self._dice.choice(list(self._working))
+        if self._made and self._dice.random() < 0.7:
+            return self._made.some(self._dice).replace(self._owner + "(", self._nested + "(", 1)
+        return self._dice.choice(self._receivers) if self._receivers else ""
 
     def _others(self, words: Vocabulary) -> list[_Way]:
         found = []
@@ -277,7 +289,8 @@ class Inputs:
             public = not other.node.name.startswith("_") and other.node.name != self.function.node.name
             if public and isinstance(other.node, ast.FunctionDef) and not other.node.decorator_list:
                 shapes = Shapes(other, words, self.constructors, self.constructors.having)
-                needed = [p for p in other.parameters[1:] if p.required and p.kind != "keyword"]
+                plain = [p for p in other.parameters[1:] if p.kind in ("position", "either")]
+                needed = [p for p in plain if p.required] or plain[:1]
                 found.append(_Way(other.node.name, [shapes.options(p)[0] for p in needed]))
         return found[:12]
 
@@ -286,7 +299,10 @@ class Inputs:
         if not self._ways or self._dice.random() < 0.7:
             return ()
         ways = self._dice.choices(self._ways, [way.good for way in self._ways], k=self._dice.choice((1, 1, 2)))
-        return tuple(f"self.{way.name}({', '.join(v.some(self._dice) for v in way.arguments)})" for way in ways)
+        return tuple(f"self.{self._use(way)}" for way in ways)
+
+    def _use(self, way: _Way) -> str:
+        return f"{way.name}({', '.join(v.some(self._dice) for v in way.arguments)})"
 
     def _grown(self, call: Call) -> Call:
         """A call that differs a little from one that did well."""

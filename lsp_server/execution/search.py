@@ -136,7 +136,7 @@ class Search:
             stale = 0 if inputs.reached > reached else stale + 1
             if stale >= _STALE and found.usable >= _ENOUGH:
                 break
-            if stale and not found.usable and not found.ended:
+            if stale > 1 and not found.usable and not found.ended:
                 break  # there is no way to call it
         return found
 

@@ -97,6 +97,11 @@ class Shapes:
         own = tuple(known)
         return Values(option.kind, edges, lambda dice: dice.choice(own) if dice.random() < 0.4 else option.draw(dice))
 
+    def nothing_known(self, parameter: Parameter) -> bool:
+        """Whether neither annotation nor default nor use tells what a parameter is."""
+        told = parameter.annotation is not None or parameter.default is not None
+        return not told and not self._used(self.function.node, parameter.name)
+
     def keywords(self, parameter: Parameter) -> dict[str, Values]:
         """What the code looks for in its ``**kwargs``."""
         names: dict[str, Values] = {}
