@@ -38,7 +38,7 @@ def index_tokens(q: Tensor, weights: Tensor, kv: Tensor, segments: list[Segment]
     """``q`` [tokens, heads, D], ``weights`` [tokens, heads] f32, ``kv`` [1, slots, width] whose last D columns are the
     index keys → [tokens, count] int64: places in the row's context, ascending, then -1. Scores are f32; equal ones go
     to the earlier place."""
-    found = torch.full((len(q), count), -1)
+    found = torch.full((len(q), count), -1, device=q.device)
     for s in segments:
         keys = latents(kv, s)[:, -q.shape[2] :].float()
         for row in range(s.row, s.row + s.count):
@@ -49,9 +49,9 @@ def index_tokens(q: Tensor, weights: Tensor, kv: Tensor, segments: list[Segment]
     return found
 
 
-@index_tokens.implement("torch-rows", rule=lambda k: k == "cpu", why="all rows of a segment in two products")
+@index_tokens.implement("torch-rows", rule=lambda k: True, why="all rows of a segment in two products")
 def _index_rows(q: Tensor, weights: Tensor, kv: Tensor, segments: list[Segment], count: int) -> Tensor:
-    found = torch.full((len(q), count), -1)
+    found = torch.full((len(q), count), -1, device=q.device)
     for s in segments:
         part = slice(s.row, s.row + s.count)
         keys = latents(kv, s)[:, -q.shape[2] :].float()

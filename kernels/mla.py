@@ -24,7 +24,7 @@ def latents(kv: Tensor, segment: Segment) -> Tensor:
     """What ``kv`` [1, slots, width] keeps of a segment's context: [context, width], a view where it is one run."""
     if segment.slots is None:
         return kv[0, segment.start : segment.start + segment.context]
-    return kv[0].index_select(0, segment.slots)
+    return kv[0].index_select(0, segment.slots.to(kv.device))
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:

@@ -1,0 +1,138 @@
+"""``famulus bench kernels``: every Triton kernel in the shapes of real models: µs, GB/s, share of the copy's bandwidth.
+
+Runs from a plain checkout with torch and triton alone: ``python -P -m famulus.bench.kernels --out FOLDER``. On a
+processor it measures what runs there instead; ``--tiny`` makes the shapes small.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from famulus.bench.device_time import Report, seconds
+from famulus.kernels.attention import Segment, attention
+from famulus.kernels.check import registry
+from famulus.kernels.linear import linear, make_fp8, make_pairs
+from famulus.kernels.mla import mla
+from famulus.kernels.moe import Experts, moe
+from famulus.kernels.norm import rms_norm
+from famulus.kernels.op import Op
+from famulus.kernels.pack import GROUP, Weight
+from famulus.kernels.rope import frequencies, rope_store, tables
+from famulus.kernels.router import Rule, route, sorted_pairs
+
+ROWS = (1, 4, 16, 64)
+"""Tokens of a step."""
+
+CONTEXTS = (1024, 8192, 32768)
+
+Measured = tuple[str, Op[Any, Any], tuple[Any, ...]]
+
+
+class Shapes:
+    """Random arguments on ``device``; ``tiny`` divides all sizes."""
+
+    def __init__(self, device: torch.device, tiny: bool) -> None:
+        self.device, self.tiny = device, tiny
+        self.dtype = torch.bfloat16
+
+    def size(self, n: int) -> int:
+        """A width."""
+        return max(64, n // 16 // 64 * 64) if self.tiny else n
+
+    def floats(self, *shape: int) -> Tensor:
+        """Values of about 1."""
+        return torch.randn(*shape, device=self.device).to(self.dtype)
+
+    def weight(self, form: str, rows: int, columns: int, *stack: int) -> Weight:
+        """A matrix, or a stack of them, in "bf16", "fp8" or "int4"."""
+        if form == "bf16":
+            return Weight(rows, columns, "dense", self.floats(*stack, rows, columns) * columns**-0.5)
+        if form == "fp8":
+            values = self.floats(*stack, rows, columns).to(torch.float8_e4m3fn)
+            scales = torch.full((*stack, rows), columns**-0.5, device=self.device)
+            return (
+                make_fp8(values, scales) if not stack else Weight(rows, columns, "fp8", fp8=values, fp8_scales=scales)
+            )
+        values = torch.randint(0, 16, (rows, columns), dtype=torch.uint8, device=self.device)
+        scales = torch.full((rows, columns // GROUP), columns**-0.5 / 4, dtype=torch.float16, device=self.device)
+        one = make_pairs(values, scales, scales * -7.5, GROUP)
+        return Experts.of([one] * stack[0]).stacked if stack else one
+
+
+def measured(shapes: Shapes) -> Iterator[Measured]:
+    """What is timed: Qwen3-30B-A3B's layers, Qwen2.5-Coder-7B's MLP, DeepSeek-Coder-V2-Lite's attention."""
+    s, device = shapes, shapes.device
+    hidden, heads, experts = s.size(2048), 32 if not s.tiny else 4, 128 if not s.tiny else 8
+    kv_heads, dim = (4, 128) if not s.tiny else (2, 64)
+    for rows in ROWS:
+        x = s.floats(rows, hidden)
+        yield f"rms_norm {rows}x{hidden}", rms_norm, (x.float(), torch.ones(hidden, device=device), 1e-6, s.dtype)
+        mixed = s.floats(rows, heads + 2 * kv_heads, dim)
+        cos, sin = (t.to(device) for t in tables(torch.arange(rows), frequencies(dim, 1e6)))
+        store = s.floats(2 * kv_heads, 4096, dim)
+        slots = torch.arange(rows, device=device)
+        yield f"rope_store {rows}x{heads}/{kv_heads}x{dim}", rope_store, (mixed, cos, sin, slots, store)
+        gate = torch.randn(experts, hidden, device=device) * hidden**-0.5
+        yield f"route {rows}x{experts}/8", route, (x, gate, Rule(8, renormalise=True), None, None)
+    for n, k in ((s.size(5120), hidden), (s.size(3584), s.size(18944))):
+        for form in ("bf16", "fp8", "int4"):
+            weight = s.weight(form, n, k)
+            for rows in ROWS:
+                yield f"linear {form} {rows}x{n}x{k}", linear, (s.floats(rows, k), weight)
+    inner = s.size(768)
+    for form in ("bf16", "fp8", "int4"):
+        up, down = (Experts(s.weight(form, n, k, experts)) for n, k in ((2 * inner, hidden), (hidden, inner)))
+        for rows in ROWS:
+            chosen = torch.rand(rows, experts, device=device).argsort(-1)[:, :8].contiguous()
+            weights = torch.full((rows, 8), 0.125, device=device)
+            arguments = (s.floats(rows, hidden), up, down, weights, chosen, sorted_pairs(chosen), None)
+            yield f"moe {form} {rows}x{experts}/8x{hidden}x{inner}", moe, arguments
+    yield from _attentions(s, heads, kv_heads, dim)
+
+
+def _attentions(s: Shapes, heads: int, kv_heads: int, dim: int) -> Iterator[Measured]:
+    latent, width, v2_heads = (512, 576, 16) if not s.tiny else (32, 48, 4)
+    for context in CONTEXTS[:1] if s.tiny else CONTEXTS:
+        for rows in (1, 16):
+            if rows * context > 1 << 18:
+                continue
+            segments = [Segment(i, 1, context, i * context) for i in range(rows)]
+            kv = s.floats(2 * kv_heads, rows * context, dim)
+            q = s.floats(rows, heads, dim)
+            yield f"attention {rows}x{context}", attention, (q, kv, segments, dim**-0.5)
+            store = s.floats(1, rows * context, width)
+            yield f"mla {rows}x{context}", mla, (s.floats(rows, v2_heads, width), store, segments, width**-0.5, latent)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="famulus bench kernels", description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tiny", action="store_true", help="small shapes, to see that everything runs")
+    parser.add_argument("--only", default="", help="operations whose name begins so")
+    parser.add_argument("--out", type=Path, help="folder for the table, written after every row")
+    options = parser.parse_args(arguments)
+    device = torch.device(options.device)
+    registry()
+    columns = ["kernel", "implementation", "µs", "GB/s", "of the copy"]
+    report = Report("famulus bench kernels", device, columns, options.out)
+    with torch.inference_mode():
+        for name, op, given in measured(Shapes(device, options.tiny)):
+            if not name.startswith(options.only):
+                continue
+            chosen, _ = op.choose(op.key(*given))
+            if chosen.name == "reference" and device.type == "cpu":
+                continue  # a form for GPUs
+            took = seconds(lambda op=op, given=given: op(*given), device, 0.01 if options.tiny else 0.1)  # type: ignore[misc]
+            speed = op.bytes_moved(*given) / took
+            report.add(name, chosen.name, f"{took * 1e6:.1f}", f"{speed / 1e9:.1f}", f"{speed / report.bandwidth:.0%}")
+
+
+if __name__ == "__main__":
+    main()
