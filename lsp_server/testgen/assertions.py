@@ -15,6 +15,7 @@ from famulus.lsp_server.execution.worker.scene import FOLDER
 from famulus.lsp_server.testgen import stating
 from famulus.lsp_server.testgen.case import Aim
 from famulus.lsp_server.testgen.fixtures import name_in
+from famulus.lsp_server.testgen.protocols import is_async_manager
 
 FIXTURES = ("capsys", "monkeypatch", "tmp_path")
 """Of pytest, as far as tests use them."""
@@ -116,10 +117,14 @@ def _left(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str) -
 
 def _entered(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str, checks: list[str]) -> Body | None:
     """For a context manager: what it gives, and what is left behind it."""
+    later = is_async_manager(aim.function)
     if outcome.kind == "raised":
         kind = _kind(aim, outcome, imports := {"import pytest"})
-        inner = call.inside or ("pass",)
-        lines = [*setup, f"with pytest.raises({kind}), {made}:", *(f"    {line}" for line in inner)]
+        inner = [f"    {line}" for line in call.inside or ("pass",)]
+        if later:
+            lines = [*_async_with(made, inner), f"with pytest.raises({kind}):", "    asyncio.run(used())"]
+            return _finished(aim, call, [*setup, *lines], imports | {"import asyncio"}) if kind else None
+        lines = [*setup, f"with pytest.raises({kind}), {made}:", *inner]
         return _finished(aim, call, lines, imports) if kind else None
     if outcome.kind != "value":
         return None
@@ -130,8 +135,17 @@ def _entered(aim: Aim, call: Call, outcome: Outcome, setup: list[str], made: str
         checks.append(f"assert capsys.readouterr().out == {outcome.output!r}")
     if not said and not checks:
         return None
-    used = " as entered" if "entered" in " ".join(within) else ""
-    return _finished(aim, call, [*setup, f"with {made}{used}:", *(f"    {line}" for line in within), *checks], set())
+    made += " as entered" if "entered" in " ".join(within) else ""
+    inner = [f"    {line}" for line in within]
+    if later:
+        lines = [*setup, *_async_with(made, inner), "asyncio.run(used())", *checks]
+        return _finished(aim, call, lines, {"import asyncio"})
+    return _finished(aim, call, [*setup, f"with {made}:", *inner, *checks], set())
+
+
+def _async_with(made: str, inner: list[str]) -> list[str]:
+    """A function that enters an asynchronous context manager."""
+    return ["async def used():", f"    async with {made}:", *(f"    {line}" for line in inner), ""]
 
 
 def _written(call: Call, outcome: Outcome) -> list[str]:

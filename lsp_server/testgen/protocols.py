@@ -18,6 +18,7 @@ from famulus.lsp_server.testgen.case import Aim
 
 _INSIDE = ((), ("entered.append('line')",), ("raise KeyError('a')",), ("raise ValueError('b')",))
 """What is done in a ``with`` block; what does not work there is left out."""
+_MANAGERS = frozenset(("contextmanager", "asynccontextmanager"))
 _SENT = ("10.0", "20.0", "1", "2", "'a'", "'b'", "[1]", "None")
 _PAIRS = 60
 _EACH = 4
@@ -40,7 +41,12 @@ def formed(aim: Aim, call: Call) -> list[Call]:
 
 def is_manager(function: Function) -> bool:
     """Whether its result is entered by ``with``."""
-    return any(ast.unparse(d).rpartition(".")[2] == "contextmanager" for d in function.node.decorator_list)
+    return bool(_MANAGERS & {ast.unparse(d).rpartition(".")[2] for d in function.node.decorator_list})
+
+
+def is_async_manager(function: Function) -> bool:
+    """Whether its result is entered by ``async with``."""
+    return is_manager(function) and isinstance(function.node, ast.AsyncFunctionDef)
 
 
 def _constructed(call: Call) -> Call | None:

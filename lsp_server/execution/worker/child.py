@@ -27,8 +27,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .awaiting import awaited, finished
 from .finding import static, unwrapped
-from .forms import DRAWN, Form, Writer
+from .forms import Form, Writer
 from .frames import Message, send
 from .looking import looks
 from .scene import Scene, Sources
@@ -118,7 +119,7 @@ class Child:
             sys.addaudithook(self._audit)
         known = dict(vars(builtins))
         for call in batch["calls"]:
-            answer = {"invalid": problem} if problem else self._guarded(call, batch.get("trace"))
+            answer: Message = {"invalid": problem} if problem else self._guarded(call, batch.get("trace"))
             if os.getpid() != me:
                 os._exit(0)  # the call forked, and this is the copy
             replaced = vars(builtins) != known
@@ -229,7 +230,7 @@ class Child:
             sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
         value: Any = None
         try:
-            value = _finished(function(*arguments, **named))
+            value = finished(function(*arguments, **named))
             if call.get("how") == "with":
                 answer: Message = {"value": self._inside(value, call.get("inside", ()), names, given)}
             else:
@@ -252,10 +253,20 @@ class Child:
 
     def _inside(self, manager: Any, statements: Any, names: Message, given: Message) -> Form:
         """The form of what a context manager gives; ``statements`` are run inside of it, where it is ``entered``."""
+        if hasattr(type(manager), "__aenter__") and not hasattr(type(manager), "__enter__"):
+            form: Form = awaited(self._inside_of_async(manager, statements, {**names, **given}))
+            return form
         with manager as entered:
-            form: Form = self.writer.form(entered, drain=False)
-            for statement in statements:
-                exec(statement, {**names, **given, "entered": entered})
+            return self._entered(entered, statements, {**names, **given})
+
+    async def _inside_of_async(self, manager: Any, statements: Any, names: Message) -> Form:
+        async with manager as entered:
+            return self._entered(entered, statements, names)
+
+    def _entered(self, entered: Any, statements: Any, names: Message) -> Form:
+        form: Form = self.writer.form(entered, drain=False)
+        for statement in statements:
+            exec(statement, {**names, "entered": entered})
         return form
 
     def _function(self, call: Message, receiver: Any) -> Callable[..., Any]:
@@ -316,24 +327,3 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:
         return ""
-
-
-def _finished(value: Any) -> Any:
-    """The result of a coroutine, the first items of an asynchronous generator; anything else as it is."""
-    if inspect.iscoroutine(value):
-        import asyncio
-
-        return asyncio.run(value)
-    if inspect.isasyncgen(value):
-        import asyncio
-
-        async def drawn() -> list[Any]:
-            items = []
-            async for item in value:
-                items.append(item)
-                if len(items) >= DRAWN:
-                    break
-            return items
-
-        return asyncio.run(drawn())
-    return value

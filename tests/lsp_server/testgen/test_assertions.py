@@ -29,6 +29,9 @@ def plain(values: list[int], most: int = 3) -> int: ...
 async def later(x: int) -> int: ...
 async def items(x: int):
     yield x
+@contextlib.asynccontextmanager
+async def opened(x: int):
+    yield x
 
 class Stack:
     def push(self, item: int) -> None: ...
@@ -120,6 +123,12 @@ def test_what_is_asynchronous_is_awaited() -> None:
     many = said("items", Call("items", ("1",)), {"value": ["list", [["int", "1"]]]})
     assert many.endswith("assert asyncio.run(collected()) == [1]")
     compile(many, "test", "exec")
+
+
+def test_an_asynchronous_context_manager_is_entered() -> None:
+    call = Call("opened", ("1",), how="with")
+    lines = ["async def used():", "    async with opened(1) as entered:", "        assert entered == 1", ""]
+    assert said("opened", call, {"value": ["int", "1"]}).split("\n") == [*lines, "asyncio.run(used())"]
 
 
 def test_changes_and_sequences_of_calls_are_spelled_out() -> None:
