@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +11,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from famulus.bench.random_model import random_model
 from famulus.engine.cache import Table
+from famulus.engine.checkpoint import open_checkpoint
 from famulus.engine.config import Args
 from famulus.engine.gpu_forms import gpu_fields, gpu_weight
 from famulus.engine.layers import Part
+from famulus.engine.loader import load
 from famulus.engine.models import family
 from famulus.engine.runner import Runner
 from famulus.engine.step import Chunk, Sequence, StepPlan
 from famulus.kernels.linear import linear
 from famulus.kernels.pack import dequantize_int4
+from tests.engine import tiny_models
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed; it exists for Linux on x86-64 only", allow_module_level=True)
@@ -71,6 +75,21 @@ def test_a_matrix_keeps_its_values_in_the_forms_of_a_gpu(precision: str, error: 
     if precision == "int4":
         own = gpu_weight(part, precision, gpu_fields(part, precision, dense, grid), torch.device("cpu"))
         assert torch.allclose(linear.reference(x, own), x @ dequantize_int4(*grid).t(), rtol=1e-4, atol=1e-3)
+
+
+def test_packed_weights_for_a_gpu_are_kept_apart_and_read_again(tmp_path: Path) -> None:
+    """The device "meta" takes what a card would: shapes and dtypes."""
+    folder = tiny_models.write_folder(tmp_path / "m", tiny_models.random_model(tie_word_embeddings=False))
+    checkpoint = open_checkpoint(folder, stamps=tmp_path / "stamps")
+    for precision, dtype in (("fp8", torch.float8_e4m3fn), ("int4", torch.uint8)):
+        told: list[str] = []
+        for _ in range(2):
+            model = load(checkpoint, precision, tmp_path / "kept", told.append, "meta")
+            kept = [next(t for t in (w.pairs, w.fp8) if t is not None) for w in model.linears()]
+            assert {t.device.type for t in kept} == {"meta"}
+            assert (kept[0].dtype, kept[1].dtype) == (torch.float8_e4m3fn, dtype), "the head stays in 8 bits"
+        assert told[-1] == "mapping the packed weights"
+    assert len(list((tmp_path / "kept").glob("*/packed.safetensors"))) == 2
 
 
 def _plan(counts: tuple[int, ...], start: int) -> StepPlan:
