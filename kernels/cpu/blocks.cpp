@@ -24,8 +24,11 @@ static void add_product(const Level& l, const Linear& w, Digits x, size_t tokens
             h[t * stride + r] += residual * (rows[t * stride + r] + (w.bias ? w.bias[r] : 0.0f));
 }
 
+// Tokens of context that one thread reads at a time. Fixed, so that a sum does not depend on the batch or the threads.
+enum { CHUNK = 128 };
+
 struct AttentionPieces {
-    size_t hidden, width, stride, group, chunk, splits, partial;
+    size_t hidden, width, stride, group, splits, partial;
     float *rows, *mixed, *partials;
     Digits x, seen;
 
@@ -35,11 +38,7 @@ struct AttentionPieces {
         width = heads * (size_t)a.dim;
         stride = padded((size_t)a.qkv.rows);
         group = heads / kv_heads;
-        // A context is split until every thread has some parts of it, but not into crumbs.
-        size_t work = (size_t)step.most_context * kv_heads * tokens;
-        chunk = work / (4 * (size_t)omp_get_max_threads());
-        chunk = chunk < 64 ? 64 : chunk > 512 ? 512 : chunk;
-        splits = ((size_t)step.most_context + chunk - 1) / chunk;
+        splits = ((size_t)step.most_context + CHUNK - 1) / CHUNK;
         partial = partial_size((size_t)a.dim);
         rows = pool.take<float>(tokens * (hidden > width ? hidden : width));
         mixed = pool.take<float>(tokens * stride);
@@ -88,7 +87,7 @@ static void attend_part(const Level& l, const Attention& a, const Step& step, co
     const Segment& s = segment_of(step, t);
     size_t end = (size_t)(s.context - s.count + (int64_t)t - s.row + 1), begin = 0;
     if (s.window && end > (size_t)s.window) begin = end - (size_t)s.window;
-    size_t first = split * p.chunk, last = first + p.chunk;
+    size_t first = split * CHUNK, last = first + CHUNK;
     first = first < begin ? begin : first;
     last = last > end ? end : last;
     size_t count = last > first ? last - first : 0;
@@ -108,7 +107,7 @@ extern "C" void famulus_attention(const Attention* a_, const Step* step_, float*
     size_t tokens = (size_t)step.tokens, slots = (size_t)slots_, heads = (size_t)a.heads, dim = (size_t)a.dim;
     Pool pool{(char*)scratch, 0};
     AttentionPieces p(pool, a, step);
-#pragma omp parallel
+#pragma omp parallel if (large(tokens, a.qkv))
     {
         norm_and_quantise(l, h, a.norm, p.hidden, a.eps, tokens, p.rows, p.x);
 #pragma omp barrier
@@ -183,7 +182,7 @@ extern "C" void famulus_mlp(const Mlp* m, float* h, int64_t tokens_, void* scrat
     size_t tokens = (size_t)tokens_;
     Pool pool{(char*)scratch, 0};
     MlpPieces p(pool, *m, tokens);
-#pragma omp parallel
+#pragma omp parallel if (large(tokens, m->down))
     {
         norm_and_quantise(l, h, m->norm, p.hidden, m->eps, tokens, p.rows, p.x);
 #pragma omp barrier

@@ -1,8 +1,6 @@
 // Linear layers alone, for models whose layers are not among the blocks.
 #include "parallel.h"
 
-enum { SMALL = 1 << 15 };  // products of so few values are not worth waking another thread
-
 struct LinearPieces {
     float* row;
     Digits x;
@@ -25,7 +23,7 @@ extern "C" void famulus_linear(const Linear* w, const void* x, int bf16, int64_t
     size_t tokens = (size_t)tokens_, columns = (size_t)w->columns, rows = (size_t)w->rows, stride = padded(rows);
     Pool pool{(char*)scratch, 0};
     LinearPieces p(pool, *w, tokens);
-#pragma omp parallel if (tokens * rows * columns > SMALL)
+#pragma omp parallel if (large(tokens, *w))
     {
         Share mine(tokens);
         for (size_t t = mine.first; t < mine.last; t++) {
@@ -69,7 +67,7 @@ extern "C" void famulus_rows8(const int8_t* w, const float* scales, int64_t rows
     if (largest > 32000.0f) largest = 32000.0f;
     for (int64_t t = 0; t < tokens; t++)
         xs[t] = l.quantise16(x + t * columns, (size_t)columns, (float)(int)largest, q + t * columns);
-#pragma omp parallel if (tokens * rows * columns > SMALL)
+#pragma omp parallel if (tokens * rows * columns > (1 << 17))
     {
         Share mine((size_t)rows);
         l.rows8(w, scales, mine.first, mine.last, (size_t)columns, q, xs, (size_t)tokens, y, (size_t)rows);

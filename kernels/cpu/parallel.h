@@ -39,6 +39,11 @@ struct Share {
     }
 };
 
+// Multiplications from which on it is worth to wake another thread: on a busy machine every waiting costs milliseconds.
+static inline bool large(size_t tokens, const Linear& w) {
+    return tokens * (size_t)w.rows * (size_t)w.columns > (1 << 17);
+}
+
 // Tokens whose digits stay in the cache while the weights pass.
 enum { BLOCK = 128 };
 
