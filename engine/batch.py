@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from famulus.engine.step import Chunk, StepPlan
 from famulus.kernels.attention import Segment, Segments, causal_mask
+from famulus.kernels.block import Tokens
 from famulus.kernels.op import on_gpu
 from famulus.kernels.rope import tables
 
@@ -27,6 +29,16 @@ class Batch:
     sin: Tensor
     segments: Segments
     windowed: Segments
+
+    @cached_property
+    def placed(self) -> Tokens:
+        """Where the tokens stand."""
+        return Tokens(self.cos, self.sin, self.slots, self.segments)
+
+    @cached_property
+    def placed_windowed(self) -> Tokens:
+        """The same for layers that see a window only."""
+        return Tokens(self.cos, self.sin, self.slots, self.windowed)
 
 
 def build(

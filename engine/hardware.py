@@ -21,6 +21,7 @@ from famulus.engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from famulus.engine.settings import Settings
+from famulus.kernels.cpu.library import level, ready
 from famulus.kernels.linear import linear, make_weight
 
 PAGE = 16
@@ -201,10 +202,12 @@ def _gpu_plan(settings: Settings, size: Size, rows: list[tuple[str, str, str]]) 
 def _precision(settings: Settings, size: Size, room: int) -> tuple[str, str]:
     if settings.precision == "fp8":
         raise InvalidRequest("Only a GPU computes with fp8.", fix="Set precision to auto, or device to cuda.")
-    wanted = {"int4": ["int4+int8", "int4"]}.get(settings.precision, [settings.precision])
+    int4 = ["int4"] if ready() else ["int4+int8", "int4"]
+    wanted = int4 if settings.precision in ("auto", "int4") else [settings.precision]
     reason = "from the settings"
-    if settings.precision == "auto":
-        wanted = ["int4+int8", "int4"]
+    if settings.precision == "auto" and ready():
+        reason = f"4 bits with products compiled for {level()}"
+    elif settings.precision == "auto":
         reason = "4 bits for decoding, 8 bits for prompts (integer products)"
     for precision in wanted:
         # The second copy for prompts is a luxury: it may take a quarter of the memory, the model itself nearly all.
@@ -223,7 +226,7 @@ def _threads(settings: Settings) -> tuple[int, str]:
         torch.set_num_threads(settings.threads)
         return settings.threads, "from the settings"
     g = torch.Generator().manual_seed(0)
-    weight = make_weight(torch.randn(1024, 576, generator=g), "int4", torch.bfloat16)
+    weight = make_weight(torch.randn(1024, 576, generator=g), _int4(), torch.bfloat16)
     x = torch.randn(1, 576, generator=g).bfloat16()
     candidates = thread_counts()
     times = {n: _timed(n, lambda: linear(x, weight)) for n in candidates}
@@ -233,6 +236,10 @@ def _threads(settings: Settings) -> tuple[int, str]:
     torch.set_num_threads(chosen)
     measured = ", ".join(f"{n}: {times[n] * 1e6:.0f} µs" for n in candidates)
     return chosen, f"measured on one layer ({measured}); watched and changed while running"
+
+
+def _int4() -> str:
+    return "tiles" if ready() else "int4"
 
 
 def _timed(threads: int, run: Callable[[], object], seconds: float = 0.025) -> float:
@@ -248,7 +255,7 @@ def _timed(threads: int, run: Callable[[], object], seconds: float = 0.025) -> f
 
 def _prompt_speed(size: Size, precision: str) -> float:
     """Prompt tokens/s to expect: one layer-sized product measured, scaled by the parameters, halved for the rest."""
-    form = "int8" if "int8" in precision else "int4" if precision == "int4" else "dense"
+    form = "int8" if "int8" in precision else _int4() if precision == "int4" else "dense"
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     weight = make_weight(torch.randn(512, 576), form, dtype)
     x = torch.randn(64, 576).to(dtype)

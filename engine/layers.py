@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Literal, Protocol
 
@@ -17,6 +18,8 @@ from torch import Tensor
 from famulus.engine.batch import Batch
 from famulus.kernels.activation import swiglu
 from famulus.kernels.attention import attention
+from famulus.kernels.block import ROWS, AttentionPart, MlpPart, attention_block, mlp_block
+from famulus.kernels.cpu.library import ready
 from famulus.kernels.linear import linear
 from famulus.kernels.moe import Clamp, Experts, moe
 from famulus.kernels.norm import rms_norm
@@ -228,5 +231,34 @@ class Block:
     residual: float = 1.0
 
     def __call__(self, h: Tensor, batch: Batch, kv: Tensor) -> None:
-        h.add_(self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv), alpha=self.residual)
-        h.add_(self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute)), alpha=self.residual)
+        part, windowed = self.attention_part, isinstance(self.attention, Attention) and self.attention.windowed
+        tokens = batch.placed_windowed if windowed else batch.placed
+        if part is not None and tokens.most <= ROWS:
+            attention_block(h, part, tokens, kv)
+        else:
+            seen = self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv)
+            h.add_(seen, alpha=self.residual)
+        if self.mlp_part is not None:
+            mlp_block(h, self.mlp_part)
+        else:
+            h.add_(self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute)), alpha=self.residual)
+
+    @cached_property
+    def attention_part(self) -> AttentionPart | None:
+        """The attention as one operation, where it was compiled for this processor."""
+        a = self.attention
+        if not ready() or not isinstance(a, Attention) or a.clip is not None or self.compute != torch.bfloat16:
+            return None
+        shape = (a.heads, a.kv_heads, a.head_dim, self.eps, a.scale)
+        part = AttentionPart(
+            self.attention_norm, a.qkv, a.out, *shape, a.q_norm, a.k_norm, a.sinks, residual=self.residual
+        )
+        return part if part.fits else None
+
+    @cached_property
+    def mlp_part(self) -> MlpPart | None:
+        """The MLP as one operation, where it was compiled for this processor."""
+        if not ready() or not isinstance(self.mlp, MLP):
+            return None
+        part = MlpPart(self.mlp_norm, self.mlp.gate_up, self.mlp.down, self.eps, self.residual)
+        return part if part.fits else None

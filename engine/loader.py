@@ -30,10 +30,11 @@ from famulus.engine.layers import Loaded, Model, Part
 from famulus.engine.models import family
 from famulus.engine.packed import map_file, save_file
 from famulus.engine.stored import Stored, read
+from famulus.kernels.cpu.library import ready
 from famulus.kernels.moe import Experts
-from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, torch_int4
+from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, tile_int4, torch_int4
 
-LAYOUT = 3
+LAYOUT = 4
 """Raised when what this file writes changes its meaning."""
 
 STALE = 3600.0
@@ -105,6 +106,7 @@ def _kept_or_packed(
         precision,
         torch.__version__,
         "gpu" if source.gpu else torch.backends.cpu.get_cpu_capability(),
+        ready(),
     )
     folder = kept / hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]
     found = _kept(folder)
@@ -206,6 +208,8 @@ def _weight(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
         return found | gpu_fields(part, precision, dense, _own_grid(source, part))
     # The table and the head stay at 8 bits: few columns decide there, and the rows are gathered one by one.
     fine = part.kind != "linear" or part.shapes[0][1] % GROUP != 0
+    if precision == "int4" and not fine and ready():
+        return found | {"tiles": tile_int4(*(_own_grid(source, part) or quantize_int4(dense)))}
     if "int4" in precision and not fine:
         packed, scale, minimum = _own_grid(source, part) or quantize_int4(dense)
         found["int4"], found["int4_scales"] = torch_int4(*(_pad_rows(t) for t in (packed, scale, minimum)))
@@ -240,10 +244,10 @@ def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> Loaded:
             continue
         fields: dict[str, Any] = {
             f: found[f"{name}/{f}"]
-            for f in ("dense", "int4", "int4_scales", "int8", "int8_scales", "bias")
+            for f in ("dense", "tiles", "int4", "int4_scales", "int8", "int8_scales", "bias")
             if f"{name}/{f}" in found
         }
-        form = "+".join(f for f in ("dense", "int4", "int8") if f in fields)
+        form = "+".join(f for f in ("dense", "tiles", "int4", "int8") if f in fields)
         rows = sum(shape[0] for shape in part.shapes)
         made = Weight(rows, part.shapes[0][1], form, **fields)
         if part.kind == "experts":

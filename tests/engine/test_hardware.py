@@ -39,6 +39,12 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Any:
     return claim
 
 
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Famulus was installed without a compiler."""
+    monkeypatch.setattr(hardware, "ready", lambda: False)
+
+
 def plan(size: Size = SMALL, **given: Any) -> Plan:
     return hardware.select(Settings(**{"device": "cpu", "threads": 1, **given}), size)
 
@@ -86,11 +92,20 @@ def test_settings_decide_and_are_named_as_the_reason(memory: Any) -> None:
 @pytest.mark.parametrize(
     ("precision", "planned"), [("int4", "int4+int8"), ("int8", "int8"), ("bf16", "bf16"), ("fp32", "fp32")]
 )
+@pytest.mark.usefixtures("uncompiled")
 def test_a_precision_from_the_settings_is_taken(memory: Any, precision: str, planned: str) -> None:
     memory(16)
     assert plan(precision=precision).precision == planned
 
 
+@pytest.mark.skipif(not hardware.ready(), reason="the compiled kernels were not built")
+def test_compiled_kernels_need_no_second_copy_for_prompts(memory: Any) -> None:
+    memory(64)
+    choice, reason = row(plan(), "precision")
+    assert (choice, "compiled" in reason) == ("int4", True)
+
+
+@pytest.mark.usefixtures("uncompiled")
 def test_with_little_memory_the_second_copy_for_prompts_is_left_out(memory: Any) -> None:
     memory(40)
     assert plan(LARGE).precision == "int4"
