@@ -39,7 +39,7 @@ def generate(
         bool, typer.Option("--strengthen", help="Add to the test TARGET what no test notices yet.")
     ] = False,
     budget: Annotated[str, typer.Option(help="Time in all: 30s, 2m.")] = "30s",
-    most: Annotated[int, typer.Option("--max-tests", min=1, max=50, help="Examples for one function.")] = 5,
+    most: Annotated[int, typer.Option("--max-tests", min=1, max=50, help="Tests of one function; a table is one.")] = 5,
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="terminal, json or stream.")] = "terminal",
     python: Annotated[
         Path | None, typer.Option("--python", help="The project's interpreter.", exists=True, dir_okay=False)

@@ -210,9 +210,10 @@ def _spread(found: list[Example]) -> list[Example]:
     for example in found:
         kept.setdefault(example.call.script, example)
     ranked = sorted(kept.values(), key=lambda e: (e.call.source not in _TRUSTED, e.call.doubt, e.call.size))
-    groups: dict[tuple[str, frozenset[int]], list[Example]] = {}
+    groups: dict[tuple[object, ...], list[Example]] = {}
     for example in ranked:
-        groups.setdefault((example.outcome.exception, example.outcome.lines), []).append(example)
+        steps = tuple(step.partition("(")[0] for step in example.call.before)
+        groups.setdefault((example.outcome.exception, example.outcome.lines, steps), []).append(example)
     spread: list[Example] = []
     depth = 0
     while len(spread) < min(MOST, len(ranked)):

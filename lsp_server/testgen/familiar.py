@@ -12,8 +12,8 @@ from famulus.lsp_server.testgen.special import literal
 
 _WORDS = ("'apple'", "'banana'", "'cherry'", "'hello world'", "'Hello'")
 _KINDS: dict[str, tuple[str, ...]] = {
-    "int": ("3", "1", "2", "5", "10", "0"),
-    "float": ("2.5", "1.5", "10.0", "0.5", "4.0"),
+    "int": ("2", "3", "5", "10", "1", "0"),
+    "float": ("1.5", "2.5", "10.0", "0.5", "4.0"),
     "number": ("3", "2", "5", "0.5", "10"),
     "str": _WORDS,
     "bool": ("True", "False"),
@@ -134,7 +134,7 @@ def quoted(docstring: str) -> list[str]:
     found: dict[str, None] = {}
     for match in re.finditer(r"(?<!\w)'([^'\n]{1,30})'(?!\w)|\"([^\"\n]{1,30})\"|``([^`\n]{1,30})``", docstring):
         text = match[1] or match[2] or match[3]
-        if match[3] and re.fullmatch(r"\w+", text):
+        if match[3] and re.fullmatch(r"[a-z_]+", text):
             continue  # the name of a parameter
         found[repr(text.encode().decode("unicode_escape") if "\\n" in text else text)] = None
     return list(found)

@@ -56,8 +56,8 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Options:
-    """``budget``: seconds in all. ``most``: examples for one function. ``run``: whether a sandbox is demanded.
-    ``words``: whether the model is asked for names and for what it expects."""
+    """``budget``: seconds in all. ``most``: tests of one function, of which a table is one. ``run``: whether a
+    sandbox is demanded. ``words``: whether the model is asked for names and for what it expects."""
 
     budget: float = 30.0
     most: int = 5

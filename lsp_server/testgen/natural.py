@@ -22,10 +22,10 @@ _EDGES: dict[type, tuple[str, ...]] = {
 }  # fmt: skip
 _MOST = 40
 _STEPS = 5
-_TELLTALE, _HISTORIES = 24, 40
+_TELLTALE, _HISTORIES = 30, 40
 """Calls of these kinds;"""
-_LONG = 4
-"""steps before a call."""
+_LONG, _STEP_KINDS = 4, 4
+"""steps before a call are fewer, and of so many kinds."""
 _CHANGING = frozenset(
     (
         "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
@@ -97,11 +97,13 @@ class Natural:
         call = None if receiver is None else next(self._with(self._function, receiver, (), 0), None)
         if call is None:
             return []
-        places = range(bool(call.receiver), len(call.expressions))
-        rows = [
-            [call.replaced(place, text) for text in telltales(call.expressions[place], self._function.node)]
-            for place in places
-        ]
+        given, code = call.expressions, self._function.node
+        places = range(bool(call.receiver), len(given))
+        rows = [[call.replaced(place, text) for text in telltales(given[place], code)] for place in places]
+        for one, other in itertools.pairwise(places):
+            if type(literal(given[one])) is type(literal(given[other])):
+                near = [given[one], *telltales(given[one], code)]
+                rows.append([call.replaced(other, text) for text in near])
         return [one for row in itertools.zip_longest(*rows) for one in row if one is not None][:_TELLTALE]
 
     def _receiver(self, number: int) -> str | None:
@@ -186,20 +188,22 @@ class Natural:
         receivers = [made for number in range(3) if (made := self._receiver(number))]
         if not receivers or not changing or function.node.name == "__init__":
             return
+        ordered = sorted(changing, key=lambda f: f is not function)
         steps = [
             f"self.{Call(other.node.name, c.args, c.kwargs).text}"
-            for number in range(3)
-            for other in sorted(changing, key=lambda f: f is not function)
+            for number in range(2)
+            for other in ordered
             if (c := next(self._with(other, "self", (), number), None)) is not None
         ]
-        last = [function, *telling(self._siblings, function)[:2]]
+        steps = list(dict.fromkeys(steps))[:_STEP_KINDS]
+        lengths = range(1, _LONG + (len(steps) < 3))
+        histories = [before for length in lengths for before in itertools.product(steps, repeat=length)]
+        for before in histories:
+            yield from itertools.islice(self._with(function, receivers[0], before, 0), 1)
         dice = random.Random(zlib.crc32(function.name.encode()))
-        for number in range(_HISTORIES if steps else 0):
-            before = tuple(dice.choice(steps) for _ in range(1 + number % _LONG))
-            if number % 4 == 0:
-                before = before[:1] * len(before)
-            end = last[0] if number % 3 else dice.choice(last)
-            yield from itertools.islice(self._with(end, dice.choice(receivers), before, dice.randrange(3)), 1)
+        last = [function, *telling(self._siblings, function)[:2]]
+        for before in dice.sample(histories, min(_HISTORIES, len(histories))):
+            yield from itertools.islice(self._with(dice.choice(last), dice.choice(receivers), before, 0), 1)
 
 
 def changes(method: Function) -> bool:

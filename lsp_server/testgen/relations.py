@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,9 +27,13 @@ def relations(example: Example, function: Function) -> frozenset[object]:
     for name, value in values.items():
         parts = value if isinstance(value, tuple) else (value,)
         found |= {(name, n, repr(part)) for n, part in enumerate(parts) if repr(part) in constants}
+    steps = [step.partition("(")[0] for step in call.before]
+    found |= {("after", n) for n in range(len(steps))} | {("after", *pair) for pair in itertools.pairwise(steps)}
     if outcome.kind == "value":
         answer = outcome.shown(200)
         found |= {("answer", name) for name, value in values.items() if repr(value) == answer}
+        told = _value(answer)
+        found |= {("answer", fact) for fact in _facts(told)} if told is not None else set()
     return frozenset(found)
 
 
@@ -58,6 +63,7 @@ def _facts(value: Any) -> Iterator[object]:
         yield from ((kind, any(map(test, value))) for kind, test in _KINDS)
         yield "repeats", len(set(value)) < len(value)
         yield "words", min(len(value.split()), 3)
+        yield from ((name, bool(form.search(value))) for name, form in _FORMS)
     elif isinstance(value, list | tuple):
         yield min(len(value), 3)
         yield from ((n, fact) for n, one in enumerate(value[:3]) if isinstance(one, int) for fact in _facts(one))
@@ -72,4 +78,13 @@ def _facts(value: Any) -> Iterator[object]:
 
 _STEPS = (1, 9, 27, 99, 999)
 """Sizes of numbers: few things, digits, days of a month, percents, years."""
+_FORMS = tuple(
+    (name, re.compile(form))
+    for name, form in (
+        ("mark first", r"^[^\w\s]"), ("mark last", r"[^\w\s]$"), ("marks", r"[^\w\s]{2}"), ("blanks", r"\s{2}"),
+        ("padded", r"^\s|\s$"), ("capital inside", r"\w[A-Z]"), ("capital first", r"^[A-Z]"), ("twins", r"(\w)\1"),
+        ("numbered", r"[^\W\d]\d"), ("many marks", r"[^\w\s].*\w.*[^\w\s]"),
+    )
+)  # fmt: skip
+"""Forms of texts in which code that looks at parts of them goes different ways."""
 _KINDS = (("upper", str.isupper), ("digit", str.isdigit), ("space", str.isspace), ("mark", lambda c: not c.isalnum()))

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _EASY = 32
 """Characters of a call that are read at a glance."""
+_STEP = 0.4
+"""How much of a step's characters counts: steps are alike."""
 _ONE_MORE = 60.0
 """What a test costs a reader besides its own price."""
 
@@ -65,11 +67,10 @@ def _greedy(
 
 def price(function: Function, call: Call, outcome: Outcome) -> float:
     """How much a reader has to take in: characters, and more for those that nobody types without a reason."""
-    text = call.text + "".join(call.before)
     seen = len(outcome.shown(200))
     trusted = call.source in ("recorded", "test", "doctest")
     odd = 0.0 if trusted else oddity(call, function)
-    long = max(0, len(text) - _EASY)
+    long = max(0, len(call.text) - _EASY) + _STEP * sum(map(len, call.before))
     return long + 0.5 * seen + 4.0 * odd + 15.0 * call.doubt - (20.0 if trusted else 0.0)
 
 
@@ -144,7 +145,7 @@ def fuller(
         left = [n for n in range(len(kills)) if n not in found and n not in refused and price[n] <= _FAIR]
         new = {n: _BY_KILL * len(set(kills[n]) - killed) + len(set(facts[n]) - seen) for n in left}
         best = max(left, key=lambda n: (new[n] / (_ONE_MORE + price[n]), -n), default=None)
-        if best is None or new[best] < 2:
+        if best is None or not new[best]:
             break
         if few([*found, best]):
             found.append(best)
