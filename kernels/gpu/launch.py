@@ -67,6 +67,8 @@ def launch(
     if record is None:
         kernel[grid](*arguments, **constants, num_warps=warps, num_stages=stages)
     else:
+        devices = {given.device.type for given in arguments if isinstance(given, Tensor)}
+        assert len(devices) == 1, f"{kernel.__name__} is given tensors of {sorted(devices)}"
         record.launches.append(_described(kernel, arguments, constants, warps, stages))
 
 
