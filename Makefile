@@ -23,7 +23,7 @@ tour: ready
 	@$(BIN)/famulus tour
 
 test: checks
-	@$(BIN)/pytest -m "not gpu and not peer"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not gpu and not peer"
 
 lint: checks
 

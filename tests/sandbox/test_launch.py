@@ -249,7 +249,7 @@ def test_results_in_a_workspace_stay_out_of_the_project(backend: Backend, tmp_pa
 def test_pytest_runs_in_a_workspace(backend: Backend, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(tmp_path):\n    (tmp_path / 'x').write_text('x')\n")
     with Workspace(tmp_path) as workspace:
-        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures"]
         result = run(argv, project=workspace, backend=backend)
     assert b"1 passed" in result.stdout.data, result
 

@@ -14,6 +14,7 @@ from typing import Any
 from .finding import static, unwrapped
 from .forms import Writer
 from .frames import Message, receive, send
+from .testing import quieted, ready
 
 _EACH, _LOOKED_AT = 40, 2000
 _RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -36,7 +37,8 @@ def main(root: str, folders: list[str]) -> None:
     with contextlib.suppress(BaseException):
         import pytest
 
-        quiet = ["-q", "--maxfail=50", "-p", "no:cacheprovider", "--rootdir", root]
+        ready()
+        quiet = ["-q", "--maxfail=50", "-p", "no:cacheprovider", "--rootdir", root, *quieted()]
         pytest.main([*quiet, *request["tests"]], plugins=[recorder])
     recorder.end()
     send(sink, {"calls": recorder.calls})

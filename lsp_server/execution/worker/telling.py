@@ -15,17 +15,10 @@ import types
 from typing import Any
 
 from .frames import Message, receive, send
-from .testing import forked
+from .testing import forked, quieted
 
 _KEPT = 2000  # characters of a message
 _FRAMES = 20  # places of a traceback
-_QUIETED = (
-    ("xdist.plugin", ("-n0",)),
-    ("pytest_cov.plugin", ("--no-cov",)),
-    ("pytest_randomly", ("--randomly-seed=1", "--randomly-dont-reorganize")),
-    ("pytest_rerunfailures", ("--reruns=0",)),
-)
-"""Plugins, if they are there, and what keeps them from doing what a run of ours must not do."""
 
 
 def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
@@ -38,9 +31,7 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
     cache = os.path.join(os.environ.get("TMPDIR", "/tmp"), "famulus-pytest-cache")
     options = ["--rootdir", root, "-q", "--maxfail=0", "-o", "cache_dir=" + cache]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    for name, switches in _QUIETED:
-        if name in sys.modules:
-            options += switches
+    options += quieted()
     if asked.get("each"):
         signal.signal(signal.SIGALRM, _too_long)
         options += ["--timeout=0"] if "pytest_timeout" in sys.modules else []

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 _PDEATHSIG = 1
 _GRACE = 5.0  # seconds that a held runner gets beyond the time of its copy
 
+_QUIETED = (
+    ("xdist.plugin", ("-n0",)),
+    ("pytest_cov.plugin", ("--no-cov",)),
+    ("pytest_randomly", ("--randomly-seed=1", "--randomly-dont-reorganize")),
+    ("pytest_rerunfailures", ("--reruns=0",)),
+)
+"""Plugins, if they are there, and what keeps them from doing what a run of ours must not do."""
+
 
 def main(root: str, folders: list[str], framework: str = "pytest") -> None:
     """Serve until standard input ends. ``root``: the project; ``folders``: where it imports from, absolute;
@@ -38,7 +46,7 @@ def main(root: str, folders: list[str], framework: str = "pytest") -> None:
         os.dup2(nothing, fd)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
-    send(sink, _ready() if framework == "pytest" else {"pytest": framework, "python": list(sys.version_info[:3])})
+    send(sink, ready() if framework == "pytest" else {"pytest": framework, "python": list(sys.version_info[:3])})
     sys.path[:0] = folders
     server = Server(root, framework)
     while True:
@@ -174,7 +182,7 @@ def kill(process: int) -> None:
         os.waitpid(process, 0)
 
 
-def _ready() -> Message:
+def ready() -> Message:
     """Import what every run needs."""
     try:
         import pytest
@@ -186,6 +194,18 @@ def _ready() -> Message:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
     return {"pytest": pytest.__version__, "python": list(sys.version_info[:3])}
+
+
+def quieted() -> list[str]:
+    """Options of pytest with which the plugins that are imported do nothing that a run of ours must not do."""
+    options: list[str] = []
+    for name, switches in _QUIETED:
+        if name in sys.modules:
+            options += switches
+    reruns = sys.modules.get("pytest_rerunfailures")
+    if reruns is not None:  # beside xdist it listens on a socket, which there is none of here
+        vars(reruns)["HAS_PYTEST_HANDLECRASHITEM"] = False
+    return options
 
 
 def _plugins() -> list[str]:
