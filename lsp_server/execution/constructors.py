@@ -25,14 +25,15 @@ Find = Callable[[str, str], tuple[str, str, str] | None]
 
 
 @functools.lru_cache(128)  # the same few modules are asked for by each function that takes objects of their classes
-def _read(source: str) -> tuple[ast.Module, dict[str, Function], dict[str, ast.ClassDef]]:
-    """The tree of a module, its functions and its classes; nobody changes them."""
+def _read(source: str) -> tuple[ast.Module, dict[str, Function], dict[str, ast.ClassDef], list[ast.ImportFrom]]:
+    """The tree of a module, its functions, its classes and what it imports; nobody changes them."""
     try:
         module = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         module = ast.Module([], [])
-    classes = {node.name: node for node in ast.walk(module) if isinstance(node, ast.ClassDef)}
-    return module, functions_in(module), classes
+    nodes = list(ast.walk(module))
+    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+    return module, functions_in(module), classes, [node for node in nodes if isinstance(node, ast.ImportFrom)]
 
 
 class Constructors:
@@ -53,7 +54,7 @@ class Constructors:
         self.path, self.words, self.find = path, words, find
         self.imports: dict[str, None] = {} if imports is None else imports
         self._foreign = module
-        self.module, self._functions, self.classes = _read(source)
+        self.module, self._functions, self.classes, self._imports = _read(source)
         self._depth = 0
         self._made: dict[str, Values | None] = {}
 
@@ -101,9 +102,7 @@ class Constructors:
         return None
 
     def _imported(self, name: str) -> Values | None:
-        for node in ast.walk(self.module):
-            if not isinstance(node, ast.ImportFrom):
-                continue
+        for node in self._imports:
             for alias in node.names:
                 if (alias.asname or alias.name) != name:
                     continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import builtins
 import doctest
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -273,6 +274,7 @@ def _before(name: str, body: Sequence[ast.stmt], until: ast.AST, write: _Writer)
     return tuple(found[:8])
 
 
+@functools.lru_cache(64)  # asked for by each function of a file
 def top_names(source: str) -> frozenset[str]:
     """Names that a module knows at its top."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,10 @@ _CPU = 0.1
 """CPU seconds that a call of the old version may take. Slower ones are not compared."""
 _WALL = 0.7
 """Seconds that it may take: code that sleeps or waits is not compared."""
-_TRIED = 4
+_CANDIDATES, _TRIED, _VAIN = 40, 8, 2
+"""Calls that are made again, those in vain, and those of them that differ in the same place."""
+_SHRINKING = 0.7
+"""Seconds in which a call that shows a difference is made smaller."""
 _SEEDS = (1, 2)
 _MORE_SEEDS = (3, 4)
 """Where two answers differ in nothing but order, two seeds may agree by chance."""
@@ -92,6 +96,8 @@ class Found:
     """Calls whose answer was not the same twice."""
     ended: int = 0
     """Calls that the old version did not come to the end of: on a busy machine another one may."""
+    vain: list[str] = field(default_factory=list)
+    """Where in their answers calls differed which fresh processes did not bear out."""
     module: str = ""
     """The old version's module in which the calls are made."""
 
@@ -127,8 +133,9 @@ class Search:
                 break
             candidates = self._differing(subject, inputs, calls, found)
             for what in dict.fromkeys(d.what for _, d in candidates):
-                of_kind = [call for call, d in candidates if d.what == what]
-                witness = self._established(subject, of_kind[:_TRIED], what, found, deadline)
+                if found.witnesses and time.monotonic() > deadline:
+                    break
+                witness = self._established(subject, [c for c in candidates if c[1].what == what], found, deadline)
                 if witness is not None:
                     found.witnesses.append(witness)
             if any(w.difference.what not in _SLIGHT for w in found.witnesses) or time.monotonic() > deadline:
@@ -136,8 +143,8 @@ class Search:
             stale = 0 if inputs.reached > reached else stale + 1
             if stale >= _STALE and found.usable >= _ENOUGH:
                 break
-            if stale > 1 and not found.usable and not found.ended:
-                break  # there is no way to call it
+            if stale > 1 and found.usable <= found.ended and (found.ended or not found.usable):
+                break  # there is no way to call it, or it seldom comes to an end
         return found
 
     def comes_there(self, subject: Subject, inputs: Inputs, until: float) -> bool:
@@ -161,7 +168,8 @@ class Search:
     ) -> list[tuple[Call, Difference]]:
         """Calls that both versions answered, and differently; the most telling first."""
         trace = subject.within.module if subject.within else True
-        was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL, trace=trace)
+        losses = 1 if found.ended else 3
+        was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL, losses=losses, trace=trace)
         found.tried += len(calls)
         found.ended += sum(outcome.kind == "ended" for outcome in was)
         for call, outcome in zip(calls, was, strict=True):
@@ -216,27 +224,32 @@ class Search:
         return self._raising_lines[path]
 
     def _established(
-        self, subject: Subject, calls: Sequence[Call], what: What, found: Found, deadline: float
+        self, subject: Subject, candidates: Sequence[tuple[Call, Difference]], found: Found, deadline: float
     ) -> Witness | None:
-        """A witness of kind ``what``, made small, and seen again in fresh processes with other seeds."""
-        for call in calls:
-            if self._seen(subject, call, what) is None:
-                found.unstable += 1
+        """A witness of one kind, seen in fresh processes with several seeds, and made small."""
+        for number, (call, seen) in enumerate(candidates[:_CANDIDATES]):
+            place = re.sub(r"\d+", "", seen.path)
+            if found.vain.count(place) >= _VAIN or len(found.vain) >= _TRIED:
                 continue
+            if time.monotonic() > deadline and number:
+                break
+            what = seen.what
+            witness = self._thoroughly(subject, call, what)
+            if witness is None:
+                found.unstable += 1
+                found.vain.append(place)
+                continue
+            until = min(deadline + 0.5, time.monotonic() + _SHRINKING)
             small = shrunk(
                 call,
-                lambda smaller: self._show(subject, smaller, what),
+                functools.partial(self._show, subject, what=what),
                 required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
-                go_on=lambda: time.monotonic() < deadline + 0.5,
+                go_on=lambda until=until: time.monotonic() < until,  # type: ignore[misc]
             )
-            for candidate in dict.fromkeys((small, call)):
-                witness = self._thoroughly(subject, candidate, what)
-                if witness is not None:
-                    return witness
-            found.unstable += 1
+            return (self._thoroughly(subject, small, what) if small != call else None) or witness
         return None
 
-    def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
+    def _show(self, subject: Subject, calls: Sequence[Call], *, what: What) -> list[bool]:
         was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]
