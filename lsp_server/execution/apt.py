@@ -126,7 +126,7 @@ _FIELDS: tuple[tuple[str, tuple[tuple[tuple[str, str], ...], ...]], ...] = (
     ),
     ("params query args form fields", ((("a", "1"), ("b", "x y")), (("q", ""),))),
     ("cookies", ((("k", "v"),),)),
-    ("environ env", ((("HOME", "/home/a"), ("LANG", "en_US.UTF-8")), (("REQUEST_METHOD", "GET"), ("PATH_INFO", "/a")))),
+    ("environ env", ((("HOME", "/tmp/a"), ("LANG", "en_US.UTF-8")), (("REQUEST_METHOD", "GET"), ("PATH_INFO", "/a")))),
 )
 """Pairs, by the last word of a name."""
 _NUMBERS = (

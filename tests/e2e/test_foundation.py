@@ -185,7 +185,7 @@ def test_the_tour_shows_the_cache_ghost_text_and_the_times(served: Any, tmp_path
     assert "a cell in words" in notebook
     assert "calls gross() with `rate`, which it no longer takes." in notebook and "parcels(0) is now 1" in notebook
     tests = done.stdout[done.stdout.index("Tests that notice more") :]
-    assert "+def test_fine" in tests and "fine: mutation score 20 % →" in tests and "none failed" in tests
+    assert "+def test_fine" in tests and "fine: mutation score 15 % →" in tests and "none failed" in tests
     assert served("stats", "--json").stdout == counted, "what the tour shows is no user's doing"
     assert (tmp_path / "tour.svg").read_text().startswith("<svg")
 

@@ -281,7 +281,7 @@ def test_our_rules_for_folders_are_those_of_jupyter(
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_installs_the_kernel_once(tmp_path: Path) -> None:
     """A stand-in for the command writes down what it is asked to do."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "setup.py"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "jupyter_kernel").mkdir()
     (tmp_path / "jupyter_kernel/install.py").touch()
