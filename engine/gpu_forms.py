@@ -22,9 +22,6 @@ from famulus.kernels.pack import (
     unpack_nibbles,
 )
 
-PRECISIONS = ("bf16", "fp8", "int4", "fp32")
-"""What can be had on a GPU, the most exact that is used by itself first."""
-
 FIELDS = ("dense", "pairs", "pair_scales", "pair_minimums", "fp8", "fp8_scales", "bias")
 """Of a :class:`Weight` on a GPU."""
 

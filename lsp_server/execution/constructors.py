@@ -240,10 +240,7 @@ class Constructors:
 
     def _fields(self, node: ast.ClassDef) -> tuple[Parameter, ...]:
         """What a record takes: its bases' fields first, those that must be given before the others."""
-        line = [node]
-        for cls in line:
-            bases = [self.classes[base] for base in map(relatives.last, cls.bases) if base in self.classes]
-            line += [base for base in bases if base not in line]
+        line = relatives.line(node, self.classes)
         fields = {n: (a, _default(d)) for cls in reversed(line) if _is_record(cls) for n, a, d in _fields(cls)}
         kind: Literal["keyword", "either"] = "keyword" if _says(node, "kw_only", True) else "either"
         found = [Parameter(name, kind, a, d) for name, (a, d) in fields.items()]

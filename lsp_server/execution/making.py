@@ -8,6 +8,7 @@ import doctest
 from collections.abc import Iterable, Mapping
 
 from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.relatives import line
 
 _MOST = 4
 _FACTORIES = ("from_", "parse", "create", "make", "build", "of", "new", "load")
@@ -64,7 +65,7 @@ def factories(node: ast.ClassDef, functions: Mapping[str, Function]) -> list[Fun
 def heir(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.ClassDef | None:
     """A class of the same module that stands for an abstract one: the first that inherits from it and can be made."""
     for other in classes.values():
-        if other is not node and node in _line(other, classes) and not is_abstract(other, classes):
+        if other is not node and node in line(other, classes) and not is_abstract(other, classes):
             return other
     return None
 
@@ -72,7 +73,7 @@ def heir(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.ClassDe
 def is_abstract(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
     """Whether no object of the class can be made, as far as its module tells."""
     defined: set[str] = set()
-    for cls in _line(node, classes):
+    for cls in line(node, classes):
         for statement in cls.body:
             if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
                 names = statement.targets if isinstance(statement, ast.Assign) else []
@@ -88,12 +89,3 @@ def is_abstract(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool
             if statement.name == "__init__" and isinstance(statement.body[-1], ast.Raise):
                 return "NotImplementedError" in ast.unparse(statement.body[-1])
     return False
-
-
-def _line(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
-    """The class and those of its module that it inherits from, nearest first."""
-    found = [node]
-    for cls in found:
-        bases = [classes.get(ast.unparse(base).partition("[")[0]) for base in cls.bases]
-        found += [base for base in bases if base is not None and base not in found]
-    return found

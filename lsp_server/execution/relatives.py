@@ -15,15 +15,16 @@ _VERBS = "(load|make|create|get|new|build|open|parse|read|default)"
 
 def derives(node: ast.ClassDef, name: str, classes: Classes) -> bool:
     """Whether a class derives from the class ``name``, as far as the ``classes`` of its module tell."""
-    todo, seen = [node], {node.name}
-    while todo:
-        for base in map(last, todo.pop().bases):
-            if base == name:
-                return True
-            if base in classes and base not in seen:
-                seen.add(base)
-                todo.append(classes[base])
-    return False
+    return any(last(base) == name for cls in line(node, classes) for base in cls.bases)
+
+
+def line(node: ast.ClassDef, classes: Classes) -> list[ast.ClassDef]:
+    """The class and those of its module that it inherits from, nearest first."""
+    found = [node]
+    for cls in found:
+        bases = [classes[base] for base in map(last, cls.bases) if base in classes]
+        found += [base for base in bases if base not in found]
+    return found
 
 
 def makers(name: str, functions: Mapping[str, Function]) -> list[Function]:
@@ -60,13 +61,7 @@ def constants(name: str, body: Sequence[ast.stmt]) -> list[str]:
 
 def attributes(node: ast.ClassDef, classes: Classes) -> frozenset[str]:
     """Names of what the objects of a class have, with what it inherits from others of its module."""
-    found: set[str] = set()
-    line = [node]
-    for cls in line:
-        found |= set(_own(cls))
-        bases = [classes[base] for base in map(last, cls.bases) if base in classes]
-        line += [base for base in bases if base not in line]
-    return frozenset(found)
+    return frozenset(name for cls in line(node, classes) for name in _own(cls))
 
 
 def _own(node: ast.ClassDef) -> Iterator[str]:

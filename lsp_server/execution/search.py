@@ -239,17 +239,19 @@ class Search:
                 found.unstable += 1
                 found.vain.append(place)
                 continue
-            until = min(deadline + 0.5, time.monotonic() + _SHRINKING)
-            small = shrunk(
-                call,
-                functools.partial(self._show, subject, what=what),
-                required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
-                go_on=lambda until=until: time.monotonic() < until,  # type: ignore[misc]
-            )
+            small = self._smaller(subject, call, what, min(deadline + 0.5, time.monotonic() + _SHRINKING))
             return (self._thoroughly(subject, small, what) if small != call else None) or witness
         return None
 
-    def _show(self, subject: Subject, calls: Sequence[Call], *, what: What) -> list[bool]:
+    def _smaller(self, subject: Subject, call: Call, what: What, until: float) -> Call:
+        return shrunk(
+            call,
+            lambda calls: self._show(subject, calls, what),
+            required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
+            go_on=lambda: time.monotonic() < until,
+        )
+
+    def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
         was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]

@@ -36,8 +36,6 @@ class Looking:
         self.old_layout, self.new_layout = pairs[0].old_layout, pairs[0].new_layout
         self._searches = {id(pair): Search(pair.old, pair.new, self.source, pair.again) for pair in pairs}
         self._upstream = Upstream(change.old)
-        self._names: dict[str, frozenset[str]] = {}
-        """What modules know at their top, by path."""
         self._texts: dict[str, str | None] = {}
 
     def directly(self, pair: Pair, item: Changed, found: Sequence[Call], seconds: float) -> Found:
@@ -90,9 +88,7 @@ class Looking:
             return None
         self._searches[id(pair)].open(*modules)
         with self.reading:
-            if path not in self._names:
-                self._names[path] = top_names(text)
-            calls = self.mine.of(function, path, self._names[path]).calls
+            calls = self.mine.of(function, path, top_names(text)).calls
         known = pair.old.samples(modules[0], names_used(function))
         known += pair.old.samples(within.module, [*names_used(item.old), *_tables(item.file.old_tree)])
         words = vocabulary(item.old.node, item.new.node, function.node, known=known)
