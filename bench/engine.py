@@ -7,6 +7,7 @@ else happens on the machine happens to both. Ratios are medians over the rounds 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -166,16 +167,20 @@ def _environment(home: Path) -> dict[str, str]:
 def _resident(server: int) -> int:
     """Bytes of physical memory of the server and its worker; a page that both map counts once (PSS)."""
     total = 0
-    for pid in [server, *_children(server)]:
+    for pid in [server, *children(server)]:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) << 10
     return total
 
 
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that have not ended; none of one that has ended itself."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

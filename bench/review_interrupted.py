@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from famulus.bench.engine import children
 from famulus.bench.report import median
 from famulus.bench.review_packages import Package, packages
 from famulus.lsp_server.execution.mutants import mutants
@@ -84,17 +84,8 @@ def _interrupted(top: Path, after: float) -> _Ended:
 
 def _below(process: int) -> set[int]:
     """The processes that a process started, and those that they did."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _fields(int(entry.name))):
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    return set(_all_below(process, children))
-
-
-def _all_below(process: int, children: dict[int, list[int]]) -> Iterator[int]:
-    for child in children.get(process, []):
-        yield child
-        yield from _all_below(child, children)
+    own = children(process)
+    return set(own).union(*map(_below, own))
 
 
 def _born(process: int) -> str | None:

@@ -86,7 +86,7 @@ def _changes(function: ast.FunctionDef | ast.AsyncFunctionDef, of: Callable[[ast
                 yield "constant", node, str(number - 1)
             case ast.Constant(value=str() as said) if len(said) > 1:
                 yield "constant", node, repr(said[:-1])
-        if isinstance(node, ast.For | ast.comprehension) and not isinstance(node.iter, ast.Slice):
+        if isinstance(node, ast.For | ast.comprehension):
             yield from (("flow", node.iter, f"list({of(node.iter)}){part}") for part in ("[1:]", "[:-1]"))
         todo += _below(node)
 
