@@ -10,7 +10,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 SOURCES = Path("famulus/kernels/cpu")
-FLAGS = ["-O3", "-std=c++17", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti"]
+FLAGS = ["-O3", "-std=c++17", "-fopenmp", "-pthread", "-fno-exceptions", "-fno-rtti"]
+FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 
 compiled = Extension(
     "famulus.kernels.cpu.native",
@@ -22,5 +23,5 @@ compiled = Extension(
     optional=True,
 )
 # Only where it has been run: other systems and processors take torch's own operations.
-supported = sys.platform == "linux" and platform.machine() == "x86_64"
+supported = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 setup(ext_modules=[compiled] if supported else [])

@@ -1,14 +1,13 @@
 """``famulus bench engine [--peer llama.cpp]``: prompts, decoding, start, memory; beside llama.cpp on the same weights.
 
-Both sides run in a process of their own with the same number of threads and take turns, a burst each, so that what
-else happens on the machine happens to both. Ratios are medians over the rounds of ours / theirs.
+Each side runs in a process of its own with the same number of threads and they take turns, a burst each, so that what
+else happens on the machine happens to all. Ratios are medians over the rounds of ours / theirs.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -16,96 +15,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from famulus.bench import drivers
+from famulus.bench.engine_speed import QUICK, WHOLE, has_peer, speeds
 from famulus.bench.report import heading, median, table
 from famulus.engine.catalog import EMBEDDED, Catalog
 from famulus.engine.client import connect
 from famulus.engine.hardware import cores
 from famulus.engine.launch import find
-from famulus.engine.threads import worker_environment
-
-BURSTS: tuple[tuple[str, dict[str, Any], int], ...] = (
-    ("prefill 512", {"do": "prefill", "tokens": 512}, 512),
-    ("decode, batch 1", {"do": "decode", "batch": 1, "tokens": 24}, 24),
-    ("decode, batch 4", {"do": "decode", "batch": 4, "tokens": 24}, 96),
-)
-"""(name, order, tokens)."""
-
-
-class Side:
-    """One driver process."""
-
-    def __init__(self, python: str, side: str, model: str, threads: int) -> None:
-        command = [python, "-P", drivers.__file__, side, model, str(threads)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=worker_environment()
-        )
-        self._answer()
-
-    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
-        """One order, one answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("A driver of the benchmark died; its last words are above.")
-        return json.loads(line)  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def has_peer(python: str) -> bool:
-    """Whether ``python`` can import llama-cpp-python."""
-    check = [python, "-P", "-c", "import llama_cpp"]
-    return subprocess.run(check, capture_output=True, check=False).returncode == 0
-
-
-def speeds(model: Path, threads: int, peer: str | None, rounds: int) -> str:
-    """The table of prefill and decode."""
-    ours = Side(sys.executable, "ours", os.fspath(model.parent), threads)
-    theirs = Side(peer, "llama.cpp", os.fspath(model), threads) if peer else None
-    sides = [ours] if theirs is None else [ours, theirs]
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for i in range(rounds + 1):
-        for name, order, _ in BURSTS:
-            for at, side in enumerate(sides):
-                took = side.ask(order)["seconds"]
-                if i:  # the first round warms up
-                    seconds.setdefault((name, at), []).append(took)
-    facts, version = ours.ask({"do": "facts"}), theirs.ask({"do": "facts"})["version"] if theirs else ""
-    for side in sides:
-        side.close()
-    rows = []
-    for name, _, tokens in BURSTS:
-        mine, other = seconds[name, 0], seconds.get((name, 1), [])
-        ratio = median([b / a for a, b in zip(mine, other, strict=False)])
-        share = facts["decode_bytes"] / (median(mine) / 24) / facts["bandwidth"] if name == "decode, batch 1" else None
-        rows.append(
-            [
-                name,
-                f"{tokens / median(mine):.0f}",
-                f"{tokens / median(other):.0f}" if other else "-",
-                f"{ratio:.2f}" if other else "-",
-                f"{share:.0%}" if share is not None else "-",
-            ]
-        )
-    columns = ["tokens/s", "Famulus", f"llama.cpp (llama-cpp-python {version})", "ratio", "of the memory's bandwidth"]
-    below = (
-        f"\n{threads} thread{'s' if threads > 1 else ''}, {rounds} rounds. A decoded token reads "
-        f"{facts['decode_bytes'] / 1e6:.0f} MB of weights; measured read bandwidth {facts['bandwidth'] / 1e9:.1f} GB/s."
-    )
-    return table(columns, rows) + "\n" + below
 
 
 def start_and_memory(rounds: int = 3) -> str:
@@ -188,8 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="famulus bench engine", description=__doc__)
     parser.add_argument("--peer", choices=["llama.cpp"], help="measure the peer in the same rounds")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has llama-cpp-python")
-    parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores()}))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few tokens once, to see that everything runs")
     options = parser.parse_args(arguments)
     peer = options.peer_python if options.peer else None
     print(heading("famulus bench engine" + (" --peer llama.cpp" if peer else "")))
@@ -201,7 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if folder is None:
         raise SystemExit("The embedded model is not on this machine. Run: make tour")
     model = folder if folder.is_file() else next(folder.glob("*.gguf"))
-    print(speeds(model, options.threads, peer, options.rounds) + "\n")
+    if options.quick:
+        print(speeds(model, options.threads, peer, 1, QUICK))
+        return
+    print(speeds(model, options.threads, peer, options.rounds, WHOLE) + "\n")
     print(start_and_memory())
 
 

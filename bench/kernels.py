@@ -1,12 +1,16 @@
 """``famulus bench kernels``: every Triton kernel in the shapes of real models: µs, GB/s, share of the copy's bandwidth.
 
 Runs from a plain checkout with torch and triton alone: ``python -P -m famulus.bench.kernels --out FOLDER``. On a
-processor it measures what runs there instead; ``--tiny`` makes the shapes small.
+processor it measures what runs there instead; ``--tiny`` makes the shapes small. ``--tune`` tries other tile sizes for
+every shape under ``--below`` of the copy's bandwidth and writes the best into ``kernels/tuned``; under Triton's
+interpreter that shows that it runs, and ``--into`` must name another folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +19,19 @@ import torch
 from torch import Tensor
 
 from famulus.bench.device_time import Report, seconds
+from famulus.bench.tune import Tuner
 from famulus.kernels.attention import Segment, attention
 from famulus.kernels.check import registry
-from famulus.kernels.linear import linear, make_fp8, make_pairs
+from famulus.kernels.linear import linear, make_fp8, make_int8, make_pairs
 from famulus.kernels.mla import mla
 from famulus.kernels.moe import Experts, moe
 from famulus.kernels.norm import rms_norm
-from famulus.kernels.op import Op
+from famulus.kernels.op import Op, interpreting
 from famulus.kernels.pack import GROUP, Weight
 from famulus.kernels.rope import frequencies, rope_store, tables
 from famulus.kernels.router import Rule, route, sorted_pairs
+from famulus.kernels.store import FORMATS, Quantized, quantize
+from famulus.kernels.tuned import FOLDER
 
 ROWS = (1, 4, 16, 64)
 """Tokens of a step."""
@@ -50,7 +57,7 @@ class Shapes:
         return torch.randn(*shape, device=self.device).to(self.dtype)
 
     def weight(self, form: str, rows: int, columns: int, *stack: int) -> Weight:
-        """A matrix, or a stack of them, in "bf16", "fp8" or "int4"."""
+        """A matrix, or a stack of them, in "bf16", "fp8", "int8" or "int4"."""
         if form == "bf16":
             return Weight(rows, columns, "dense", self.floats(*stack, rows, columns) * columns**-0.5)
         if form == "fp8":
@@ -58,6 +65,14 @@ class Shapes:
             scales = torch.full((*stack, rows), columns**-0.5, device=self.device)
             return (
                 make_fp8(values, scales) if not stack else Weight(rows, columns, "fp8", fp8=values, fp8_scales=scales)
+            )
+        if form == "int8":
+            values = torch.randint(-127, 128, (*stack, rows, columns), dtype=torch.int8, device=self.device)
+            scales = torch.full((*stack, rows), columns**-0.5 / 64, device=self.device)
+            return (
+                make_int8(values, scales)
+                if not stack
+                else Weight(rows, columns, "int8", int8=values, int8_scales=scales)
             )
         values = torch.randint(0, 16, (rows, columns), dtype=torch.uint8, device=self.device)
         scales = torch.full((rows, columns // GROUP), columns**-0.5 / 4, dtype=torch.float16, device=self.device)
@@ -81,12 +96,12 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
         gate = torch.randn(experts, hidden, device=device) * hidden**-0.5
         yield f"route {rows}x{experts}/8", route, (x, gate, Rule(8, renormalise=True), None, None)
     for n, k in ((s.size(5120), hidden), (s.size(3584), s.size(18944))):
-        for form in ("bf16", "fp8", "int4"):
+        for form in ("bf16", "fp8", "int8", "int4"):
             weight = s.weight(form, n, k)
             for rows in ROWS:
                 yield f"linear {form} {rows}x{n}x{k}", linear, (s.floats(rows, k), weight)
     inner = s.size(768)
-    for form in ("bf16", "fp8", "int4"):
+    for form in ("bf16", "fp8", "int8", "int4"):
         up, down = (Experts(s.weight(form, n, k, experts)) for n, k in ((2 * inner, hidden), (hidden, inner)))
         for rows in ROWS:
             chosen = torch.rand(rows, experts, device=device).argsort(-1)[:, :8].contiguous()
@@ -106,6 +121,9 @@ def _attentions(s: Shapes, heads: int, kv_heads: int, dim: int) -> Iterator[Meas
             kv = s.floats(2 * kv_heads, rows * context, dim)
             q = s.floats(rows, heads, dim)
             yield f"attention {rows}x{context}", attention, (q, kv, segments, dim**-0.5)
+            for form, dtype in FORMATS.items():
+                kept = Quantized(*quantize(kv, dtype))
+                yield f"attention {form} {rows}x{context}", attention, (q, kept, segments, dim**-0.5)
             store = s.floats(1, rows * context, width)
             yield f"mla {rows}x{context}", mla, (s.floats(rows, v2_heads, width), store, segments, width**-0.5, latent)
 
@@ -117,11 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true", help="small shapes, to see that everything runs")
     parser.add_argument("--only", default="", help="operations whose name begins so")
     parser.add_argument("--out", type=Path, help="folder for the table, written after every row")
+    parser.add_argument("--tune", action="store_true", help="try other tile sizes where a kernel is slow")
+    parser.add_argument("--below", type=float, default=0.7, help="tune shapes under this share of the copy's bandwidth")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin to tune no further shape after these")
+    parser.add_argument("--into", type=Path, help="folder of the tuned tables; those of famulus.kernels by default")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     registry()
-    columns = ["kernel", "implementation", "µs", "GB/s", "of the copy"]
-    report = Report("famulus bench kernels", device, columns, options.out)
+    tuner = _tuner(parser, options, device) if options.tune else None
+    report = Report(
+        "famulus bench kernels", device, ["kernel", "implementation", "µs", "GB/s", "of the copy"], options.out
+    )
+    budget, until = 0.01 if options.tiny else 0.1, time.monotonic() + 60 * options.minutes
     with torch.inference_mode():
         for name, op, given in measured(Shapes(device, options.tiny)):
             if not name.startswith(options.only):
@@ -129,9 +154,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             chosen, _ = op.choose(op.key(*given))
             if chosen.name == "reference" and device.type == "cpu":
                 continue  # a form for GPUs
-            took = seconds(lambda op=op, given=given: op(*given), device, 0.01 if options.tiny else 0.1)  # type: ignore[misc]
-            speed = op.bytes_moved(*given) / took
-            report.add(name, chosen.name, f"{took * 1e6:.1f}", f"{speed / 1e9:.1f}", f"{speed / report.bandwidth:.0%}")
+
+            def run(op: Op[Any, Any] = op, given: tuple[Any, ...] = given) -> Any:
+                return op(*given)
+
+            size = op.bytes_moved(*given)
+            share = _add(report, name, chosen.name, seconds(run, device, budget), size)
+            if tuner and chosen.gpu and chosen.gpu.table and share < options.below and time.monotonic() < until:
+                for shape, (best, _, took) in tuner.tune(run).items():
+                    _add(report, f"{name}, tuned", f"{shape}: {best}", took, size)
+
+
+def _add(report: Report, name: str, implementation: str, took: float, size: int) -> float:
+    """One more row; answers the share of the copy's bandwidth."""
+    speed = size / took
+    report.add(name, implementation, f"{took * 1e6:.1f}", f"{speed / 1e9:.1f}", f"{speed / report.bandwidth:.0%}")
+    return speed / report.bandwidth
+
+
+def _tuner(parser: argparse.ArgumentParser, options: argparse.Namespace, device: torch.device) -> Tuner:
+    if device.type != "cuda" and not interpreting():
+        parser.error("--tune needs a GPU, or TRITON_INTERPRET=1 to see that it runs")
+    if interpreting() and options.into is None:
+        parser.error("under the interpreter --tune needs --into: its times say nothing of a card")
+    return Tuner(device, options.into or FOLDER, 0.001 if options.tiny else 0.1)
 
 
 if __name__ == "__main__":

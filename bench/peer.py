@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from famulus.bench.editor import Editor
-from famulus.bench.engine import Side, has_peer
+from famulus.bench.engine_speed import Side, has_peer
 from famulus.bench.report import median, percentile, table
 from famulus.bench.typist import Function, keys
 from famulus.engine.prompt import PromptCard, render
@@ -121,13 +121,13 @@ def _model() -> tuple[Path, Tokenizer, PromptCard]:
     """The file, tokenizer and card of the model that the engine serves."""
     from famulus.engine import hardware
     from famulus.engine.checkpoint import open_checkpoint
-    from famulus.engine.served import choose, describe, model_size, read_tokenizer
+    from famulus.engine.served import choose, describe, model_size
     from famulus.engine.settings import load_settings
 
     settings = load_settings()
     choice = choose(settings)
     checkpoint = open_checkpoint(choice.path)
-    tokenizer = read_tokenizer(checkpoint)
+    tokenizer = Tokenizer.of(checkpoint)
     card = describe(checkpoint, choice.entry.id, tokenizer, hardware.select(settings, model_size(checkpoint)))
     file = choice.path if choice.path.is_file() else next(choice.path.glob("*.gguf"))
     return file, tokenizer, card

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from famulus.engine.decoder import Decoder
+from famulus.engine.expert_usage import Usage
 from famulus.engine.gpu_forms import gpu_format, gpu_weight
 from famulus.engine.layers import Loaded, Part
 from famulus.engine.models import family
+from famulus.engine.offload import Residency
 from famulus.kernels.moe import Experts
 from famulus.kernels.pack import GROUP, Weight
 
@@ -73,23 +75,48 @@ SHAPES = {"qwen3-30b-a3b": QWEN3_30B, "deepseek-coder-v2-lite": V2_LITE, "qwen2.
 
 def random_model(config: Mapping[str, Any], precision: str, device: torch.device) -> Decoder:
     """The model of ``config`` on ``device``, in a precision of :mod:`famulus.engine.gpu_forms`."""
+    return built(config, random_weights(config, precision, device), precision)
+
+
+def built(config: Mapping[str, Any], loaded: Loaded, precision: str) -> Decoder:
+    """The model over ``loaded``."""
     module = family(config["model_type"])
-    args = module.Args.from_config(config)
+    compute = torch.float32 if precision == "fp32" else torch.bfloat16
+    made: Decoder = module.build(module.Args.from_config(config), loaded, compute)
+    return made
+
+
+def random_weights(config: Mapping[str, Any], precision: str, device: torch.device, resident: int = 0) -> Loaded:
+    """Weights for the model of ``config``; what stays in f32 has values of bf16, so that others can share it.
+
+    ``resident``: how many experts of each layer are on the device (0: all), the others in the processor's memory.
+    """
+    module = family(config["model_type"])
     norms: dict[str, Tensor] = {}
     weights: dict[str, Weight] = {}
     experts: dict[str, Experts] = {}
+    args, host = module.Args.from_config(config), torch.device("cpu")
+    count = 0
     for name, part in module.parts(args).items():
         if part.kind == "norm":
             norms[name] = _small(part, device)
             continue
-        weight = gpu_weight(part, precision, _fields(part, precision, device), device)
+        fields = _fields(part, precision, device)
         if part.kind == "experts":
-            experts[name] = Experts(weight)
+            if resident:
+                fields = {n: _pinned(t) if device.type == "cuda" else t for n, t in fields.items()}
+            experts[name] = Experts(gpu_weight(part, precision, fields, host if resident else device))
+            count = max(count, part.experts)
         else:
-            weights[name] = weight
-    compute = torch.float32 if precision == "fp32" else torch.bfloat16
-    made: Decoder = module.build(args, Loaded(weights, norms, experts), compute)
-    return made
+            weights[name] = gpu_weight(part, precision, fields, device)
+    residency = None
+    if resident and count:
+        residency = Residency(device, min(resident, count), Usage(args.num_hidden_layers, count))
+    return Loaded(weights, norms, experts, residency)
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    return tensor.cpu().pin_memory()
 
 
 def _small(part: Part, device: torch.device) -> Tensor:
@@ -97,7 +124,7 @@ def _small(part: Part, device: torch.device) -> Tensor:
     shape = part.shapes[0]
     if len(shape) == 1:
         return torch.ones(shape, device=device)
-    return torch.randn(shape, device=device) * float(shape[-1] ** -0.5)
+    return (torch.randn(shape, device=device) * float(shape[-1] ** -0.5)).bfloat16().float()
 
 
 def _fields(part: Part, precision: str, device: torch.device) -> dict[str, Tensor]:
@@ -118,4 +145,6 @@ def _fields(part: Part, precision: str, device: torch.device) -> dict[str, Tenso
     if form == "dense":
         return found | {"dense": values}
     scales = torch.full((*stack, rows), columns**-0.5, dtype=torch.float32, device=device)
+    if form == "int8":
+        return found | {"int8": (values * (32 * columns**0.5)).to(torch.int8), "int8_scales": scales / 32}
     return found | {"fp8": (values * columns**0.5).to(torch.float8_e4m3fn), "fp8_scales": scales}

@@ -1,13 +1,13 @@
 """``famulus bench testgen``: what generated tests notice of wrong code, on functions of installed packages and on bugs.
 
-``famulus bench testgen --part functions --n 10 --failures`` measures ten functions in some minutes and lists what their
-tests missed, per function; a star marks what a tenfold search for inputs or the peer shows. ``--part bugs --only
-dates`` does the same for some of the bugs that were written by hand, ``--part peer`` lets Pynguin make tests of the
-functions and bugs that were measured, in as much time. ``--part sample`` tells how much the weak tests of the sample
-project gain. On a busy machine give more with ``--budget``: it is in seconds
-of the wall, and what is short of it is no tests.
+``famulus bench testgen --part functions --n 10 --failures`` measures about ten functions, two or three of each module,
+in some minutes and lists what their tests missed; a star marks what a tenfold search for inputs or the peer shows.
+``--part bugs --only dates`` does the same for some of the bugs that were written by hand. With ``--part peer`` (of
+these two, or the one of them that is named) Pynguin makes tests of the same functions of a module in as much time.
+``--part sample`` tells how much the weak tests of the sample project gain. Two modules are at work at a time. On a busy
+machine give more with ``--budget``: it is in seconds of the wall, and what is short of it is no tests.
 
-With ``--keep FOLDER`` each function is kept when it is done: the same command goes on where it was cut, and ``--show``
+With ``--keep FOLDER`` each module is kept when it is done: the same command goes on where it was cut, and ``--show``
 prints the tables of what is there. A folder is about one state of the generator: name another one after changing it.
 The tests themselves are in it as well, and the environment of the peer, which takes a minute to install.
 """
@@ -15,32 +15,30 @@ The tests themselves are in it as well, and the environment of the peer, which t
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import TypeVar
 
-from famulus.bench import testgen_peer, testgen_table, testgen_weak
+from famulus.bench import testgen_table, testgen_weak
 from famulus.bench.report import heading, revision
 from famulus.bench.testgen_holdout import Spoilt, held_out
-from famulus.bench.testgen_judge import Judge
-from famulus.bench.testgen_keep import Keep, Record
-from famulus.bench.testgen_make import BUDGET, PYTHON, Case, judged, made, tenfold
+from famulus.bench.testgen_keep import Keep, Module, Record
+from famulus.bench.testgen_make import BUDGET, Case
 from famulus.bench.testgen_pynguin import Pynguin, coverage
 from famulus.bench.testgen_sample import Chosen, sample
 from famulus.bench.testgen_slips import bugs
+from famulus.bench.testgen_turn import Setting, grouped, key, turns
 
 _Made = TypeVar("_Made")
 PARTS = ("functions", "bugs", "peer", "sample")
+OF_CODE = PARTS[:2]
 FUNCTIONS = 160
 _CHANGES = 10
-_AT_ONCE = 2
-"""Judges at work: what they do is not timed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,31 +53,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=BUDGET, help=f"seconds for a function, {BUDGET:.0f} by default")
     parser.add_argument("--keep", type=Path, help="a folder for what was measured; it may be there")
     parser.add_argument("--show", action="store_true", help="measure nothing, print what is kept")
-    parser.add_argument("--no-peer", action="store_true", help="do not ask Pynguin")
     parser.add_argument(
         "--failures", type=int, nargs="?", const=99, default=0, help="show so many functions with misses"
     )
     options = parser.parse_args(arguments)
     parts = options.part or PARTS
+    beside = "peer" in parts
+    of_code = [part for part in OF_CODE if part in parts] or (OF_CODE if beside else ())
     with tempfile.TemporaryDirectory(prefix="famulus-bench-testgen-") as scratch:
         keep = Keep((options.keep or Path(scratch)).resolve())
         command = f"famulus bench testgen --seed {options.seed} --n {options.n} --budget {options.budget:g}"
         print(heading(command), flush=True)
-        listed = {part: cases(part, options.n, options.seed, options.only) for part in ("functions", "bugs")}
+        listed = {part: cases(part, options.n, options.seed, options.only) for part in of_code}
         if not options.show:
-            counter = _or_none(lambda: coverage(keep.folder))
-            for part in ("functions", "bugs"):
-                if part in parts:
-                    measure(keep, part, listed[part], options.budget, counter)
-            if "peer" in parts and not options.no_peer:
-                peer = _or_none(lambda: Pynguin(keep.folder))
-                for part in ("functions", "bugs") if peer else ():
-                    assert peer
-                    testgen_peer.measure(keep, part, listed[part], peer, counter, options.seed)
+            counter = _or_none(lambda: coverage(keep.folder)) if of_code else None
+            peer = _or_none(lambda: Pynguin(keep.folder)) if beside else None
+            setting = Setting(revision(), options.budget, options.seed, keep.folder if peer else None, counter)
+            for part in of_code:
+                measure(keep, part, listed[part], setting)
             if "sample" in parts:
                 print(f"\n### sample\n\n{testgen_weak.measured()}", flush=True)
-        for part in ("functions", "bugs"):
-            records = testgen_peer.merged(keep, part, listed[part])
+        for part in of_code:
+            known = keep.records(part)
+            records = [known[case.chosen.key] for case in listed[part] if case.chosen.key in known]
             if records:
                 print(f"\n### {part}\n\n{_tables(keep, part, listed[part], records, options.failures)}", flush=True)
 
@@ -98,34 +94,36 @@ def cases(part: str, number: int, seed: int, only: str) -> list[Case]:
     return [Case(one, partial(list, wrong[key]), again=True, search=False) for key, one in functions.items()]
 
 
-def measure(keep: Keep, part: str, listed: Sequence[Case], budget: float, counter: Path | None) -> None:
-    """Make tests for each function, one after the other since that is timed, and then judge them, some at once."""
-    now = revision()
-    records = keep.records(part)
-    for case in listed:
-        if case.chosen.key not in records:
-            record = made(case.chosen, now, budget)
-            records[record.key] = record
+def measure(keep: Keep, part: str, listed: Sequence[Case], setting: Setting) -> None:
+    """Make and judge tests for the functions of each module that is not kept, and keep what becomes of them."""
+    records, modules = keep.records(part), keep.modules(f"peer-{part}")
+    todo = [
+        cases
+        for cases in grouped(listed)
+        if any(case.chosen.key not in records for case in cases) or (setting.peer and key(cases) not in modules)
+    ]
+    began, in_all = time.monotonic(), len(todo)
+    for number, (found, module) in enumerate(turns(todo, setting), start=1):
+        for record in found:
             keep.add(part, record)
-            print(f"{record.key}: {record.seconds:.1f} s {record.why}", file=sys.stderr, flush=True)
-    todo = sorted((c for c in listed if not records[c.chosen.key].judged), key=lambda c: c.chosen.key)
-    groups = [list(group) for _, group in itertools.groupby(todo, key=lambda c: (c.chosen.project.name, c.chosen.path))]
-
-    def judge_all(group: Sequence[Case]) -> None:
-        with Judge(group[0].chosen.project.files, PYTHON, counter) as judge:
-            for case in group:
-                record = records[case.chosen.key]
-                judged(record, judge, case)
-                keep.add(part, record)
-                print(_told(record), file=sys.stderr, flush=True)
-
-    with tenfold(), ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(judge_all, groups))
+        if module:
+            keep.add(f"peer-{part}", module)
+        minutes = (time.monotonic() - began) / 60
+        told = (
+            f"{part}: {number} of {in_all} modules, {minutes:.1f} min, about {minutes / number * in_all:.0f} in all: "
+        )
+        print(told + "; ".join(map(_told, found)) + _of_module(module), file=sys.stderr, flush=True)
 
 
 def _told(record: Record) -> str:
     caught, killable = sum(bool(v.ours) for v in record.verdicts), sum(v.killable for v in record.verdicts)
-    return f"{record.key}: {caught} of {killable} ({len(record.verdicts)})"
+    return f"{record.key}: {caught} of {killable} ({len(record.verdicts)}), {record.seconds:.1f} s {record.why}"
+
+
+def _of_module(module: Module | None) -> str:
+    if module is None:
+        return ""
+    return f"; Pynguin {module.seconds:.0f} of {module.budget:.0f} s {module.failed}"
 
 
 def _tables(keep: Keep, part: str, listed: Sequence[Case], records: Sequence[Record], failures: int) -> str:

@@ -18,7 +18,8 @@ out = tempfile.mkdtemp()
 data, found = os.path.join(out, "data"), os.path.join(out, "found")
 measured, tests = sys.argv[1:]
 options = ["run", "--branch", "--data-file=" + data, "--include=" + measured, "-m", "pytest", "-q"]
-for command in ([*options, "-p", "no:cacheprovider", tests], ["json", "-q", "--data-file=" + data, "-o", found]):
+off = ["-p", "no:cacheprovider", "-p", "no:rerunfailures"]  # the last one would open a socket
+for command in ([*options, *off, tests], ["json", "-q", "--data-file=" + data, "-o", found]):
     subprocess.run([sys.executable, "-m", "coverage", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 print(open(found).read())
 """

@@ -6,7 +6,8 @@ import ast
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,34 @@ _WALL = 60.0
 _EACH = 2.0
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A file of tests that was run ten times. ``coverage``: lines and branches by function, if they can be counted;
+    ``lines``: of the code that were run."""
+
+    text: str
+    nodes: Sequence[str]
+    always_red: frozenset[str]
+    flaky: frozenset[str]
+    expected: frozenset[str]
+    coverage: Mapping[str, Parts]
+    lines: frozenset[int]
+
+    def suite(self, names: Collection[str] | None = None) -> Suite:
+        """What the tests are like; ``names``: only these of them."""
+        nodes = [node for node in self.nodes if names is None or _name(node) in names]
+        tests = [node for node in _tests(self.text) if names is None or node.name in names]
+        return Suite(
+            self.text if nodes else "",
+            tests=len({_name(node) for node in nodes}),
+            rows=len(nodes),
+            bare=sum(not _asserts(node) for node in tests),
+            red=len(self.always_red.intersection(nodes)),
+            flaky=len(self.flaky.intersection(nodes)),
+            expected=len(self.expected.intersection(nodes)),
+        )
+
+
 class Judge:
     """A project with its tests ready to run. ``counter``: where the package coverage is, if branches shall be counted.
     Use it in a ``with`` block."""
@@ -41,32 +70,33 @@ class Judge:
         self._nodes: list[str] = []
         self._wall = 1.0
 
-    def look(self, place: str, text: str, path: str) -> tuple[Suite, dict[str, Parts], frozenset[int]]:
-        """Run the tests of ``text``, which stands at ``place``, ten times; those that fail are not asked later.
-
-        Also lines and branches by function of ``path``, if they can be counted, and the lines that were run."""
-        suite = Suite(text, bare=sum(not _asserts(node) for node in _tests(text)))
+    def look(self, place: str, text: str, path: str) -> Looked:
+        """Run the tests of ``text``, which stands at ``place``, of the code at ``path`` ten times; those that fail are
+        not asked later."""
         self._files = {place: text.encode()}
         self.bench.exchange(self._files)
         began = time.perf_counter()
         held = self.bench.server.hold([place], wall=_WALL, trace=[path])
         self.importing = time.perf_counter() - began
         nodes = list(held.collected)
-        suite.tests, suite.rows = len({node.partition("[")[0] for node in nodes}), len(nodes)
         runs = [self.bench.server.again(_order(nodes, n), wall=_WALL, trace=n == 0) for n in range(RUNS - len(_FRESH))]
         for number in _FRESH if nodes else ():
             runs.append(self.others[number % 2].run(nodes, wall=_WALL, shuffle=number))
         red = Counter(test.node for run in runs for test in run.tests if test.red)
         seen = Counter(test.node for run in runs for test in run.tests)
-        suite.red = sum(red[node] == seen[node] or seen[node] == 0 for node in nodes)
-        suite.flaky = sum(0 < red[node] < seen[node] for node in nodes)
-        suite.expected = sum(test.outcome == "skipped" for test in runs[0].tests) if nodes else 0
         self._nodes = [node for node in nodes if not red[node] and seen[node]]
         seconds = sum(test.seconds for test in runs[0].tests) if nodes else 0.0
         self._wall = max(_EACH, 20 * seconds)
-        counted = reached(self.counter, self.bench.folder, place, path) if self.counter and nodes else {}
-        lines = {line for test in runs[0].tests for line in test.lines.get(path, ())} if nodes else ()
-        return suite, counted, frozenset(lines)
+        first = runs[0].tests if nodes else ()
+        return Looked(
+            text,
+            nodes,
+            frozenset(node for node in nodes if red[node] == seen[node] or seen[node] == 0),
+            frozenset(node for node in nodes if 0 < red[node] < seen[node]),
+            frozenset(test.node for test in first if test.outcome == "skipped"),
+            reached(self.counter, self.bench.folder, place, path) if self.counter and nodes else {},
+            frozenset(line for test in first for line in test.lines.get(path, ())),
+        )
 
     def notices(self, path: str, spoilt: Spoilt, *, import_again: bool = False) -> bool:
         """Whether a test fails with the code of ``spoilt``. ``import_again``: the change is not only of what runs when
@@ -114,6 +144,11 @@ def mutants(spoilt: Sequence[Spoilt]) -> list[Mutant]:
 
 def _order(nodes: Sequence[str], number: int) -> list[str]:
     return list(nodes) if number == 0 else random.Random(number).sample(nodes, len(nodes))
+
+
+def _name(node: str) -> str:
+    """That of the test function of a node of pytest."""
+    return node.partition("[")[0].rpartition("::")[2]
 
 
 def _tests(text: str) -> list[AnyFunction]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,9 +49,9 @@ class Suite:
 
 @dataclass
 class Record:
-    """One function. ``seconds`` of the wall in which its tests were made, ``processor`` seconds, ``importing``: seconds
-    of collecting the tests, with the imports; ``mutants`` and ``killed``: of the kinds by which tests are chosen;
-    ``why``: why there are no tests."""
+    """One function. ``suite``: of its tests, though ``text`` is the whole file; ``seconds`` of the wall, ``processor``
+    seconds: its part of what the functions of its module took; ``importing``: seconds of collecting the tests, with
+    the imports; ``mutants`` and ``killed``: of the kinds by which tests are chosen; ``why``: why there are no tests."""
 
     key: str
     module: str
@@ -68,20 +67,20 @@ class Record:
     mutants: int = 0
     killed: int = 0
     why: str = ""
-    judged: bool = False
 
 
 @dataclass
 class Module:
-    """What the peer did for one module. ``budget``: seconds it was given, ``seconds``: it took; ``failed``: why it made
-    nothing. ``coverage``: lines and branches by function, ``verdicts``: by function and change."""
+    """What the peer did for one module. ``budget``: seconds it was given, ``seconds``: it took, ``starting``: to start
+    and look at the module before; ``failed``: why it made nothing. ``coverage``: lines and branches by function."""
 
     key: str
     budget: float
     seconds: float
+    starting: float
+    functions: list[str] = field(default_factory=list)
     suite: Suite = field(default_factory=Suite)
     coverage: dict[str, tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=dict)
-    verdicts: dict[str, list[bool | None]] = field(default_factory=dict)
     failed: str = ""
 
 
@@ -90,12 +89,11 @@ class Keep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, part: str, record: Record | Module) -> None:
         """Write a record at once."""
-        with self._lock, (self.folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / f"{part}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
 
     def records(self, part: str) -> dict[str, Record]:

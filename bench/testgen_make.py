@@ -1,4 +1,4 @@
-"""Tests for one function as a user gets them, what they notice, and a tenfold search where that is nothing."""
+"""Tests for functions of a module as a user gets them, what they notice, and a tenfold search where that is nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 from famulus.bench import processor_time
 from famulus.bench.testgen_holdout import Spoilt
-from famulus.bench.testgen_judge import Judge, mutants, statements
-from famulus.bench.testgen_keep import Record, Verdict
+from famulus.bench.testgen_judge import Judge, Looked, mutants, statements
+from famulus.bench.testgen_keep import Record, Suite, Verdict
 from famulus.bench.testgen_sample import Chosen
 from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.functions import functions
@@ -52,61 +52,100 @@ BUDGET = 15.0
 """Seconds that a function may take: the goal."""
 TENFOLD = 10
 _LEFT_OUT = "did not pass every time"
-_POOL = 12.0
+_POOL = 6.0
 """Seconds for the tenfold search of one function, each for its inputs and for the changes."""
 
 
-def made(chosen: Chosen, revision: str, budget: float = BUDGET) -> Record:
-    """The function with its tests, not judged yet."""
-    record = Record(chosen.key, chosen.path, chosen.name, len(statements(chosen.node)), revision, budget)
-    with tempfile.TemporaryDirectory() as root:
-        with processor_time.used() as used:
-            found = _generated(chosen, Path(root), budget, record)
-        record.seconds, record.processor = used.wall, used.processor
-    for generated in found:
-        record.suite.text = generated.text
-        record.suite.dropped = sum(_LEFT_OUT in note for note in generated.notes)
-        record.why = "" if generated.text else "; ".join(generated.notes) or "nothing was noticed"
-        record.mutants = sum(result.mutants for result in generated.results)
-        record.killed = sum(result.killed for result in generated.results)
-    return record
+@dataclass(frozen=True)
+class Made:
+    """Tests of functions of one module. ``names``: of the tests of each function; ``records``: one for each function,
+    not judged yet."""
+
+    text: str
+    names: Mapping[str, frozenset[str]]
+    records: Sequence[Record]
+    seconds: float
 
 
-def _generated(chosen: Chosen, root: Path, budget: float, record: Record) -> Sequence[Generated]:
-    """What a user gets, or a note in the record of why there is nothing."""
+def made(group: Sequence[Chosen], revision: str, budget: float = BUDGET) -> Made:
+    """The functions of one module with their tests. ``budget``: seconds for each, all together have the sum."""
+    records = {
+        one.name: Record(one.key, one.path, one.name, len(statements(one.node)), revision, budget) for one in group
+    }
+    with tempfile.TemporaryDirectory() as root, processor_time.used() as used:
+        generated, failed = _generated(group, Path(root), budget * len(group))
+    names: dict[str, frozenset[str]] = {}
+    for record in records.values():
+        record.seconds, record.processor = used.wall / len(group), used.processor / len(group)
+        record.why = failed or "nothing was noticed"
+    notes = generated.notes if generated else ()
+    for result in generated.results if generated else ():
+        record = records[result.aim.function.name]
+        own = [*result.examples, *result.properties]
+        written = generated.written if generated and generated.text else ()
+        names[record.name] = frozenset(w.name for w in written if any(e is o for e in w.examples for o in own))
+        record.suite.dropped = sum(_LEFT_OUT in note and _test_of(record.name, note) for note in notes)
+        record.mutants, record.killed = result.mutants, result.killed
+        record.why = "" if names[record.name] else result.refused or "; ".join(notes) or "nothing was noticed"
+    return Made(generated.text if generated else "", names, list(records.values()), used.wall)
+
+
+def _test_of(function: str, note: str) -> bool:
+    """Whether a note speaks of a test that has the function's name in its own."""
+    return function.rpartition(".")[2].lower().strip("_") in note.partition(" ")[0].lower()
+
+
+def _generated(group: Sequence[Chosen], root: Path, budget: float) -> tuple[Generated | None, str]:
+    """What a user gets, or why there is nothing."""
     options = Options(budget=budget, interpreter=PYTHON)
     try:
-        generator = Generator(Memory(chosen.project.files), root, options)
-        return list(generator.run([Target(chosen.path, chosen.name)]))
+        generator = Generator(Memory(group[0].project.files), root, options)
+        for generated in generator.run([Target(one.path, one.name) for one in group]):
+            return generated, ""
     except (ExecutionFailed, UnknownTarget, TimeIsUp) as error:
-        record.why = str(error)
-        return ()
+        return None, str(error)
+    return None, ""
 
 
-def judged(record: Record, judge: Judge, case: Case) -> None:
-    """Run the record's tests on the right code and on every change."""
-    chosen, text, dropped = case.chosen, record.suite.text, record.suite.dropped
-    wanted = statements(chosen.node)
-    record.suite.lines = (0, len(wanted))
-    if text:
-        suite, counted, lines = judge.look(test_place(chosen.path), text, chosen.path)
-        record.importing = judge.importing
-        suite.dropped = dropped
-        suite.lines, suite.branches = counted.get(chosen.name, ((len(wanted & lines), len(wanted)), (0, 0)))
-        record.suite = suite
-    noticed = [bool(text) and judge.notices(chosen.path, one, import_again=case.again) for one in case.spoilt]
-    record.verdicts = [
-        Verdict(one.kind, one.line, f"{one.before} → {one.after}", ours=hit)
-        for one, hit in zip(case.spoilt, noticed, strict=True)
-    ]
-    left = [number for number, hit in enumerate(noticed) if not hit]
+def judged(made: Made, judge: Judge, cases: Sequence[Case], peer: str = "") -> Looked | None:
+    """Run the tests, and the peer's, on the right code and on every change; what the peer's are like."""
+    path = cases[0].chosen.path
+    records = {record.name: record for record in made.records}
+    ours = judge.look(test_place(path), made.text, path) if made.text else None
+    for case in cases:
+        record, wanted = records[case.chosen.name], statements(case.chosen.node)
+        dropped, record.suite = record.suite.dropped, ours.suite(made.names.get(record.name, ())) if ours else Suite()
+        record.suite.dropped, record.suite.lines = dropped, (0, len(wanted))
+        if ours:
+            record.importing = judge.importing
+            lines, branches = ours.coverage.get(record.name, ((len(wanted & ours.lines), len(wanted)), (0, 0)))
+            record.suite.lines, record.suite.branches = lines, branches
+        record.verdicts = [
+            Verdict(one.kind, one.line, f"{one.before} → {one.after}", ours=bool(ours) and noticed(judge, case, one))
+            for one in case.spoilt
+        ]
+    theirs = judge.look(test_place(path), peer, path) if peer else None
+    if peer:
+        for case in cases:
+            for verdict, one in zip(records[case.chosen.name].verdicts, case.spoilt, strict=True):
+                verdict.peer = noticed(judge, case, one)
+    return theirs
+
+
+def noticed(judge: Judge, case: Case, one: Spoilt) -> bool:
+    """Whether the tests that the judge looked at last notice a change."""
+    return judge.notices(case.chosen.path, one, import_again=case.again)
+
+
+def pooled(record: Record, case: Case) -> None:
+    """Look with ten times the inputs for what nobody noticed."""
     if not case.search:
         for verdict in record.verdicts:
             verdict.pool = True
-    else:
-        for number, shown in zip(left, searched(chosen, [case.spoilt[n] for n in left]), strict=True):
-            record.verdicts[number].pool = shown
-    record.judged = True
+        return
+    left = [number for number, verdict in enumerate(record.verdicts) if not verdict.killable]
+    for number, shown in zip(left, searched(case.chosen, [case.spoilt[n] for n in left]), strict=True):
+        record.verdicts[number].pool = shown
 
 
 def test_place(path: str) -> str:

@@ -1,17 +1,19 @@
 """Pynguin, the peer of ``famulus bench testgen``, in an environment of its own: its pytest is an older one than ours.
 
 It gets the module and the names of the functions that it shall cover, the same packages, the same sandbox, and as many
-seconds as our tests of those functions took together: 55 % of them to search, 30 % for its mutants, the rest to start
-and to write. It may take longer in the end: what it took is told. Nothing is installed but in the folder that is kept.
+seconds as our tests of those functions took together: 55 % of them to search, 30 % for its mutants, the rest to write.
+Its seconds begin when it begins to search: starting and looking at the module is told apart. It writes its tests when
+all is done and often takes longer than it was told, so it is ended only after twice its time; what it took is told.
+Nothing is installed but in the folder that is kept.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,26 +26,54 @@ from famulus.bench.testgen_make import write
 PYNGUIN = "0.48.0"
 COVERAGE = "7.10.7"
 _SEARCH, _MUTANTS = 0.55, 0.3
-_MOST = 3.0
+_MOST = 2.0
 """Times its budget after which it is ended."""
-_START = 30.0
+_START = 120.0
+"""Seconds to start and to look at the module, at most."""
 _RUN = """
-import glob, os, subprocess, sys, tempfile
+import glob, json, os, signal, subprocess, sys, tempfile, threading, time
+most, starting_most = float(sys.argv[1]), float(sys.argv[2])
 out = tempfile.mkdtemp()
 os.chdir(out)
-command = [sys.executable, "-m", "pynguin", "--output-path", out, *sys.argv[1:]]
-done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+command = [sys.executable, "-u", "-m", "pynguin", "-v", "--no-rich", "--output-path", out, *sys.argv[3:]]
+began, searching, said = time.monotonic(), None, []
+done = subprocess.Popen(
+    command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
+)
+
+def end():
+    try:
+        os.killpg(done.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+watch = threading.Timer(starting_most, end)
+watch.start()
+for line in done.stdout:
+    said = [*said[-20:], line]
+    if searching is None and "Start generating test cases" in line:
+        searching = time.monotonic()
+        watch.cancel()
+        watch = threading.Timer(most, end)
+        watch.start()
+done.wait()
+watch.cancel()
+now = time.monotonic()
 texts = [open(name).read() for name in glob.glob("test_*.py")]
-print(texts[0] if texts else "# failed: " + " ".join(done.stdout.split())[-300:])
+print(json.dumps({
+    "text": texts[0] if texts else "", "starting": (searching or now) - began, "seconds": now - (searching or now),
+    "ended": done.returncode == -signal.SIGKILL, "said": " ".join("".join(said).split())[-300:],
+}))
 """
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Its test file, or why there is none."""
+    """Its test file, or why there is none. ``seconds``: of searching, choosing and writing; ``starting``: before."""
 
     text: str
     seconds: float
+    starting: float
     failed: str = ""
 
 
@@ -66,13 +96,12 @@ class Pynguin:
         """Its tests of some functions of a module."""
         with tempfile.TemporaryDirectory() as top:
             write(Path(top), files)
-            started = time.perf_counter()
-            command = [str(self.python), "-c", _RUN, "--project-path", top, "--module-name", module]
-            command += ["--seed", str(seed)]
+            command = [str(self.python), "-c", _RUN, str(_MOST * seconds), str(_START)]
+            command += ["--project-path", top, "--module-name", module, "--seed", str(seed)]
             command += ["--maximum-search-time", str(max(1, round(seconds * _SEARCH)))]
             command += ["--maximum-mutation-time", str(max(1, round(seconds * _MUTANTS))), "--only-cover", *names]
             limits = sandbox.Limits(
-                wall_seconds=_START + _MOST * seconds, cpu_seconds=None, output_bytes=1 << 30, processes=128
+                wall_seconds=_START + _MOST * seconds + 10, cpu_seconds=None, output_bytes=1 << 30, processes=128
             )
             text = output(
                 command,
@@ -81,10 +110,14 @@ class Pynguin:
                 {"PYNGUIN_DANGER_AWARE": "1", "PYTHONPATH": top, "PYTHONHASHSEED": "1"},
                 limits,
             )
-            took = time.perf_counter() - started
-        if "def test" not in text:
-            return Answer("", took, text.removeprefix("# failed:").strip()[:300] or "it made no tests in its time")
-        return Answer(text, took)
+        try:
+            told = json.loads(text)
+        except ValueError:
+            return Answer("", _MOST * seconds, _START, "it did not end")
+        if "def test" in told["text"]:
+            return Answer(told["text"], told["seconds"], told["starting"])
+        why = f"ended after {told['starting'] + told['seconds']:.0f} s" if told["ended"] else told["said"]
+        return Answer("", told["seconds"], told["starting"], why or "it made no tests in its time")
 
 
 def coverage(folder: Path) -> Path:

@@ -88,21 +88,22 @@ def projects() -> list[Project]:
 
 
 def sample(number: int, seed: int) -> list[Chosen]:
-    """``number`` functions: one of each package, then a second one, and so on; of a smaller number, the first ones."""
+    """``number`` functions or some more: those of one module of each package, then of a second one, and so on; of a
+    smaller number, the first ones."""
     streams = [_stream(project, random.Random(f"{seed} {project.name}")) for project in projects()]
     found: list[Chosen] = []
     while streams and len(found) < number:
         for stream in list(streams):
-            one = next(stream, None)
-            if one is None:
+            some = next(stream, None)
+            if some is None:
                 streams.remove(stream)
             elif len(found) < number:
-                found.append(one)
+                found += some
     return found
 
 
-def _stream(project: Project, dice: random.Random) -> Iterator[Chosen]:
-    """The functions of a package, some of a module and then of the next."""
+def _stream(project: Project, dice: random.Random) -> Iterator[list[Chosen]]:
+    """The functions of a package, some of a module and then of the next: of modules that have two or more."""
     paths = [p for p, content in project.files.items() if p.endswith(".py") and len(content) <= _MOST_BYTES]
     for path in dice.sample(paths, len(paths)):
         if path.endswith(("__main__.py", "setup.py", "conftest.py")) or "/test" in path:
@@ -116,8 +117,9 @@ def _stream(project: Project, dice: random.Random) -> Iterator[Chosen]:
             continue
         own = classes(tree.body)
         known = [(n, node) for n, node in definitions(tree.body) if fit(n, node) and plain(node, n, own)]
-        for name, node in dice.sample(known, min(_PER_MODULE, len(known))):
-            yield Chosen(project, path, name, text, node)
+        if len(known) > 1:
+            some = dice.sample(known, min(_PER_MODULE, len(known)))
+            yield [Chosen(project, path, name, text, node) for name, node in some]
 
 
 def _importable(tree: ast.Module, project: Project) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from famulus.bench.report import median, percentile, table
-from famulus.bench.testgen_coverage import Parts
-from famulus.bench.testgen_keep import Module, Record, Verdict
+from famulus.bench.testgen_keep import Module, Record, Suite, Verdict
 
 
 def share(part: float, whole: float) -> str:
@@ -63,36 +62,54 @@ def beside(records: Sequence[Record], modules: Sequence[Module]) -> str:
     """Ours and the peer's tests of the same functions."""
     ours = [r for r in records if any(v.peer is not None for v in r.verdicts)]
     keys = {r.key for r in ours}
-    theirs = [m for m in modules if keys & set(m.verdicts)]
+    theirs = [m for m in modules if any(f"{m.key.rpartition(':')[0]}::{name}" in keys for name in m.functions)]
     verdicts = [v for r in ours for v in r.verdicts if v.killable]
-    parts = {(m.key, name): part for m in theirs for name, part in m.coverage.items()}
-    reached = {name: part for (_, name), part in parts.items()}
-    lines = [(reached[r.name][0][0] if r.name in reached else 0, r.suite.lines[1]) for r in ours]
-    branches = [(reached[r.name][1][0] if r.name in reached else 0, _branches(r, reached)) for r in ours]
+    parts = {f"{m.key.rpartition(':')[0]}::{name}": part for m in theirs for name, part in m.coverage.items()}
+    lines = [(parts[r.key][0][0] if r.key in parts else 0, r.suite.lines[1]) for r in ours]
+    branches = [(parts[r.key][1][0] if r.key in parts else 0, _branches(r, parts)) for r in ours]
+    own_branches = [(r.suite.branches[0], _branches(r, parts)) for r in ours]
+    caught = [[bool(v.ours) for v in verdicts], [bool(v.peer) for v in verdicts]]
+    own, other = sides = [r.suite for r in ours], [m.suite for m in theirs]
+    seconds = sum(r.seconds for r in ours), sum(m.seconds for m in theirs)
     rows: list[list[object]] = [
-        ["modules, without tests", "–", f"{len(theirs)}, {sum(not m.suite.text for m in theirs)}"],
-        ["functions without tests", sum(not r.suite.text for r in ours), "–"],
-        ["killable changes caught", *(share(sum(map(bool, hits)), len(hits)) for hits in _hits(verdicts))],
-        ["killable changes missed", *(sum(not hit for hit in hits) for hits in _hits(verdicts))],
-        ["tests", sum(r.suite.tests for r in ours), sum(m.suite.tests for m in theirs)],
-        ["tests without an assertion", sum(r.suite.bare for r in ours), sum(m.suite.bare for m in theirs)],
-        ["tests that are expected to fail", sum(r.suite.expected for r in ours), sum(m.suite.expected for m in theirs)],
-        ["tests that fail", sum(r.suite.red for r in ours), sum(m.suite.red for m in theirs)],
-        ["flaky tests", sum(r.suite.flaky for r in ours), sum(m.suite.flaky for m in theirs)],
-        ["lines reached", _part(r.suite.lines for r in ours), _part(lines)],
-        ["branches reached", _part((r.suite.branches[0], _branches(r, reached)) for r in ours), _part(branches)],
-        ["seconds", f"{sum(r.seconds for r in ours):.0f}", f"{sum(m.seconds for m in theirs):.0f}"],
+        ["modules, functions", *[f"{len(theirs)}, {len(ours)}"] * 2],
+        ["functions, modules without tests", sum(not s.text for s in own), sum(not s.text for s in other)],
+        ["killable changes", *[len(verdicts)] * 2],
+        ["of them caught", *(share(sum(side), len(side)) for side in caught)],
+        ["missed", *(len(side) - sum(side) for side in caught)],
+        ["missed, but noticed by the other", *(_alone(*pair) for pair in (caught[::-1], caught))],
+        ["tests", *(_sum(side, "tests") for side in sides)],
+        ["tests of a function, on average", *(f"{_sum(side, 'tests') / max(1, len(ours)):.2f}" for side in sides)],
+        ["tests without an assertion", *(_sum(side, "bare") for side in sides)],
+        ["tests that are expected to fail", *(_sum(side, "expected") for side in sides)],
+        ["tests that fail, flaky in ten runs", *(f"{_sum(side, 'red')}, {_sum(side, 'flaky')}" for side in sides)],
+        ["lines reached", _part(s.lines for s in own), _part(lines)],
+        ["branches reached", _part(own_branches), _part(branches)],
+        ["lines and branches", _part([*(s.lines for s in own), *own_branches]), _part([*lines, *branches])],
+        ["seconds of a function, on average", *(f"{taken / max(1, len(ours)):.1f}" for taken in seconds)],
+        ["of a module: given, taken, to start before", "", _times(theirs)],
     ]
     return table(["on the same functions", "Famulus", "Pynguin"], rows)
 
 
-def _hits(verdicts: Sequence[Verdict]) -> tuple[list[bool | None], list[bool | None]]:
-    return [v.ours for v in verdicts], [v.peer for v in verdicts]
+def _alone(one: Sequence[bool], other: Sequence[bool]) -> int:
+    """What the first side notices and the other does not."""
+    return sum(hit and not miss for hit, miss in zip(one, other, strict=True))
 
 
-def _branches(record: Record, reached: Mapping[str, Parts]) -> int:
+def _sum(suites: Sequence[Suite], name: str) -> int:
+    return sum(int(getattr(suite, name)) for suite in suites)
+
+
+def _times(modules: Sequence[Module]) -> str:
+    """On average."""
+    each = ([m.budget for m in modules], [m.seconds for m in modules], [m.starting for m in modules])
+    return ", ".join(f"{sum(one) / max(1, len(one)):.1f}" for one in each)
+
+
+def _branches(record: Record, parts: Mapping[str, tuple[tuple[int, int], tuple[int, int]]]) -> int:
     """How many there are: a side without tests of the function knows of none."""
-    return max(record.suite.branches[1], reached[record.name][1][1] if record.name in reached else 0)
+    return max(record.suite.branches[1], parts[record.key][1][1] if record.key in parts else 0)
 
 
 def by_kind(records: Sequence[Record]) -> str:

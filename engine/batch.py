@@ -62,7 +62,7 @@ def build(
         assert chunk.sequence.table is not None, "planned sequences hold their pages"
         pages = chunk.sequence.table.pages
         segments.append(_segment(chunk, pages, len(tokens), page_size, masked))
-        tokens += chunk.sequence.tokens[chunk.start : end]
+        tokens += chunk.tokens
         positions += range(chunk.start, end)
         slots += [pages[p // page_size] * page_size + p % page_size for p in range(chunk.start, end)]
     cos, sin = tables(torch.tensor(positions), *rotation)

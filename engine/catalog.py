@@ -71,6 +71,16 @@ class HubSource:
 
 
 @dataclass(frozen=True)
+class AdapterSource:
+    """An adapter that a version of Famulus brings along, over the model ``base`` of the catalog."""
+
+    base: str
+
+    def __str__(self) -> str:
+        return f"an adapter over {self.base}, part of Famulus"
+
+
+@dataclass(frozen=True)
 class LocalSource:
     """The user's own folder or GGUF file, which is used where it lies."""
 
@@ -85,7 +95,7 @@ class Entry:
     """One model. Sizes are 0 and texts empty where a local model does not tell them before it is opened."""
 
     id: str
-    source: WheelSource | HubSource | LocalSource
+    source: WheelSource | HubSource | AdapterSource | LocalSource
     title: str = ""
     family: str = ""
     licence: str = ""
@@ -121,6 +131,13 @@ def installed_root(prefix: Path) -> Path:
     return prefix / "share" / "famulus" / "models"
 
 
+_SOURCES: dict[str, type[WheelSource | HubSource | AdapterSource]] = {
+    "wheel": WheelSource,
+    "hub": HubSource,
+    "adapter": AdapterSource,
+}
+
+
 @functools.cache
 def _entries() -> tuple[Entry, ...]:
     with Path(__file__).with_name("catalog.toml").open("rb") as file:
@@ -128,8 +145,10 @@ def _entries() -> tuple[Entry, ...]:
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
-    wheel, hub = fields.pop("wheel", None), fields.pop("hub", None)
-    return Entry(source=WheelSource(**wheel) if wheel else HubSource(**hub), **fields)
+    for key, kind in _SOURCES.items():
+        if key in fields:
+            return Entry(source=kind(**fields.pop(key)), **fields)
+    raise ValueError(f"The catalog's model {fields['id']} has no source.")
 
 
 class Catalog:
@@ -163,9 +182,12 @@ class Catalog:
         raise ModelNotFound(f"There is no model called {name!r}.", fix=hint)
 
     def path(self, entry: Entry) -> Path | None:
-        """Where the finished model lies, or None. A folder without a manifest is not finished."""
+        """Where the finished model lies, or None. A folder without a manifest is not finished; an adapter is nothing
+        without its base."""
         if isinstance(entry.source, LocalSource):
             return entry.source.path if entry.source.path.exists() else None
+        if isinstance(entry.source, AdapterSource) and self.path(self.find(entry.source.base)) is None:
+            return None
         for root in self.roots:
             if (root / entry.id / manifest.NAME).is_file():
                 return root / entry.id
@@ -219,12 +241,19 @@ class Catalog:
 
     def _fetched(self, entry: Entry) -> Path:
         path = self.path(entry)
+        if path is None and isinstance(entry.source, AdapterSource):
+            raise ModelNotFound(not_here(entry), fix=f"Use {entry.source.base}, which it stands on.")
         if path is None:
             raise ModelNotFound(
                 f"The model {entry.id} is not on this machine yet.",
                 fix=f"Run: famulus models pull {entry.id}",
             )
         return path
+
+
+def not_here(entry: Entry) -> str:
+    """Why a model of the catalog that cannot be fetched is not on disk."""
+    return f"{entry.id} is not in this version of Famulus, which brings no trained adapter for it."
 
 
 def _looks_like_path(name: str) -> bool:
@@ -234,7 +263,8 @@ def _looks_like_path(name: str) -> bool:
 def _is_model(path: Path) -> bool:
     if path.name.startswith("."):
         return False
-    return path.suffix == ".gguf" or (path / "config.json").is_file() or any(path.glob("*.gguf"))
+    whole = path.suffix == ".gguf" or (path / "config.json").is_file() or (path / "adapter_config.json").is_file()
+    return whole or any(path.glob("*.gguf"))
 
 
 def _local(path: Path) -> Entry:

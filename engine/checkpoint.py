@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from famulus.engine import gguf_names, manifest
+from famulus.engine import gguf_config, gguf_names, manifest
 from famulus.engine.errors import BadWeights, ModelNotFound
 from famulus.engine.folders import folders
-from famulus.engine.ggml import Bytes, Nibbles, dequantize, nibbles
+from famulus.engine.ggml import Bytes, dequantize
 from famulus.engine.gguf import GGUF, TensorInfo, bad
 from famulus.engine.shards import DTYPES, Shard, Tensor
+
+ADAPTER = "adapter_config.json"
+"""What the folder of an adapter has (PEFT's name); see :mod:`famulus.engine.adapters`."""
 
 _MAX_JSON = 32 << 20
 """Bytes of any JSON file beside the weights; the index of the largest public model has 13 MiB."""
@@ -54,6 +57,10 @@ class Checkpoint(ABC):
         """All tensors, in no particular order."""
 
     @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is such a tensor."""
+
+    @abstractmethod
     def raw(self, name: str) -> Tensor:
         """The tensor as stored: a view where possible; for ggml's block formats rows of bytes."""
 
@@ -63,10 +70,6 @@ class Checkpoint(ABC):
 
         Raises :class:`BadWeights` naming file and tensor for one that is missing or has another ``shape``.
         """
-
-    @abstractmethod
-    def nibbles(self, name: str) -> Nibbles:
-        """The 4-bit grid of a tensor whose ``raw(name).dtype`` is Q4_0 or Q4_1; ``ValueError`` for others."""
 
     def check_embedding(self) -> None:
         """The shape that every family shares; they check their own through ``tensor(name, shape)``."""
@@ -98,6 +101,9 @@ class FolderCheckpoint(Checkpoint):
     def names(self) -> list[str]:
         return list(self._files)
 
+    def has(self, name: str) -> bool:
+        return name in self._files
+
     def raw(self, name: str) -> Tensor:
         if name not in self._files:
             raise bad(self.path, f"lacks the tensor {name!r}")
@@ -109,9 +115,6 @@ class FolderCheckpoint(Checkpoint):
             file = self.path / self._files[name]
             raise bad(file, f"has {name!r} of shape {found.shape} where {shape} is needed")
         return found
-
-    def nibbles(self, name: str) -> Nibbles:
-        raise ValueError(f"{name} is not stored as a 4-bit grid")
 
     def _weight_map(self) -> dict[str, str]:
         """Which shard holds which tensor; every shard is opened and must hold what the index says."""
@@ -153,6 +156,8 @@ class FolderCheckpoint(Checkpoint):
             raise bad(path, f"has no usable 'rope_theta' ({str(theta)[:50]})")
         config["rope_scaling"] = rope if _scaled(rope) else None
         config["rope_theta"] = float(theta)
+        if "partial_rotary_factor" in rope:
+            config.setdefault("partial_rotary_factor", rope["partial_rotary_factor"])
         if not isinstance(config.get("model_type"), str):
             raise bad(path, "has no usable 'model_type'")
         for key in _SIZES:
@@ -198,17 +203,17 @@ class FolderCheckpoint(Checkpoint):
 
 
 class GGUFCheckpoint(Checkpoint):
-    """A GGUF file of one of :data:`gguf_names.FAMILIES`."""
+    """A GGUF file of one of :data:`gguf_config.ARCHITECTURES`."""
 
     def __init__(self, path: Path, listed: manifest.Manifest | None) -> None:
         self.path = path
         self.file = GGUF(path)
-        self.config = gguf_names.config_of(self.file)
+        self.config = gguf_config.config_of(self.file)
         self._stored: dict[str, str] = {}
         for stored in self.file.tensors:
             if stored == gguf_names.ROPE_FACTORS:
                 continue
-            name = gguf_names.rename(stored)
+            name = gguf_names.rename(stored, self.config["model_type"])
             if name is None or name in self._stored:
                 raise bad(path, f"holds the tensor {stored!r}, which its architecture does not have")
             self._stored[name] = stored
@@ -223,6 +228,9 @@ class GGUFCheckpoint(Checkpoint):
 
     def names(self) -> list[str]:
         return list(self._stored)
+
+    def has(self, name: str) -> bool:
+        return name in self._stored
 
     def raw(self, name: str) -> Tensor:
         info = self._info(name)
@@ -239,9 +247,6 @@ class GGUFCheckpoint(Checkpoint):
         if stored.dtype in DTYPES:
             return stored
         return Tensor(info.shape, "F32", dequantize(info.form, stored.data))
-
-    def nibbles(self, name: str) -> Nibbles:
-        return nibbles(self._info(name).form, self.raw(name).data)
 
     def _info(self, name: str) -> TensorInfo:
         if name not in self._stored:
@@ -266,7 +271,7 @@ class GGUFCheckpoint(Checkpoint):
 
 
 def open_checkpoint(path: Path, *, stamps: Path | None = None) -> Checkpoint:
-    """Opens a GGUF file, a folder that holds one, or a Hugging Face folder.
+    """Opens a GGUF file, a folder that holds one, a Hugging Face folder, or an adapter's with the model below it.
 
     Where a manifest lies beside the weights every file is compared with it first; a file that did not change
     since it was last verified is not read again (``stamps``: where that is remembered, by default in the
@@ -277,6 +282,10 @@ def open_checkpoint(path: Path, *, stamps: Path | None = None) -> Checkpoint:
         raise ModelNotFound(f"There is no model at {path}.", fix="See: famulus models list")
     folder = path if path.is_dir() else path.parent
     listed = manifest.check(folder, stamps or folders().cache / "verified")
+    if path.is_dir() and (path / ADAPTER).is_file():
+        from famulus.engine.adapters import open_adapted
+
+        return open_adapted(path, listed)
     if path.is_dir() and not (path / "config.json").is_file():
         inside = sorted(path.glob("*.gguf"))
         if len(inside) != 1:

@@ -43,6 +43,9 @@ PROTOCOL = 1
 
 READ_SECONDS = 120.0
 
+SWITCH_SECONDS = 660.0
+"""A model that is packed for the first time takes a while."""
+
 
 def infill(prefix: str, suffix: str = "", **parts: Any) -> dict[str, Any]:
     """A prompt for the hole between two texts; ``parts`` as in :class:`famulus.engine.protocol.Infill`."""
@@ -158,6 +161,13 @@ class Client:
     def shutdown(self) -> None:
         """Ask the engine to leave."""
         self._ask("POST", "/v1/shutdown", {})
+
+    def use(self, model: str) -> dict[str, Any]:
+        """Have the engine serve another model, named as in the settings, and wait until it does →
+        :class:`famulus.engine.protocol.ModelInfo` as a dictionary. Raises typed errors; the old one then stays."""
+        patient = Client(self._address, find_again=self._find_again, timeout=SWITCH_SECONDS)
+        found: dict[str, Any] = patient._ask("POST", "/v1/switch", {"model": model})
+        return found
 
     def _new_id(self) -> str:
         return f"{os.getpid()}-{next(self._ids)}"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from famulus.engine.errors import BadWeights
+from famulus.engine.quantized import METHODS, asked_in_vain
 from famulus.kernels.pack import FP8_BLOCK
 from famulus.kernels.rope import amplitude, frequencies
 
@@ -33,9 +34,15 @@ class Args:
     rope_scaling: Mapping[str, Any] | None = None
     tie_word_embeddings: bool = False
 
-    SUPPORTED: ClassVar[dict[str, tuple[Any, ...]]] = {"hidden_act": ("silu",), "partial_rotary_factor": (1, 1.0)}
+    SUPPORTED: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu",),
+        "partial_rotary_factor": (1, 1.0),
+        "router_top_p": (1, 1.0),
+    }
     QUANTIZED: ClassVar[tuple[str, ...]] = ()
-    """``quantization_config.quant_method`` that the family reads."""
+    """``quantization_config.quant_method`` that the family reads beside those of :mod:`famulus.engine.quantized`."""
+    LAYERS: ClassVar[tuple[str, ...]] = ("full_attention",)
+    """``layer_types`` that a family without such a field computes, each in all layers."""
     ALIASES: ClassVar[dict[str, tuple[str, ...]]] = {
         "num_experts": ("num_local_experts", "n_routed_experts"),
         "num_local_experts": ("num_experts", "n_routed_experts"),
@@ -47,9 +54,13 @@ class Args:
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Raises :class:`BadWeights` naming the key that is missing, has a value of another kind, or asks for something
         that this family does not compute."""
+        own = {field.name for field in dataclasses.fields(cls)}
         for key, allowed in {**Args.SUPPORTED, **cls.SUPPORTED}.items():
-            if config.get(key) is not None and config[key] not in allowed:
+            if key not in own and config.get(key) is not None and config[key] not in allowed:
                 raise unsupported(key, config[key])
+        kinds = [] if "layer_types" in own else config.get("layer_types") or []
+        if not isinstance(kinds, list) or not all(kind in cls.LAYERS for kind in kinds):
+            raise unsupported("layer_types", kinds)
         cls._check_quantization(config.get("quantization_config"))
         given = {}
         for field in dataclasses.fields(cls):
@@ -70,7 +81,11 @@ class Args:
         if not isinstance(said, Mapping):
             return
         method, block = said.get("quant_method"), said.get("weight_block_size")
-        if method not in cls.QUANTIZED:
+        if method in METHODS:
+            vain = asked_in_vain(said)
+            if vain is not None:
+                raise unsupported(f"quantization_config.{vain[0]}", vain[1])
+        elif method not in cls.QUANTIZED:
             raise unsupported("quantization_config.quant_method", method)
         if method == "fp8" and block != [FP8_BLOCK, FP8_BLOCK]:
             raise unsupported("quantization_config.weight_block_size", block)

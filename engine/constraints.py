@@ -49,8 +49,11 @@ class Mask(Protocol):
     def advance(self, token: int) -> None:
         """Take the chosen token. Raises :class:`InvalidConstraint` if it was not allowed."""
 
-    def forced(self) -> int | None:
-        """The only token that may come next, if there is just one."""
+    def forced(self) -> list[int]:
+        """Tokens that must come next, written as usual; none where there is a choice."""
+
+    def legal(self, tokens: list[int]) -> int:
+        """How many of ``tokens``, from the first one on, may come next; fewer where that is costly to say."""
 
 
 def build(constraint: Constraint | None, heal: bytes, tokenizer: Tokenizer, before: str = "") -> Mask | None:
@@ -134,12 +137,15 @@ class _Spelled:
         self._free = any(not self._whole or piece[len(d)] not in _IDENTIFIER for d in passed)
         self._set({d[len(piece) :] for d in self._due if d.startswith(piece)})
 
-    def forced(self) -> int | None:
+    def forced(self) -> list[int]:
         """See :class:`Mask`."""
         mask = self.allowed()
-        if mask is None or np.count_nonzero(mask) != 1:
-            return None
-        return int(mask.argmax())
+        return [] if mask is None or np.count_nonzero(mask) != 1 else [int(mask.argmax())]
+
+    def legal(self, tokens: list[int]) -> int:
+        """See :class:`Mask`."""
+        mask = self.allowed()
+        return len(tokens) if mask is None else int(bool(tokens) and bool(mask[tokens[0]]))
 
 
 class Healing(_Spelled):
@@ -254,10 +260,13 @@ class Grammar:
             raise InvalidConstraint(f"The token {token} is not allowed here.")
         self._mask = None
 
-    def forced(self) -> int | None:
+    def forced(self) -> list[int]:
         """See :class:`Mask`."""
-        mask = self.allowed()
-        return int(mask.argmax()) if np.count_nonzero(mask) == 1 else None
+        return [] if self.finished else list(self._matcher.compute_ff_tokens())
+
+    def legal(self, tokens: list[int]) -> int:
+        """See :class:`Mask`."""
+        return 0 if self.finished else int(self._matcher.validate_tokens(tokens))
 
 
 class _Pieces:

@@ -9,6 +9,7 @@ from typing import Any
 
 from famulus.engine.cache import PageCache
 from famulus.engine.constraints import build as build_mask
+from famulus.engine.draft.speculation import Room
 from famulus.engine.errors import DeadlineExceeded, FamulusError, InvalidRequest, ModelNotFound, PromptTooLong
 from famulus.engine.hardware import PAGE
 from famulus.engine.prompt import Rendered, render
@@ -28,7 +29,7 @@ from famulus.engine.protocol import (
     Usage,
 )
 from famulus.engine.publishing import Publisher
-from famulus.engine.runner import StepAborted
+from famulus.engine.runner import Runner, StepAborted
 from famulus.engine.sampler import Sampler
 from famulus.engine.scheduler import Scheduler
 from famulus.engine.served import Served, open_served
@@ -54,8 +55,19 @@ class Core:
         self._ids = count(1)
         self._polled = 0.0  # seconds of the current step spent on the inbox: rendering a prompt says nothing of threads
         self._counts = dict.fromkeys(
-            ("steps", "aborted_steps", "unwanted_chunks", "computed_tokens", "generated_tokens", "cancelled"), 0.0
+            (
+                "steps",
+                "aborted_steps",
+                "unwanted_chunks",
+                "computed_tokens",
+                "generated_tokens",
+                "drafted_tokens",
+                "accepted_tokens",
+                "cancelled",
+            ),
+            0.0,
         )
+        self._speculation = served.speculation
         self._publisher = Publisher(
             self._tasks, self.scheduler, served.runner, served.tokenizer, self._ids, clock, self._counts
         )
@@ -77,6 +89,11 @@ class Core:
                 self.step(lambda: None)
         self.cache.evict(self.cache.total)
         self._counts.update(dict.fromkeys(self._counts, 0.0))
+
+    @property
+    def runner(self) -> Runner:
+        """What computes, for those who look into the model."""
+        return self._runner
 
     @property
     def busy(self) -> bool:
@@ -163,7 +180,8 @@ class Core:
     def _generate(self, request: Generate) -> None:
         rendered = self._render(request.prompt, request.max_tokens)
         limit = min(request.max_tokens, self.card.context - len(rendered.tokens))
-        sequence = self._sequence(request, rendered.tokens, max_tokens=limit)
+        language = request.prompt.language if isinstance(request.prompt, Infill) else ""
+        sequence = self._sequence(request, rendered.tokens, max_tokens=limit, language=language)
         if request.prompt_logprobs:
             sequence.logits_from = sequence.reuse_limit = 0
         task = Generation(request, rendered, self.tokenizer, self.info.id, limit, sequence.arrival)
@@ -229,22 +247,48 @@ class Core:
         if not plan.chunks:
             return events
         started, self._polled = time.perf_counter(), 0.0
+        plan = self._drafted(plan)
         try:
             hidden = self._runner.forward(plan, self._between(plan, poll))
         except StepAborted:
             self._counts["aborted_steps"] += 1
             return events
-        self._judge_threads(plan, time.perf_counter() - started - self._polled)
+        computed = time.perf_counter() - started - self._polled
         self._counts["steps"] += 1
         self._counts["computed_tokens"] += sum(c.count for c in plan.chunks)
-        return events + self._publisher.publish(plan, hidden)
+        events += self._publisher.publish(plan, hidden)
+        self._judge(plan, computed, time.perf_counter() - started - self._polled)
+        return events
 
-    def _judge_threads(self, plan: StepPlan, seconds: float) -> None:
+    def _drafted(self, plan: StepPlan) -> StepPlan:
+        """The plan with drafts where they are worth computing: never beside prompts, whose first token waits."""
+        if self._speculation is None or not plan.decodes:
+            return plan
+        drafts = self._speculation.propose(plan, self._room(plan))
+        return self.scheduler.widen(plan, drafts) if drafts else plan
+
+    def _room(self, plan: StepPlan) -> dict[int, Room]:
+        """What drafts the answers of ``plan`` that have begun can have."""
+        found = {}
+        for sequence in (c.sequence for c in plan.chunks if len(c.sequence.tokens) > c.sequence.prompt):
+            task = self._tasks.get(sequence.request)
+            if isinstance(task, Generation) and sequence.id in task.open:
+                candidate = task.open[sequence.id]
+                found[sequence.id] = Room(task.limit - candidate.tokens - 1, candidate.sampler.mask)
+        return found
+
+    def _judge(self, plan: StepPlan, computed: float, seconds: float) -> None:
+        """Tell those who choose threads and drafts what a step took: ``computed`` seconds for the model, all
+        ``seconds``."""
         tokens = sum(c.count for c in plan.chunks)
-        if tokens == len(plan.chunks):
-            self._governor.observe(f"decode {min(tokens, 8)}", seconds)
+        if plan.decodes:
+            drafted = self._speculation is not None and tokens > len(plan.chunks)
+            share = self._speculation.relative(plan) if self._speculation and drafted else 1.0
+            self._governor.observe(f"decode {min(len(plan.chunks), 8)}", computed / share)
+            if self._speculation is not None:
+                self._speculation.observe(plan, seconds)
         elif tokens >= 16:
-            self._governor.observe("prompt", seconds / tokens)
+            self._governor.observe("prompt", computed / tokens)
 
     def _between(self, plan: StepPlan, poll: Callable[[], None]) -> Callable[[], None]:
         layer = 0

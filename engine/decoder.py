@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -10,11 +12,19 @@ from torch import Tensor
 from famulus.engine.batch import Batch
 from famulus.engine.config import Args
 from famulus.engine.layers import MLP, Attention, Between, Block, Loaded, Mixing, MoE, Part, Pointwise, embed
+from famulus.engine.offload import OffloadedMoE
+from famulus.kernels.cpu.blocks import store_fits
+from famulus.kernels.layers import Layers, layers
 from famulus.kernels.linear import linear
 from famulus.kernels.moe import Clamp
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
 from famulus.kernels.router import Rule
+from famulus.kernels.store import Store
+
+AT_ONCE = 24 << 20
+"""Bytes of weights times tokens that layers are worked through at once for: a few milliseconds, after which a step may
+be abandoned."""
 
 
 def outer_parts(args: Args) -> dict[str, Part]:
@@ -123,18 +133,16 @@ def gated_mlp(loaded: Loaded, i: int, name: str = "") -> MLP:
     return MLP(loaded.weights[f"{i}.{name}gate_up"], loaded.weights[f"{i}.{name}down"])
 
 
-def mixture(loaded: Loaded, i: int, rule: Rule, shared: MLP | None = None, clamp: Clamp | None = None) -> MoE:
+def mixture(
+    loaded: Loaded, i: int, rule: Rule, shared: MLP | None = None, clamp: Clamp | None = None
+) -> MoE | OffloadedMoE:
     """The experts that the parts of :func:`moe_parts` make."""
-    return MoE(
-        loaded.norms[f"{i}.gate"],
-        rule,
-        loaded.experts[f"{i}.experts_gate_up"],
-        loaded.experts[f"{i}.experts_down"],
-        loaded.norms.get(f"{i}.gate_bias"),
-        loaded.norms.get(f"{i}.correction"),
-        shared,
-        clamp,
-    )
+    gate, bias, correction = (loaded.norms.get(f"{i}.{name}") for name in ("gate", "gate_bias", "correction"))
+    assert gate is not None
+    gate_up, down = loaded.experts[f"{i}.experts_gate_up"], loaded.experts[f"{i}.experts_down"]
+    if loaded.residency is not None:
+        return OffloadedMoE(gate, rule, loaded.residency.store(i, gate_up, down), bias, correction, shared, clamp)
+    return MoE(gate, rule, gate_up, down, bias, correction, shared, clamp)
 
 
 class Decoder:
@@ -176,17 +184,39 @@ class Decoder:
             )
             for i in range(self.layers)
         ]
-        self.fixed = all(block.attention.fixed for block in self.blocks)
+        self.residency = loaded.residency
+        self.fixed = self.residency is None and all(block.attention.fixed for block in self.blocks)
+        apart = [block.mlp for block in self.blocks if isinstance(block.mlp, OffloadedMoE)]
+        for one, following in pairwise(apart):
+            one.following = following
 
-    def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
+    def forward(self, batch: Batch, kv: list[Store], between: Between) -> Tensor:
         """[tokens, hidden] f32 after the final norm."""
         h = embed(batch.tokens, self.embedding)
         if self.embedded != 1:
             h *= self.embedded
-        for block, store in zip(self.blocks, kv, strict=True):
-            between()
-            block(h, batch, store)
+        if self.together is not None and self.together.fits and store_fits(kv[0]):
+            windowed = batch.placed_windowed if self.window else batch.placed
+            at_once = max(1, AT_ONCE * self.layers // (len(h) * self._layer_bytes))
+            for first in range(0, self.layers, at_once):
+                between()
+                layers(h, self.together, batch.placed, windowed, kv, first, min(first + at_once, self.layers))
+        else:
+            for block, store in zip(self.blocks, kv, strict=True):
+                between()
+                block(h, batch, store)
         return rms_norm(h, self.norm, self.args.rms_norm_eps, torch.float32)
+
+    @cached_property
+    def together(self) -> Layers | None:
+        """All layers as one operation, where each of them is compiled for this processor."""
+        found = [block.whole for block in self.blocks]
+        return None if None in found else Layers(tuple(layer for layer in found if layer is not None))
+
+    @cached_property
+    def _layer_bytes(self) -> int:
+        """Of all layers, as one token reads them."""
+        return sum(w.decode_bytes for b in self.blocks for w in (*b.attention.linears(), *b.mlp.linears()))
 
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads, the head included."""

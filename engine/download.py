@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from famulus.engine import manifest
-from famulus.engine.catalog import EMBEDDED, Catalog, Entry, HubSource, WheelSource, installed_root
+from famulus.engine.catalog import EMBEDDED, AdapterSource, Catalog, Entry, HubSource, WheelSource, installed_root
 from famulus.engine.errors import BadWeights, DownloadFailed, FamulusError, InvalidRequest, StorageFailed
 from famulus.engine.folders import folders, storage_failed
 from famulus.engine.hub import Hub, Listing, RemoteFile
@@ -52,6 +52,8 @@ def pull(
     keep what was fetched for the next call.
     """
     if not isinstance(entry.source, (WheelSource, HubSource)):
+        if isinstance(entry.source, AdapterSource):
+            raise InvalidRequest(f"{entry.id} is {entry.source}: it cannot be fetched.")
         raise InvalidRequest(f"{entry.source} is already on this machine; there is nothing to pull.")
     stamps = stamps or folders().cache / "verified"
     final, partial = root / entry.id, root / f".partial-{entry.id}"

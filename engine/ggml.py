@@ -107,6 +107,15 @@ def _q6_k(blocks: Bytes) -> Floats:
     return (groups * q.reshape(n, 16, 16)).reshape(n, 256)
 
 
+_E2M1_DOUBLED = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], dtype=np.float32)
+
+
+def _mxfp4(blocks: Bytes) -> Floats:
+    exponent = blocks[:, :1].astype(np.int32) - 128
+    found: Floats = np.ldexp(_E2M1_DOUBLED[_low_then_high(blocks[:, 1:])], exponent)
+    return found
+
+
 @dataclass(frozen=True)
 class Format:
     """One ggml tensor type: ``weights`` per block, ``bytes`` per block, and its decoder."""
@@ -128,13 +137,17 @@ FORMATS = {
     12: Format("Q4_K", 256, 144, _q4_k),
     13: Format("Q5_K", 256, 176, _q5_k),
     14: Format("Q6_K", 256, 210, _q6_k),
+    39: Format("MXFP4", 32, 17, _mxfp4),
 }
 """The tensor types that Famulus reads, by their number in a GGUF file."""
+
+NAMED = {form.name: form for form in FORMATS.values()}
+"""The same by their names."""
 
 OTHERS = {
     7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS",
     19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
-    27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+    27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0",
 }  # fmt: skip
 """Names of types that exist but are not read, for a clear error."""
 
@@ -152,32 +165,3 @@ def dequantize(form: Format, raw: Bytes) -> Floats:
         for at in range(0, len(blocks), step):
             out[at : at + step] = form.decode(blocks[at : at + step])
     return out.reshape(*raw.shape[:-1], cols)
-
-
-@dataclass(frozen=True)
-class Nibbles:
-    """The 4-bit grid of a Q4_0 or Q4_1 tensor: weight = ``q`` * ``scale`` + ``minimum`` of its group of 32.
-
-    q: [rows, cols] uint8 in 0..15. scale, minimum: [rows, cols / 32] float32 (exact: they were float16).
-    """
-
-    q: Bytes
-    scale: Floats
-    minimum: Floats
-
-
-def nibbles(form: Format, raw: Bytes) -> Nibbles:
-    """The grid of a Q4_0 or Q4_1 tensor, without the loss of a second quantisation.
-
-    raw: [rows, row_bytes] uint8. ``ValueError`` for any other format.
-    """
-    if form.name not in ("Q4_0", "Q4_1"):
-        raise ValueError(f"{form.name} has no plain 4-bit grid")
-    rows = len(raw)
-    blocks = raw.reshape(-1, form.bytes)
-    scale = _half(blocks, 0)
-    if form.name == "Q4_0":
-        q, minimum = _low_then_high(blocks[:, 2:]), scale * -8
-    else:
-        q, minimum = _low_then_high(blocks[:, 4:]), _half(blocks, 2)
-    return Nibbles(q.reshape(rows, -1), scale.reshape(rows, -1), minimum.reshape(rows, -1))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from famulus.engine.errors import BadWeights
-from famulus.engine.ggml import FORMATS, OTHERS, Bytes, Floats, Format, Nibbles, dequantize, nibbles
+from famulus.engine.ggml import FORMATS, OTHERS, Bytes, Floats, Format, dequantize
 
 MAX_HEADER = 64 << 20
 """Bytes before the first tensor; the vocabulary of 262,144 tokens needs about 10 MiB."""
@@ -211,7 +211,3 @@ class GGUF:
     def tensor(self, name: str) -> Floats:
         """The weights, decoded: float32 in the tensor's shape."""
         return dequantize(self.info(name).form, self.raw(name))
-
-    def nibbles(self, name: str) -> Nibbles:
-        """The 4-bit grid of a Q4_0 or Q4_1 matrix; ``ValueError`` for another format."""
-        return nibbles(self.info(name).form, self.raw(name))

@@ -8,18 +8,19 @@ first token at a slot that belongs to nobody. Without a CUDA device the same hap
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from famulus.engine.batch import Batch, build
 from famulus.engine.layers import Model
-from famulus.engine.step import StepPlan
+from famulus.engine.step import Chunk, StepPlan
 from famulus.kernels.attention import Segment, Segments
+from famulus.kernels.store import Store
 
 BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
-"""Sequences of a recorded step; more are computed unrecorded."""
+"""Tokens of a recorded step; more are computed unrecorded."""
 
 SHORTEST = 1024
 """Tokens of context of the smallest bucket; each next one is twice as long."""
@@ -39,16 +40,20 @@ class Graphs:
     """The recorded steps of a model over ``kv``. ``spare``: a slot that no sequence has."""
 
     model: Model
-    kv: list[Tensor]
+    kv: list[Store]
     page: int
     spare: int
     buckets: dict[tuple[int, int], Bucket] = field(default_factory=dict)
 
     def forward(self, plan: StepPlan) -> Tensor | None:
-        """Hidden states [sequences, hidden] f32 of a plan that decodes one token of each sequence; None for others."""
-        count = len(plan.chunks)
-        if count > BATCHES[-1] or any(chunk.count != 1 for chunk in plan.chunks):
+        """Hidden states [tokens, hidden] f32 of a plan that decodes; None for others.
+
+        A drafted token is a sequence of its own there, that sees one token more: keys are stored before they are read.
+        """
+        count = sum(chunk.count for chunk in plan.chunks)
+        if count > BATCHES[-1] or not plan.decodes:
             return None
+        plan = singles(plan)
         rows = next(n for n in BATCHES if n >= count)
         longest = max(SHORTEST, 1 << max(chunk.start for chunk in plan.chunks).bit_length())
         bucket = self.buckets.get((rows, longest))
@@ -109,6 +114,16 @@ class Graphs:
         for table in fixed.tables.values():
             table.slots.copy_(slots)
             table.blocks[:, 4] = contexts[table.blocks[:, 0].long()]
+
+
+def singles(plan: StepPlan) -> StepPlan:
+    """A plan that decodes, each of its tokens as a chunk of its own."""
+    chunks = (
+        Chunk(chunk.sequence, chunk.start + i, 1, chunk.draft[i - 1 : i] if i else ())
+        for chunk in plan.chunks
+        for i in range(chunk.count)
+    )
+    return replace(plan, chunks=tuple(chunks))
 
 
 def _recorded(forward: Callable[[], Tensor]) -> Callable[[], Tensor]:

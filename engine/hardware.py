@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from famulus.engine.settings import Settings
 from famulus.kernels.cpu.library import level, ready
 from famulus.kernels.linear import linear, make_weight
+from famulus.kernels.store import FORMATS, SCALE_BYTES
 
 PAGE = 16
 """Tokens in a page of the KV cache."""
@@ -35,7 +36,8 @@ GPU_CHUNK = 1024
 class Plan:
     """Choices for one model on this machine. ``rows``: (what, choice, reason), for people.
 
-    ``cache_tokens``, ``batch_tokens``, ``prefill_chunk``, ``infill_budget`` are in tokens.
+    ``cache_tokens``, ``batch_tokens``, ``prefill_chunk``, ``infill_budget`` are in tokens. ``resident``: how many
+    experts of each layer are on the GPU; 0: all that there are. ``kv``: what keys and values are kept in.
     """
 
     device: str
@@ -46,19 +48,28 @@ class Plan:
     prefill_chunk: int
     infill_budget: int
     rows: list[tuple[str, str, str]] = field(default_factory=list)
+    resident: int = 0
+    kv: str = "bf16"
 
 
 @dataclass(frozen=True)
 class Size:
     """What a plan needs to know of a model: ``parameters`` outside the embedding, ``embedding`` values, ``context``
     tokens, ``kv_bytes`` per token of context in 16 bits; ``active`` parameters that one token meets where experts make
-    these fewer, else 0."""
+    these fewer, else 0. ``routed``: of the ``parameters``, those in experts, of which a layer has ``experts`` and a
+    token goes to ``chosen``. ``stored``: the precision that the checkpoint has already, where that is a small one.
+    ``kv_width``: how many values share a scale where keys and values are kept in 8 bits; 0: they stay whole."""
 
     parameters: int
     embedding: int
     context: int
     kv_bytes: int
     active: int = 0
+    routed: int = 0
+    experts: int = 0
+    chosen: int = 0
+    stored: str = ""
+    kv_width: int = 0
 
 
 def memory() -> int:
@@ -107,12 +118,21 @@ def thread_counts() -> list[int]:
     return sorted({1, 2, 4, 8, 16, cores() // 2, cores()} & set(range(1, cores() + 1)))
 
 
-def weight_bytes(size: Size, precision: str) -> int:
+def weight_bytes(size: Size, precision: str, device: str = "cpu") -> int:
     """Memory of the weights in ``precision``."""
-    # Query, key, value and the way down have two int8 digits: some 40 % of the values outside the embedding.
-    per_value = {"int4+int8": 2.025, "int4": 0.625, "int8": 1.4, "fp8": 1.0, "bf16": 2.0, "fp32": 4.0}[precision]
+    # Query, key, value and the way down have two int8 digits on a processor: some 40 % of the values outside the
+    # embedding.
+    int8 = 1.4 if device == "cpu" else 1.0
+    per_value = {"int4+int8": 2.025, "int4": 0.625, "int8": int8, "fp8": 1.0, "bf16": 2.0, "fp32": 4.0}[precision]
     table = {"bf16": 2, "fp32": 4}.get(precision, 1)
     return int(size.parameters * per_value) + size.embedding * table
+
+
+def kept_bytes(size: Size, kv: str) -> int:
+    """Memory of one token's keys and values in all layers; ``kv``: "fp32", "bf16", "fp8" or "int8"."""
+    if kv in FORMATS:
+        return size.kv_bytes // 2 * (size.kv_width + SCALE_BYTES) // size.kv_width
+    return size.kv_bytes * (2 if kv == "fp32" else 1)
 
 
 def select(settings: Settings, size: Size) -> Plan:
@@ -134,9 +154,9 @@ def select(settings: Settings, size: Size) -> Plan:
         note("parameters per token", f"{size.active / 1e6:.0f} million", whole)
     threads, why = _threads(settings)
     note("threads", threads, why)
-    per_token = size.kv_bytes * (2 if precision == "fp32" else 1)
-    tokens, why = _cache(settings, size.context, per_token, room - weight_bytes(size, precision))
-    note("KV cache", f"{tokens} tokens", why)
+    kv, also = _kv(settings, size, precision)
+    tokens, why = _cache(settings, size.context, kept_bytes(size, kv), room - weight_bytes(size, precision))
+    note("KV cache", f"{tokens} tokens in {kv}", why + also)
     speed = _prompt_speed(size, precision)
     chunk = _whole(speed * 0.3, 64, 512)
     note(
@@ -149,7 +169,7 @@ def select(settings: Settings, size: Size) -> Plan:
         budget, why = _whole(speed * 1.5, 512, 4096), "a cold file is read in about 1.5 s"
     budget = min(budget, size.context // 2)
     note("context for completions", f"{budget} tokens", why)
-    return Plan(device, precision, threads, tokens, chunk + 32, chunk, budget, rows)
+    return Plan(device, precision, threads, tokens, chunk + 32, chunk, budget, rows, kv=kv)
 
 
 def _device(settings: Settings) -> tuple[str, str]:
@@ -177,26 +197,56 @@ def _missing() -> str:
 
 
 def _gpu_plan(settings: Settings, size: Size, rows: list[tuple[str, str, str]]) -> Plan:
-    """Everything is in the card's memory; sizes that depend on speed are not measured but fixed."""
+    """What is read for every token is in the card's memory; sizes that depend on speed are not measured but fixed."""
     room = torch.cuda.mem_get_info()[0]
-    wanted = ["bf16", "fp8", "int4"] if settings.precision == "auto" else [settings.precision]
-    if wanted == ["int8"]:
-        raise InvalidRequest("On a GPU there is no int8.", fix="Set precision to bf16, fp8 or int4, or device to cpu.")
-    precision = next((p for p in wanted if weight_bytes(size, p) < 0.85 * room), "")
-    if not precision:
-        need = weight_bytes(size, wanted[-1]) / 1e9
-        raise InvalidRequest(
-            f"The model needs {need:.1f} GB in {wanted[-1]} and {room / 1e9:.1f} GB of the GPU's memory are free.",
-            fix="Choose a smaller model (famulus models list), or set device to cpu.",
-        )
-    rows.append(("precision", precision, "the most exact that fits the GPU's memory"))
-    per_token = size.kv_bytes * (2 if precision == "fp32" else 1)
-    left = int(0.8 * (room - weight_bytes(size, precision))) // per_token
+    precision, resident, why = _gpu_precision(settings, size, room)
+    rows.append(("precision", precision, why))
+    weights = weight_bytes(size, precision, "cuda")
+    if resident:
+        apart = (size.experts - resident) * _expert_bytes(size, precision)
+        weights -= apart
+        told = f"the others, {apart / 1e9:.1f} GB, wait in the processor's memory"
+        rows.append(("experts on the GPU", f"{resident} of {size.experts} in each layer", told))
+    kv, also = _kv(settings, size, precision)
+    per_token = kept_bytes(size, kv)
+    left = int(0.8 * (room - weights)) // per_token
     tokens = max(settings.kv_cache_tokens or min(left, 16 * size.context), PAGE) // PAGE * PAGE
-    rows.append(("KV cache", f"{tokens} tokens", f"{tokens * per_token / 1e9:.1f} GB of the GPU's memory"))
+    told = f"{tokens * per_token / 1e9:.1f} GB of the GPU's memory{also}"
+    rows.append(("KV cache", f"{tokens} tokens in {kv}", told))
     budget = min(settings.context_budget or 4096, size.context // 2)
     rows.append(("context for completions", f"{budget} tokens", "a GPU reads prompts fast"))
-    return Plan("cuda", precision, settings.threads or 1, tokens, GPU_CHUNK + 64, GPU_CHUNK, budget, rows)
+    threads = settings.threads or 1
+    return Plan("cuda", precision, threads, tokens, GPU_CHUNK + 64, GPU_CHUNK, budget, rows, resident, kv)
+
+
+def _gpu_precision(settings: Settings, size: Size, room: int) -> tuple[str, int, str]:
+    """Precision, how many experts of a layer are on the card (0: all), and why."""
+    wanted = ["bf16", "int8", "int4"]  # of two forms of 8 bits the more exact one
+    why = "the most exact that fits the GPU's memory"
+    if settings.precision != "auto":
+        wanted, why = [settings.precision], "from the settings"
+    elif size.stored:
+        wanted, why = list(dict.fromkeys([size.stored, "int4"])), "as the checkpoint has it already"
+    for precision in wanted:
+        if weight_bytes(size, precision, "cuda") < 0.85 * room:
+            return precision, 0, why if precision == wanted[0] or not size.stored else "it fits the GPU's memory"
+    precision = wanted[-1]
+    need = weight_bytes(size, precision, "cuda")
+    if size.experts:
+        # Three quarters of the card, less what every token meets; two layers' choices have to be there at once.
+        one = _expert_bytes(size, precision)
+        resident = min(size.experts - 1, int(0.75 * room - (need - size.experts * one)) // one)
+        if resident >= 2 * size.chosen and (size.experts * one) < 0.8 * memory():
+            return precision, resident, "the smallest, and even so not all experts fit the GPU's memory"
+    raise InvalidRequest(
+        f"The model needs {need / 1e9:.1f} GB in {precision} and {room / 1e9:.1f} GB of the GPU's memory are free.",
+        fix="Choose a smaller model (famulus models list), or set device to cpu.",
+    )
+
+
+def _expert_bytes(size: Size, precision: str) -> int:
+    """Of one expert in all layers together."""
+    return weight_bytes(Size(size.routed, 0, 0, 0), precision, "cuda") // size.experts
 
 
 def _precision(settings: Settings, size: Size, room: int) -> tuple[str, str]:
@@ -261,6 +311,16 @@ def _prompt_speed(size: Size, precision: str) -> float:
     x = torch.randn(64, 576).to(dtype)
     per_value = _timed(torch.get_num_threads(), lambda: linear(x, weight)) / (64 * 512 * 576)
     return 0.5 / (per_value * (size.active or size.parameters))
+
+
+def _kv(settings: Settings, size: Size, precision: str) -> tuple[str, str]:
+    """What keys and values are kept in, and what is to be said about it."""
+    whole, asked = "fp32" if precision == "fp32" else "bf16", settings.kv_precision
+    if asked == "auto":
+        return whole, ""
+    if not size.kv_width:
+        return whole, f"; latents are small already, and not kept in {asked}" if asked in FORMATS else ""
+    return asked, f"; {asked} from the settings"
 
 
 def _cache(settings: Settings, context: int, per_token: int, room: int) -> tuple[int, str]:

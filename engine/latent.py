@@ -15,6 +15,7 @@ from famulus.kernels.mla import mla
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import rope
+from famulus.kernels.store import Store
 
 LATENT_EPS = 1e-6
 """Of the norms of the latents, whatever ``rms_norm_eps`` says."""
@@ -66,8 +67,9 @@ class LatentAttention:
     query_norm: Tensor | None = None
     indexer: Indexer | None = None
 
-    def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, batch: Batch, kv: Store) -> Tensor:
         """``x`` [tokens, hidden] normalised → [tokens, hidden]; ``kv`` [1, slots, width] is written."""
+        assert isinstance(kv, Tensor), "latents are kept whole"
         heads, plain, rank = self.keys.shape
         first = self.latents.rows - rank - self.turned
         query, latent, key = torch.split(linear(x, self.latents), [first, rank, self.turned], 1)

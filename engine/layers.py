@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,14 +18,21 @@ from torch import Tensor
 from famulus.engine.batch import Batch
 from famulus.kernels.activation import swiglu
 from famulus.kernels.attention import attention
-from famulus.kernels.block import ROWS, AttentionPart, MlpPart, attention_block, mlp_block
+from famulus.kernels.block import AttentionPart, MlpPart, attention_block, mlp_block
+from famulus.kernels.cpu.blocks import store_fits
 from famulus.kernels.cpu.library import ready
+from famulus.kernels.layers import Layer
 from famulus.kernels.linear import linear
 from famulus.kernels.moe import Clamp, Experts, moe
+from famulus.kernels.moe_block import MoePart, moe_block
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import rope_store
 from famulus.kernels.router import Rule, route
+from famulus.kernels.store import Store
+
+if TYPE_CHECKING:
+    from famulus.engine.offload import Residency
 
 Between = Callable[[], None]
 """Called between layer groups; may raise to abandon the step."""
@@ -57,11 +64,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the loader made of the parts, by our names; ``norms`` f32."""
+    """What the loader made of the parts, by our names; ``norms`` f32. ``residency``: where some experts are on the
+    device and the others, as all of ``experts``, in the processor's memory."""
 
     weights: Mapping[str, Weight]
     norms: Mapping[str, Tensor]
     experts: Mapping[str, Experts] = field(default_factory=dict)
+    residency: Residency | None = None
 
 
 class Model(Protocol):
@@ -69,6 +78,7 @@ class Model(Protocol):
 
     ``kv_shape``: rows and width of what a layer keeps of a token. ``rotation``: rotary frequencies and what cos and sin
     are multiplied with. ``window``: of the layers that have one, 0 where none has. ``fixed``: see :class:`Mixing`.
+    ``residency``: of experts, where not all are on the device.
     """
 
     layers: int
@@ -79,8 +89,9 @@ class Model(Protocol):
     compute: torch.dtype
     device: torch.device
     fixed: bool
+    residency: Residency | None
 
-    def forward(self, batch: Batch, kv: list[Tensor], between: Between) -> Tensor:
+    def forward(self, batch: Batch, kv: list[Store], between: Between) -> Tensor:
         """Last hidden states after the final norm; writes keys and values of the batch into ``kv``."""
 
     def linears(self) -> list[Weight]:
@@ -90,24 +101,24 @@ class Model(Protocol):
         """[rows, hidden] → [rows, vocabulary] f32."""
 
 
-class Layer(Protocol):
+class Linears(Protocol):
     """Something between two additions to the residual stream."""
 
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads."""
 
 
-class Mixing(Layer, Protocol):
+class Mixing(Linears, Protocol):
     """Attention of any kind: tokens look at tokens, through what ``kv`` keeps."""
 
     @property
     def fixed(self) -> bool:
         """Whether a step over as many sequences always launches the same, so that it can be recorded."""
 
-    def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, batch: Batch, kv: Store) -> Tensor: ...
 
 
-class Pointwise(Layer, Protocol):
+class Pointwise(Linears, Protocol):
     """What happens to every token alone."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
@@ -144,7 +155,7 @@ class Attention:
     windowed: bool = False
     sinks: Tensor | None = None
 
-    def __call__(self, x: Tensor, batch: Batch, kv: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, batch: Batch, kv: Store) -> Tensor:
         """``x`` [tokens, hidden] normalised → [tokens, hidden]; ``kv`` [2 * kv_heads, slots, D] is written."""
         mixed = linear(x, self.qkv).view(-1, self.heads + 2 * self.kv_heads, self.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
@@ -230,18 +241,28 @@ class Block:
     compute: torch.dtype
     residual: float = 1.0
 
-    def __call__(self, h: Tensor, batch: Batch, kv: Tensor) -> None:
+    def __call__(self, h: Tensor, batch: Batch, kv: Store) -> None:
         part, windowed = self.attention_part, isinstance(self.attention, Attention) and self.attention.windowed
         tokens = batch.placed_windowed if windowed else batch.placed
-        if part is not None and tokens.most <= ROWS:
+        if part is not None and store_fits(kv):
             attention_block(h, part, tokens, kv)
         else:
             seen = self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv)
             h.add_(seen, alpha=self.residual)
         if self.mlp_part is not None:
             mlp_block(h, self.mlp_part)
+        elif self.moe_part is not None:
+            moe_block(h, self.moe_part)
         else:
             h.add_(self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute)), alpha=self.residual)
+
+    @cached_property
+    def whole(self) -> Layer | None:
+        """Both halves, where they were compiled for this processor."""
+        rest = self.mlp_part or self.moe_part
+        if self.attention_part is None or rest is None:
+            return None
+        return Layer(self.attention_part, rest, isinstance(self.attention, Attention) and self.attention.windowed)
 
     @cached_property
     def attention_part(self) -> AttentionPart | None:
@@ -261,4 +282,15 @@ class Block:
         if not ready() or not isinstance(self.mlp, MLP):
             return None
         part = MlpPart(self.mlp_norm, self.mlp.gate_up, self.mlp.down, self.eps, self.residual)
+        return part if part.fits else None
+
+    @cached_property
+    def moe_part(self) -> MoePart | None:
+        """The experts as one operation, where it was compiled for this processor."""
+        m = self.mlp
+        if not ready() or not isinstance(m, MoE) or m.gate.device.type != "cpu":
+            return None
+        shared = (None, None) if m.shared is None else (m.shared.gate_up, m.shared.down)
+        options = (m.bias, m.correction, *shared, m.clamp, self.residual)
+        part = MoePart(self.mlp_norm, m.gate, m.rule, m.gate_up, m.down, self.eps, *options)
         return part if part.fits else None

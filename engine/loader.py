@@ -7,14 +7,12 @@ torch's version and the processor's capability. It is mapped, not read, and veri
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,80 +23,95 @@ from torch import Tensor
 from famulus.engine import manifest
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.errors import BadWeights, StorageFailed
+from famulus.engine.expert_usage import Usage
 from famulus.engine.gpu_forms import FIELDS, gpu_fields, gpu_weight
 from famulus.engine.layers import Loaded, Model, Part
 from famulus.engine.models import family
+from famulus.engine.offload import Residency
 from famulus.engine.packed import map_file, save_file
-from famulus.engine.stored import Stored, read
+from famulus.engine.packed_room import HALF_MADE, PACKED, STAMPS, hold, make_room
+from famulus.engine.source import Source, located
+from famulus.kernels.convert import Grid
 from famulus.kernels.cpu.library import ready
 from famulus.kernels.moe import Experts
-from famulus.kernels.pack import GROUP, Weight, pack_nibbles, quantize_int4, quantize_int8, tile_int4, torch_int4
+from famulus.kernels.pack import (
+    GROUP,
+    Weight,
+    pack_nibbles,
+    quantize_int4,
+    quantize_int8,
+    tile_int4,
+    torch_int4,
+    with_minimums,
+)
 
-LAYOUT = 4
+LAYOUT = 5
 """Raised when what this file writes changes its meaning."""
 
-STALE = 3600.0
-"""Seconds after which a half-made packed file belongs to nobody."""
-
-UNUSED = 60 * 86_400.0
-"""Seconds without use after which a packed file is removed: torch, the model or the precision have changed since."""
-
-STAMPS = "verified"
-"""The folder beside the packed files that says which of them were verified."""
+CANONICAL = "int4 anywhere"
+"""int4 in the one form that is the same for every processor: what training keeps a frozen model in."""
 
 ROWS = 16
 """torch's int4 tiles hold this many rows."""
 
 Progress = Callable[[str], None]
-Rename = Callable[[str], Stored]
-"""Our name of a tensor → where the checkpoint keeps it."""
 
 
-def load(checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress, device: str = "cpu") -> Model:
+def load(
+    checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress, device: str = "cpu", resident: int = 0
+) -> Model:
     """The model of ``checkpoint`` in ``precision`` on ``device``: "int4+int8", "int4", "int8", "bf16" or "fp32" on a
     processor, those of :mod:`famulus.engine.gpu_forms` on a GPU.
 
-    ``kept``: the folder of packed files. Raises :class:`BadWeights` naming file and tensor.
+    ``kept``: the folder of packed files. ``resident``: how many experts of each layer are on the device, the others
+    wait in the processor's memory; 0: all. Raises :class:`BadWeights` naming file and tensor.
     """
     module = family(checkpoint.config["model_type"])
     args = module.Args.from_config(checkpoint.config)
     parts: dict[str, Part] = module.parts(args)
     compute = torch.float32 if precision == "fp32" else torch.bfloat16
-    source = _Source(checkpoint, lambda name: module.rename(name, args), device != "cpu")
+    source = Source(checkpoint, located(checkpoint, lambda name: module.rename(name, args)), device != "cpu")
     if precision in ("bf16", "fp32"):
         found = dict(_pack(source, parts, precision, progress))
     else:
         found = _kept_or_packed(source, parts, precision, kept, progress)
-    loaded = _assemble(found, parts) if device == "cpu" else _assemble_gpu(found, parts, precision, device)
+    if device == "cpu":
+        loaded = _assemble(found, parts)
+    else:
+        loaded = _assemble_gpu(found, parts, precision, device, "cpu" if resident else device)
+    if resident:
+        count = max(part.experts for part in parts.values())
+        usage = Usage(args.num_hidden_layers, count, kept.parent / "experts" / f"{checkpoint.digest[:32]}.json")
+        loaded = replace(loaded, residency=Residency(torch.device(device), min(resident, count), usage))
     return module.build(args, loaded, compute)  # type: ignore[no-any-return]
 
 
-def load_parts(checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress) -> Loaded:
-    """Further parts of ``checkpoint``, such as heads that draft; nothing of them is kept on disk. Raises
+def load_frozen(checkpoint: Checkpoint, kept: Path, progress: Progress, device: str = "cpu") -> Model:
+    """The model of ``checkpoint`` in :data:`CANONICAL` int4 (table and head in int8) on ``device``, for training beside
+    it. Raises :class:`BadWeights`."""
+    module = family(checkpoint.config["model_type"])
+    args = module.Args.from_config(checkpoint.config)
+    parts: dict[str, Part] = module.parts(args)
+    source = Source(checkpoint, located(checkpoint, lambda name: module.rename(name, args)))
+    found = _kept_or_packed(source, parts, CANONICAL, kept, progress)
+    loaded = _assemble({name: tensor.to(device) for name, tensor in found.items()}, parts)
+    return module.build(args, loaded, torch.bfloat16)  # type: ignore[no-any-return]
+
+
+def load_parts(
+    checkpoint: Checkpoint, parts: dict[str, Part], precision: str, progress: Progress, device: str = "cpu"
+) -> Loaded:
+    """Further parts of ``checkpoint`` on ``device``, such as heads that draft; nothing of them is kept on disk. Raises
     :class:`BadWeights`."""
     module = family(checkpoint.config["model_type"])
     args = module.Args.from_config(checkpoint.config)
-    source = _Source(checkpoint, lambda name: module.rename(name, args))
-    return _assemble(dict(_pack(source, parts, precision, progress)), parts)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A checkpoint, what its family's tensors are called in it, and whether its weights are for a GPU."""
-
-    checkpoint: Checkpoint
-    rename: Rename
-    gpu: bool = False
-
-    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        return read(self.checkpoint, self.rename(name), shape)
-
-    def dense(self, part: Part) -> Tensor:
-        return torch.cat([self.tensor(n, s) for n, s in zip(part.sources, part.shapes, strict=True)])
+    source = Source(checkpoint, located(checkpoint, lambda name: module.rename(name, args)), device != "cpu")
+    found = dict(_pack(source, parts, precision, progress))
+    return _assemble(found, parts) if device == "cpu" else _assemble_gpu(found, parts, precision, device, device)
 
 
 def _kept_or_packed(
-    source: _Source, parts: dict[str, Part], precision: str, kept: Path, progress: Progress
+    source: Source, parts: dict[str, Part], precision: str, kept: Path, progress: Progress
 ) -> dict[str, Tensor]:
     recipe = (
         LAYOUT,
@@ -131,42 +144,34 @@ def _kept(folder: Path) -> dict[str, Tensor] | None:
     """What lies in ``folder``, mapped, if it is whole."""
     try:
         if folder.is_dir() and manifest.check(folder, folder.parent / STAMPS):
-            found = map_file(folder / "packed.safetensors")
-            with contextlib.suppress(OSError):  # a cache that is only readable
-                os.utime(folder)
+            found = map_file(folder / PACKED)
+            hold(folder)
             return found
     except (BadWeights, SafetensorError):
         pass
     return None
 
 
-def _tidy(kept: Path) -> None:
-    """Remove what a killed process left half made, and what nobody has used for long (another torch, another model)."""
-    now = time.time()
-    for left in kept.iterdir():
-        allowed = STALE if left.name.startswith("packing-") else UNUSED
-        if left.name != STAMPS and left.stat().st_mtime < now - allowed:
-            shutil.rmtree(left, ignore_errors=True)
-
-
 def _keep(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tensor]:
     """Write the packed file whole or not at all, then use it mapped; one tensor at a time is in memory."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _tidy(folder.parent)
-    building = Path(tempfile.mkdtemp(prefix="packing-", dir=folder.parent))
+    building = Path(tempfile.mkdtemp(prefix=HALF_MADE, dir=folder.parent))
     try:
-        save_file(tensors, building / "packed.safetensors")
-        digest = manifest.sha256_of(building / "packed.safetensors")
-        size = (building / "packed.safetensors").stat().st_size
+        save_file(tensors, building / PACKED)
+        digest = manifest.sha256_of(building / PACKED)
+        size = (building / PACKED).stat().st_size
         whole = manifest.FileDigest(size, digest)
-        manifest.write(building, manifest.Manifest("packed", "", "", "", {"packed.safetensors": whole}))
+        manifest.write(building, manifest.Manifest("packed", "", "", "", {PACKED: whole}))
         os.replace(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return map_file(folder / "packed.safetensors")
+    found = map_file(folder / PACKED)
+    hold(folder)
+    make_room(folder.parent, folder)
+    return found
 
 
-def _pack(source: _Source, parts: dict[str, Part], precision: str, progress: Progress) -> Iterator[tuple[str, Tensor]]:
+def _pack(source: Source, parts: dict[str, Part], precision: str, progress: Progress) -> Iterator[tuple[str, Tensor]]:
     """(part/field, tensor) for every part."""
     for i, (name, part) in enumerate(parts.items()):
         progress(f"packing {i + 1} of {len(parts)} weights")
@@ -178,7 +183,7 @@ def _pack(source: _Source, parts: dict[str, Part], precision: str, progress: Pro
             yield f"{name}/{field}", tensor.contiguous()
 
 
-def _experts(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
+def _experts(source: Source, part: Part, precision: str) -> dict[str, Tensor]:
     """All experts of a part, one behind the other; only one is unpacked at a time."""
     stacks: dict[str, Tensor] = {}
     for e in range(part.experts):
@@ -191,11 +196,13 @@ def _experts(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
         for field, tensor in _weight(source, one, precision).items():
             if e == 0:
                 stacks[field] = torch.empty((part.experts, *tensor.shape), dtype=tensor.dtype)
+            elif tensor.shape != stacks[field].shape[1:]:  # tiles: an expert of zeros, say, is symmetric by chance
+                tensor, stacks[field] = with_minimums(tensor), with_minimums(stacks[field])
             stacks[field][e] = tensor
     return stacks
 
 
-def _weight(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
+def _weight(source: Source, part: Part, precision: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     exact = torch.float32 if precision == "fp32" else torch.bfloat16
     if part.biases:
@@ -203,35 +210,31 @@ def _weight(source: _Source, part: Part, precision: str) -> dict[str, Tensor]:
         found["bias"] = torch.cat(biases).to(exact)
     if precision in ("bf16", "fp32") or part.kind == "dense":
         return found | {"dense": source.dense(part).to(exact)}
-    dense = source.dense(part).float()
     if source.gpu:
-        return found | gpu_fields(part, precision, dense, _own_grid(source, part))
+        return found | gpu_fields(source, part, precision)
     # The table and the head stay at 8 bits: few columns decide there, and the rows are gathered one by one.
     fine = part.kind != "linear" or part.shapes[0][1] % GROUP != 0
-    if precision == "int4" and not fine and ready():
-        return found | {"tiles": tile_int4(*(_own_grid(source, part) or quantize_int4(dense)))}
+    grid = None if fine or "int4" not in precision else source.grid(part)
+    dense = source.dense(part).float() if grid is None else grid.dense()
     if "int4" in precision and not fine:
-        packed, scale, minimum = _own_grid(source, part) or quantize_int4(dense)
+        packed, scale, minimum = quantize_int4(dense) if grid is None else _canonical(grid)
+        if precision == CANONICAL or (precision == "int4" and ready()):
+            return found | {"tiles": tile_int4(packed, scale, minimum)}
         found["int4"], found["int4_scales"] = torch_int4(*(_pad_rows(t) for t in (packed, scale, minimum)))
     if "int8" in precision or fine:
         found["int8"], found["int8_scales"] = quantize_int8(dense, part.digits)
     return found
 
 
+def _canonical(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Canonical int4 on the file's own grid: no second rounding."""
+    small = grid.regrouped(GROUP)
+    return pack_nibbles(small.values), small.scales.float(), small.minimums.float()
+
+
 def _pad_rows(values: Tensor) -> Tensor:
     missing = -values.shape[0] % ROWS
     return torch.nn.functional.pad(values, (0, 0, 0, missing)) if missing else values
-
-
-def _own_grid(source: _Source, part: Part) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Canonical int4 on the file's own grid where it has one: no second rounding."""
-    stored = [source.rename(name) for name in part.sources]
-    if not all(s.plain and source.checkpoint.raw(s.name).dtype in ("Q4_0", "Q4_1") for s in stored):
-        return None
-    grids = [source.checkpoint.nibbles(s.name) for s in stored]
-    values = torch.cat([torch.from_numpy(g.q) for g in grids])
-    scale = torch.cat([torch.from_numpy(g.scale) for g in grids])
-    return pack_nibbles(values), scale, torch.cat([torch.from_numpy(g.minimum) for g in grids])
 
 
 def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> Loaded:
@@ -257,8 +260,9 @@ def _assemble(found: dict[str, Tensor], parts: dict[str, Part]) -> Loaded:
     return Loaded(weights, norms, experts)
 
 
-def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: str, device: str) -> Loaded:
-    """The same on a GPU; every tensor goes over once."""
+def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: str, device: str, apart: str) -> Loaded:
+    """The same on a GPU; every tensor goes over once. ``apart``: where experts are; the processor's memory is pinned,
+    so that they can be fetched while the GPU computes."""
     norms: dict[str, Tensor] = {}
     weights: dict[str, Weight] = {}
     experts: dict[str, Experts] = {}
@@ -267,7 +271,9 @@ def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: s
             norms[name] = found.pop(f"{name}/dense").to(device)
             continue
         fields = {f: found.pop(f"{name}/{f}") for f in FIELDS if f"{name}/{f}" in found}
-        weight = gpu_weight(part, precision, fields, torch.device(device))
+        if part.kind == "experts" and apart != device and torch.cuda.is_available():
+            fields = {name: value.pin_memory() for name, value in fields.items()}
+        weight = gpu_weight(part, precision, fields, torch.device(apart if part.kind == "experts" else device))
         if part.kind == "experts":
             experts[name] = Experts(weight)
         else:

@@ -21,6 +21,8 @@ from famulus.engine.errors import BadWeights, StorageFailed
 from famulus.engine.folders import private, storage_failed
 
 NAME = "famulus-manifest.json"
+CARD = "README.md"
+"""The model card, where a model has one."""
 _BLOCK = 1 << 20
 
 Progress = Callable[[str, int, int], None]

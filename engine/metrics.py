@@ -19,12 +19,16 @@ class Metrics(Collector):
     """Counts what passes by; the gauges are read from the supervisor when somebody asks."""
 
     def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
         self.registry = CollectorRegistry(auto_describe=False)
         self._tokens = Counter("famulus_tokens", "Tokens by kind.", ["kind"], registry=self.registry)
         self._ended = Counter("famulus_requests", "Requests by how they ended.", ["end"], registry=self.registry)
         self.http = Counter("famulus_http_responses", "HTTP answers by status.", ["status"], registry=self.registry)
+        self.follow(supervisor)
         self.registry.register(self)
+
+    def follow(self, supervisor: Supervisor) -> None:
+        """From now on the gauges are those of ``supervisor``; what was counted stays."""
+        self._supervisor = supervisor
         supervisor.on_event = self.observe
 
     def observe(self, event: FromWorker) -> None:

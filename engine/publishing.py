@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from famulus.engine.constraints import build as build_mask
 from famulus.engine.errors import FamulusError, InvalidConstraint, Overloaded
 from famulus.engine.protocol import Embedded, Event, Failed, Scored, Usage
 from famulus.engine.runner import Runner
-from famulus.engine.sampler import Sampler, log_probabilities, next_tokens
+from famulus.engine.sampler import Sampler, continuations, log_probabilities, next_tokens
 from famulus.engine.scheduler import Scheduler
 from famulus.engine.step import Chunk, Sequence, StepPlan
 from famulus.engine.tasks import Embedding, Generation, Scores, Scoring, Task, token_logprob
@@ -23,13 +24,18 @@ SCORED_ROWS = 64
 
 @dataclass(frozen=True)
 class _Draw:
-    """What a sequence got after its last row. ``row``: its logits [vocabulary] f32. ``token`` None: no answer was
-    asked for."""
+    """What a sequence goes on with. ``rows``: the logits [tokens, vocabulary] f32 from which its ``tokens`` were
+    chosen, the last of which may be an error. No tokens: no answer was asked for."""
 
     sequence: Sequence
     task: Generation
-    row: Tensor | None = None
-    token: int | InvalidConstraint | None = None
+    rows: Tensor
+    tokens: list[int | InvalidConstraint] = field(default_factory=list)
+
+    @property
+    def new(self) -> list[int]:
+        """The tokens that are no errors."""
+        return [t for t in self.tokens if isinstance(t, int)]
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Publisher:
     def publish(self, plan: StepPlan, hidden: Tensor) -> list[Event]:
         """The events of ``plan``, which ran and is committed here. ``hidden``: [tokens, hidden] f32."""
         events: list[Event] = []
-        complete: list[tuple[Sequence, Generation]] = []
+        complete: list[tuple[Chunk, Generation]] = []
         last_rows: list[int] = []
         row = 0
         for chunk in plan.chunks:
@@ -60,12 +66,12 @@ class Publisher:
                 self.counts["unwanted_chunks"] += 1
                 continue
             self._collect(task, chunk, states)
-            if isinstance(task, Generation) and chunk.start + chunk.count == len(sequence.tokens):
+            if isinstance(task, Generation) and chunk.known == len(sequence.tokens):
                 events += task.prompt_done(sequence)
-                complete.append((sequence, task))
-                last_rows.append(row - 1)
+                complete.append((chunk, task))
+                last_rows += range(row - 1 - len(chunk.draft), row)
         draws = self._draw(complete, hidden[last_rows]) if complete else []
-        self.scheduler.commit(plan, {d.sequence.id: d.token for d in draws if isinstance(d.token, int)})
+        self.scheduler.commit(plan, {d.sequence.id: d.new for d in draws})
         for draw in draws:
             events += self._tell(draw)
         return events + self._finished(plan)
@@ -128,37 +134,45 @@ class Publisher:
 
     # New tokens.
 
-    def _draw(self, complete: list[tuple[Sequence, Generation]], states: Tensor) -> list[_Draw]:
-        """The next token of each; ``states`` [sequences, hidden]: their last rows."""
-        logits = self._logits(states)
+    def _draw(self, complete: list[tuple[Chunk, Generation]], states: Tensor) -> list[_Draw]:
+        """The next tokens of each; ``states`` [rows, hidden]: of its last token and its draft."""
+        each = torch.split(self._logits(states), [1 + len(chunk.draft) for chunk, _ in complete])
+        draws = [_Draw(chunk.sequence, task, rows) for (chunk, task), rows in zip(complete, each, strict=True)]
         asked = [i for i, (_, task) in enumerate(complete) if task.limit > 0]
-        draws = [_Draw(sequence, task) for sequence, task in complete if task.limit <= 0]
         if asked:
-            samplers = [complete[i][1].open[complete[i][0].id].sampler for i in asked]
-            for i, token in zip(asked, next_tokens(logits[asked], samplers), strict=True):
-                draws.append(_Draw(*complete[i], logits[i], token))
-        self.counts["generated_tokens"] += len(asked)
+            samplers = [complete[i][1].open[complete[i][0].sequence.id].sampler for i in asked]
+            drafts = [complete[i][0].draft for i in asked]
+            logits = each[0] if len(each) == 1 else torch.cat([each[i] for i in asked])
+            for i, tokens in zip(asked, continuations(logits, samplers, drafts), strict=True):
+                draws[i].tokens.extend(tokens)
+                self.counts["drafted_tokens"] += len(complete[i][0].draft)
+                self.counts["accepted_tokens"] += max(0, len(draws[i].new) - 1)
         return draws
 
     def _tell(self, draw: _Draw) -> list[Event]:
         """What follows from a draw, now that its token is committed."""
-        sequence, task, row, token = draw.sequence, draw.task, draw.row, draw.token
+        sequence, task = draw.sequence, draw.task
         if self.tasks.get(sequence.request) is not task:
             return []  # the request failed at another candidate
-        if token is None or row is None:
+        if not draw.tokens:
             for index in range(1, task.request.n):
                 task.open[next(self.ids)] = task.candidate(index, task.open[sequence.id].sampler)
             now = self.clock()
             return self._closed(task, [e for identity in list(task.open) for e in task.end(identity, "length", now)])
-        if isinstance(token, InvalidConstraint):
-            return self.failed(sequence, token)
         events: list[Event] = []
-        if task.request.n > 1 and len(sequence.tokens) == sequence.prompt + 1 and task.open[sequence.id].index == 0:
-            events = self._fork(sequence, task, row)
-            if self.tasks.get(sequence.request) is not task:
-                return events
-        told = task.take(sequence, token, self._scores(task, row, token), self.clock())
-        return events + self._closed(task, told, sequence)
+        for at, (row, token) in enumerate(zip(draw.rows, draw.tokens, strict=False)):
+            if isinstance(token, InvalidConstraint):
+                return events + self.failed(sequence, token)
+            if task.request.n > 1 and len(sequence.tokens) == sequence.prompt + 1 and task.open[sequence.id].index == 0:
+                events = self._fork(sequence, task, row)
+                if self.tasks.get(sequence.request) is not task:
+                    return events
+            more, scores = at + 1 < len(draw.tokens), self._scores(task, row, token)
+            self.counts["generated_tokens"] += 1
+            events += task.take(sequence, token, scores, self.clock(), more)
+            if sequence.id not in task.open:
+                break  # what was drafted behind the end is not said
+        return self._closed(task, events, sequence)
 
     def _fork(self, sequence: Sequence, task: Generation, row: Tensor) -> list[Event]:
         """The other candidates start from the first one's computed prompt, each with a first token of its own."""

@@ -14,6 +14,7 @@ from famulus.engine.hardware import PAGE
 from famulus.engine.layers import Model
 from famulus.engine.step import StepPlan
 from famulus.kernels.op import on_gpu
+from famulus.kernels.store import DTYPES, Store, clear, empty, move
 
 
 class StepAborted(Exception):
@@ -26,21 +27,23 @@ class Runner:
     when a slot is first written (on a GPU at once). ``graphs``: recorded decoding steps, where there can be any."""
 
     model: Model
-    kv: list[Tensor]
+    kv: list[Store]
     graphs: Graphs | None = None
 
     @classmethod
-    def create(cls, model: Model, pages: int) -> Runner:
-        """A runner with room for ``pages`` pages, and one more that recorded steps may spoil."""
+    def create(cls, model: Model, pages: int, kv: str = "auto") -> Runner:
+        """A runner with room for ``pages`` pages, and one more that recorded steps may spoil. ``kv``: "fp32", "bf16",
+        or 8 bits, "fp8" or "int8", which latents do not have; "auto": as the model computes."""
         rows, width = model.kv_shape
         recorded = on_gpu(model.device.type) and model.fixed
         shape = (rows, (pages + recorded) * PAGE, width)
-        kv = [torch.empty(shape, dtype=model.compute, device=model.device) for _ in range(model.layers)]
+        dtype = model.compute if kv == "auto" else DTYPES[kv]
+        stores = [empty(shape, dtype, model.device) for _ in range(model.layers)]
         if not recorded:
-            return cls(model, kv)
-        for store in kv:
-            store[:, pages * PAGE :] = 0  # what is read there must be numbers
-        return cls(model, kv, Graphs(model, kv, PAGE, pages * PAGE))
+            return cls(model, stores)
+        for store in stores:
+            clear(store, pages * PAGE)  # what is read there must be numbers
+        return cls(model, stores, Graphs(model, stores, PAGE, pages * PAGE))
 
     @torch.inference_mode()
     def forward(self, plan: StepPlan, between: Callable[[], None]) -> Tensor:
@@ -49,9 +52,10 @@ class Runner:
         ``between`` is called before every layer and may raise :class:`StepAborted`.
         """
         for copy in plan.copies:
-            source, target = copy.source * PAGE, copy.target * PAGE
             for store in self.kv:
-                store[:, target : target + copy.rows] = store[:, source : source + copy.rows]
+                move(store, copy.source * PAGE, copy.target * PAGE, copy.rows)
+        if self.model.residency is not None:
+            self.model.residency.usage.step(chunk.sequence.language for chunk in plan.chunks)
         if self.graphs is not None:
             between()
             found = self.graphs.forward(plan)

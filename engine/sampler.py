@@ -34,6 +34,11 @@ class Sampler:
         """Greedy with nothing to apply first."""
         return self._sampling.temperature == 0 and self.mask is None and not self._bias and not self._penalised
 
+    @property
+    def finished(self) -> bool:
+        """Whether its mask says that the answer is complete."""
+        return self.mask is not None and self.mask.finished
+
     def adjusted(self, row: Tensor) -> Tensor:
         """``row`` [vocabulary] f32 with penalty, bias and mask applied, in a copy."""
         row = row.clone()
@@ -94,6 +99,41 @@ def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | Inval
         except InvalidConstraint as error:
             accepted.append(error)
     return accepted
+
+
+def continuations(
+    logits: Tensor, samplers: Sequence[Sampler], drafts: Sequence[Sequence[int]]
+) -> list[list[int | InvalidConstraint]]:
+    """What every sampler's candidate goes on with: its draft as far as that is what it chooses, and one token more.
+
+    ``logits`` [rows, vocabulary]: for each sampler one row, and one behind every token of its draft. Tokens are drawn
+    as if there were no draft, with the noise, penalty and mask of their place: the answer is the same with and without.
+    Where it is sampled, a drafted token is so kept with its own probability, and one that replaces it drawn from the
+    rest: speculative sampling (Leviathan et al. 2023) of drafts that are certain. An error stands in its token's place.
+    """
+    starts = [sum(1 + len(d) for d in drafts[:i]) for i in range(len(drafts))]
+    if all(s.plain for s in samplers):
+        best = sample(logits, [Choice()] * len(logits)).tolist()
+        return [
+            [s.accept(t) for t in _agreed(best[at : at + 1 + len(draft)], draft)]
+            for s, at, draft in zip(samplers, starts, drafts, strict=True)
+        ]
+    found: list[list[int | InvalidConstraint]] = [[] for _ in samplers]
+    going = list(range(len(samplers)))
+    place = 0
+    while going:
+        rows = logits[[starts[i] + place for i in going]]
+        for i, token in zip(going, next_tokens(rows, [samplers[i] for i in going]), strict=True):
+            found[i].append(token)
+        going = [i for i in going if found[i] == [*drafts[i][: place + 1]] and not samplers[i].finished]
+        place += 1
+    return found
+
+
+def _agreed(chosen: Sequence[int], draft: Sequence[int]) -> Sequence[int]:
+    """``chosen`` up to the first token that is not the draft's, that one included."""
+    same = next((i for i, (a, b) in enumerate(zip(chosen, draft, strict=False)) if a != b), len(draft))
+    return chosen[: same + 1]
 
 
 def log_probabilities(logits: Tensor, tokens: Sequence[int], top: int) -> list[tuple[float, list[tuple[int, float]]]]:

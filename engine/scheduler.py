@@ -18,6 +18,7 @@ The loop: ``plan()``, run it, ``commit()``; then ``fork``/``finish`` as the samp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -159,8 +160,22 @@ class Scheduler:
         self._step += bool(chunks)
         return plan if chunks or draft.preempted or expired or draft.full else None
 
-    def commit(self, plan: StepPlan, new_tokens: Mapping[int, int]) -> None:
-        """The plan ran: what it computed is in place. ``new_tokens``: sequence id to sampled token.
+    def widen(self, plan: StepPlan, drafts: Mapping[int, Tokens[int]]) -> StepPlan:
+        """The latest ``plan`` with ``drafts``, by sequence id. Nobody gives way to a draft: without room it is left
+        out."""
+        assert plan is self._planned and plan.decodes, "drafts go into the latest plan, and not beside prompts"
+        chunks = []
+        for chunk in plan.chunks:
+            draft, table = tuple(drafts.get(chunk.sequence.id, ())), chunk.sequence.table
+            if draft and table is not None and self.cache.extend(table, chunk.known + len(draft)):
+                chunk = replace(chunk, count=chunk.count + len(draft), draft=draft)
+            chunks.append(chunk)
+        self._planned = replace(plan, chunks=tuple(chunks))
+        return self._planned
+
+    def commit(self, plan: StepPlan, new_tokens: Mapping[int, Tokens[int]]) -> None:
+        """The plan ran: what it computed is in place. ``new_tokens``: what each sequence, by id, goes on with: the
+        beginning of its draft that was right, and one more. The rows of other drafted tokens are forgotten.
 
         Sequences that ended meanwhile are passed over. Not calling this leaves all as if the plan never was.
         """
@@ -171,12 +186,15 @@ class Scheduler:
             if table is None:
                 continue
             self.cache.settle(table)
-            sequence.computed = chunk.start + chunk.count
+            sequence.computed = chunk.known
             sequence.served = self._step
-            self.cache.publish(table, sequence.tokens, sequence.computed)
-            if sequence.id in new_tokens:
+            new = new_tokens.get(sequence.id, ())
+            if new:
                 assert sequence.remaining == 0, "a token was sampled before the prompt's end"
-                sequence.tokens.append(new_tokens[sequence.id])
+                assert tuple(new[:-1]) == chunk.draft[: len(new) - 1], "a token without a row"
+                sequence.tokens += new
+                sequence.computed += len(new) - 1
+            self.cache.publish(table, sequence.tokens, sequence.computed)
 
     # What follows is planning: who is next, may it start, may it grow, who gives way.
 

@@ -33,6 +33,7 @@ from famulus.engine.runtime import FileLock, Notice, RuntimeFiles
 from famulus.engine.settings import Settings, load_settings
 from famulus.engine.spawn import WorkerCommand, WorkerProcess
 from famulus.engine.supervisor import Supervisor
+from famulus.engine.switching import Switching
 
 log = logging.getLogger("famulus.server")
 
@@ -60,7 +61,8 @@ class Engine:
         self.files = RuntimeFiles(private(options.folders.runtime))
         self.port: int | None = None
         self._door: UnixDoor | None = None
-        self.supervisor = Supervisor(options.worker, first)
+        self._switching = Switching(Supervisor(options.worker, first), self._take_over)
+        self._services: Services | None = None
         self._stopping = asyncio.Event()
 
     async def run(self, on_listening: Callable[[Engine], None] | None = None) -> None:
@@ -87,7 +89,7 @@ class Engine:
 
     def status(self) -> Status:
         """What ``/v1/status`` answers."""
-        supervisor = self.supervisor
+        supervisor = self._switching.current
         return Status(
             state=supervisor.state,
             reason=supervisor.reason,
@@ -102,10 +104,16 @@ class Engine:
             port=self.port,
             model=supervisor.model,
             plan=supervisor.plan,
-            open_requests=supervisor.open_requests,
+            open_requests=self._switching.open_requests,
             restarts=supervisor.restarts,
             stats=supervisor.stats,
         )
+
+    def _take_over(self, supervisor: Supervisor) -> None:
+        """Requests go to ``supervisor`` from now on."""
+        assert self._services is not None
+        self._services.metrics.follow(supervisor)
+        self._services.supervisor = supervisor
 
     def _open_doors(self, cleanup: contextlib.ExitStack) -> tuple[Listener, list[Any]]:
         """Bind everything and say so in ``engine.json``; ``cleanup`` undoes it in reverse."""
@@ -134,15 +142,16 @@ class Engine:
             port=self.port,
         ).write(files.notice)
         cleanup.callback(files.notice.unlink, missing_ok=True)
-        services = Services(self.supervisor, Metrics(self.supervisor), self.status, self.stop)
-        return Listener(application(services, Access(self.port, token)), grace_seconds=GRACE_SECONDS), sockets
+        first = self._switching.current
+        self._services = Services(first, Metrics(first), self.status, self.stop, self._switching.switch)
+        return Listener(application(self._services, Access(self.port, token)), grace_seconds=GRACE_SECONDS), sockets
 
     async def _serve(self, listener: Listener, sockets: list[Any]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self.stop)
-        supervising = asyncio.create_task(self.supervisor.run())
+        supervising = asyncio.create_task(self._switching.run())
         serving = asyncio.create_task(listener.serve(sockets))
         idle = asyncio.create_task(self._leave_when_idle(listener))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -171,7 +180,7 @@ class Engine:
         quiet_since = loop.time()
         while loop.time() - quiet_since < limit:
             await asyncio.sleep(min(1.0, limit / 4))
-            if listener.connection_count or self.supervisor.open_requests:
+            if listener.connection_count or self._switching.open_requests:
                 quiet_since = loop.time()
         log.info("nobody asked for a while", extra={"seconds": limit})
         self.stop()

@@ -6,6 +6,10 @@ No environment variable takes part except ``FAMULUS_HOME``, which says where the
 from __future__ import annotations
 
 import difflib
+import json
+import os
+import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +18,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from famulus.engine.errors import FamulusError
-from famulus.engine.folders import folders
+from famulus.engine.folders import folders, storage_failed
 
 FILE = "famulus.toml"
 
@@ -45,8 +49,14 @@ class Settings(BaseSettings):
     kv_cache_tokens: Annotated[int, Field(ge=0, le=1 << 24)] = 0
     """Tokens whose keys and values are kept for reuse; 0 derives it from the free memory."""
 
+    kv_precision: Literal["auto", "bf16", "fp8", "int8"] = "auto"
+    """How keys and values are kept: as the model computes, or in 8 bits, so that nearly twice as many tokens fit."""
+
     context_budget: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     """Tokens of prompt that an infilling may use at most; 0 derives it from the machine's speed."""
+
+    speculation: Literal["auto", "off"] = "auto"
+    """Whether tokens that probably come next are computed in advance; the answers are the same."""
 
     idle_exit_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] = 1800
     """The engine leaves when nobody asked for anything this long; 0: never."""
@@ -85,6 +95,28 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
         return Settings(**{**values, **given})
     except ValidationError as error:
         raise _explain(file, given, error) from error
+
+
+def write_model(name: str, file: Path | None = None) -> Path:
+    """Sets ``model`` in the file and leaves everything else in it as it is → the file.
+
+    Raises :class:`InvalidSettings` for a file that is invalid already, :class:`StorageFailed`.
+    """
+    file = (folders().config / FILE if file is None else file).resolve()
+    load_settings(file)
+    line = f"model = {json.dumps(name, ensure_ascii=False)}"
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    found, count = re.subn(r"(?m)^[ \t]*model[ \t]*=.*$", lambda _: line, text, count=1)
+    draft = file.with_name(f"{FILE}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(found if count else f"{line}\n{text}", encoding="utf-8")
+        if file.exists():
+            shutil.copymode(file, draft)
+        os.replace(draft, file)
+    except OSError as error:
+        raise storage_failed(file, error) from error
+    return file
 
 
 def _explain(file: Path, given: dict[str, Any], error: ValidationError) -> InvalidSettings:

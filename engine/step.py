@@ -22,6 +22,7 @@ class Sequence:
     positions are never taken from the cache. After a pre-emption it has moved behind what was delivered.
     ``cached``: prompt tokens that were reused at the start. ``arrival``, ``started`` and ``deadline`` (None:
     no limit) are seconds of the scheduler's clock. ``max_tokens``: how many will be generated at most.
+    ``language``: of the program, where it is known.
     """
 
     id: int
@@ -31,6 +32,7 @@ class Sequence:
     arrival: float = 0.0
     deadline: float | None = None
     max_tokens: int = 0
+    language: str = ""
     salt: str = ""
     logits_from: int = -1
     reuse_limit: int = -1
@@ -62,11 +64,25 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Compute the tokens ``start`` to ``start + count`` (exclusive) of ``sequence`` in this step."""
+    """Compute the tokens ``start`` to ``start + count`` (exclusive) of ``sequence`` in this step.
+
+    The last ones are those of ``draft``: they may come next, and are computed in the hope that they do.
+    """
 
     sequence: Sequence
     start: int
     count: int
+    draft: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> list[int]:
+        """What is computed."""
+        return self.sequence.tokens[self.start : self.known] + list(self.draft)
+
+    @property
+    def known(self) -> int:
+        """Where the known tokens end and the drafted ones begin."""
+        return self.start + self.count - len(self.draft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,11 @@ class StepPlan:
     preempted: tuple[Sequence, ...] = ()
     expired: tuple[Sequence, ...] = ()
     full: tuple[Sequence, ...] = ()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether every sequence of the step only goes on from its last known token."""
+        return all(chunk.count == 1 + len(chunk.draft) for chunk in self.chunks)
 
     @property
     def wanted(self) -> bool:

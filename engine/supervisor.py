@@ -24,8 +24,6 @@ from famulus.engine.errors import (
     EngineRestarted,
     EngineUnavailable,
     FamulusError,
-    InvalidRequest,
-    ModelNotFound,
     Overloaded,
     from_wire,
 )
@@ -39,11 +37,10 @@ from famulus.engine.protocol import (
     ModelInfo,
     Ready,
     encode,
-    request_decoder,
     worker_decoder,
 )
 from famulus.engine.spawn import WorkerCommand, WorkerProcess, start_worker
-from famulus.engine.tickets import Ticket, Work, failure
+from famulus.engine.tickets import Ticket, Work, check, deadline, failure, unknown_model
 
 log = logging.getLogger("famulus.supervisor")
 
@@ -61,8 +58,7 @@ READ_AHEAD = 1 << 20
 
 
 class Supervisor:
-    """The one owner of the worker process. Use: ``task = create_task(supervisor.run())``, then
-    :meth:`open`."""
+    """The one owner of the worker process. Use: ``task = create_task(supervisor.run())``, then :meth:`open`."""
 
     def __init__(
         self,
@@ -80,8 +76,8 @@ class Supervisor:
         self.stats: dict[str, float] = {}
         self.restarts = 0
         self.on_event: Callable[[FromWorker], None] | None = None
+        self.command = command
         self._failure: FamulusError | None = None
-        self._command = command
         self._limits = limits
         self._slow_retry = slow_retry
         self._first = first
@@ -94,8 +90,6 @@ class Supervisor:
         self._opened_at: dict[Ticket, float] = {}
         self._deaths: deque[float] = deque(maxlen=CRASHES)
         self._changed = asyncio.Event()
-
-    # -- what others ask
 
     @property
     def worker_pid(self) -> int | None:
@@ -122,14 +116,16 @@ class Supervisor:
             case "failed":
                 return str(self._failure)
 
-    async def wait_ready(self, seconds: float = READY_SECONDS) -> ModelInfo:
+    async def wait_ready(self, seconds: float = READY_SECONDS, *, over_deaths: bool = True) -> ModelInfo:
         """The model, as soon as it is served. Raises the reason if it failed, :class:`EngineUnavailable`
-        after ``seconds``."""
+        after ``seconds``, and when the worker died unless one waits ``over_deaths`` as well."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.model is None or self.state not in ("ready", "frozen"):
                     if self.state == "failed" and self._failure is not None:
                         raise self._failure
+                    if not over_deaths and (self.restarts or self.state == "restarting"):
+                        raise EngineUnavailable("The worker died while it loaded the model; engine.log has more.")
                     self._changed.clear()
                     await self._changed.wait()
                 return self.model
@@ -157,13 +153,13 @@ class Supervisor:
 
     def _wait(self, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
-        seconds = min(READY_SECONDS, _deadline(ticket.request) or READY_SECONDS)
+        seconds = min(READY_SECONDS, deadline(ticket.request) or READY_SECONDS)
         self._waiting[ticket] = loop.call_later(seconds, self._give_up, ticket)
         self._opened_at[ticket] = loop.time()
 
     def _give_up(self, ticket: Ticket) -> None:
         self._forget(ticket)
-        if _deadline(ticket.request) is not None:
+        if deadline(ticket.request) is not None:
             error: FamulusError = DeadlineExceeded(f"The deadline passed before the engine was ready. {self.reason}")
         else:
             error = EngineUnavailable(f"The engine was not ready within {READY_SECONDS:.0f} s. {self.reason}")
@@ -185,7 +181,7 @@ class Supervisor:
 
     def _remaining(self, ticket: Ticket) -> dict[str, int]:
         """The deadline less the time spent waiting for a worker."""
-        opened, seconds = self._opened_at.pop(ticket, None), _deadline(ticket.request)
+        opened, seconds = self._opened_at.pop(ticket, None), deadline(ticket.request)
         if opened is None or seconds is None:
             return {}
         left = seconds - (asyncio.get_running_loop().time() - opened)
@@ -244,7 +240,7 @@ class Supervisor:
         try:
             reader, writer = await self._start()
         except OSError as error:
-            self._fail(EngineUnavailable(f"The worker cannot be started with {self._command.python}: {error}."))
+            self._fail(EngineUnavailable(f"The worker cannot be started with {self.command.python}: {error}."))
             return
         if self.state != "failed":
             self._become("loading")
@@ -269,11 +265,11 @@ class Supervisor:
 
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Start a worker, or take the one that was started for us, and send it its settings."""
-        process, self._first = self._first or start_worker(self._command.python, self._command.core), None
+        process, self._first = self._first or start_worker(self.command.python, self.command.core), None
         self._process = process
         process.channel.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=process.channel, limit=READ_AHEAD)
-        writer.write(frame(json.dumps(self._command.settings).encode()))
+        writer.write(frame(json.dumps(self.command.settings).encode()))
         return reader, writer
 
     async def _listen(self, reader: asyncio.StreamReader, watch: Watch) -> None:
@@ -352,25 +348,3 @@ class Supervisor:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.signal(number)
-
-
-def unknown_model(wanted: str, served: str) -> ModelNotFound:
-    """The error for a model name that is not the served one."""
-    return ModelNotFound(f"This engine serves {served!r}, not {wanted[:80]!r}.", fix=f"Ask for {served!r}.")
-
-
-def check(request: Work) -> None:
-    """Refuse what the worker could not read, whichever route built it: one such message would end the worker, and
-    with it everybody's requests. Raises :class:`InvalidRequest`."""
-    try:
-        request_decoder.decode(encode(request))
-    except OverflowError:
-        raise InvalidRequest("A number in the request has more than 64 bits.") from None
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{error}.") from None
-
-
-def _deadline(request: Work) -> float | None:
-    """Seconds the request allows itself, None for no limit."""
-    milliseconds = getattr(request, "deadline_ms", None)
-    return milliseconds / 1000 if milliseconds is not None else None

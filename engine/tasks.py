@@ -126,8 +126,13 @@ class Generation:
             return []
         return [PromptScores(self.request.id, [token_logprob(self._tokenizer, sequence.tokens[0], None), *self.scores])]
 
-    def take(self, sequence: Sequence, token: int, scores: Scores | None, now: float) -> list[Event]:
-        """``token`` was sampled for ``sequence``: new text, and the end of the candidate if this is it."""
+    def take(
+        self, sequence: Sequence, token: int, scores: Scores | None, now: float, more: bool = False
+    ) -> list[Event]:
+        """``token`` was sampled for ``sequence``: new text, and the end of the candidate if this is it.
+
+        ``more``: its sampler has chosen tokens behind this one already.
+        """
         candidate = self.open[sequence.id]
         if self._first is None:
             self._first = now
@@ -142,8 +147,7 @@ class Generation:
         events = self._delta(candidate, shown)
         if over:
             return events + self.end(sequence.id, "stop", now)
-        mask = candidate.sampler.mask
-        if mask is not None and mask.finished:
+        if candidate.sampler.finished and not more:
             return events + self.end(sequence.id, "stop", now)
         if candidate.tokens >= self.limit:
             return events + self.end(sequence.id, "length", now)

@@ -120,9 +120,13 @@ class FillFormat:
         """The format whose control tokens the tokenizer has, else None.
 
         ``config["fill"]`` (from the catalog) settles what the tokens cannot say: ``"none"`` for a model that
-        carries the marks of its family untrained, ``"psm"`` or ``"spm"`` for the order.
+        carries the marks of its family untrained, ``"psm"`` or ``"spm"`` for the order. A list names the control
+        tokens that our own training made marks: prefix, suffix, middle, and perhaps repository and file.
         """
-        wish = str((config or {}).get("fill") or "")
+        said = (config or {}).get("fill") or ""
+        if isinstance(said, list):
+            return _trained(tuple(map(str, said)), tokenizer)
+        wish = str(said)
         if wish == "none":
             return None
         for form in FORMATS:
@@ -130,6 +134,18 @@ class FillFormat:
             if all(tokenizer.special_id(m) is not None for m in marks) and wish in ("", form.name[-3:]):
                 return _present(form, tokenizer)
         return None
+
+
+def _trained(names: tuple[str, ...], tokenizer: Tokenizer) -> FillFormat:
+    """The format of a model that we trained. Raises :class:`BadWeights` for tokens that it does not have."""
+    missing = [name for name in names if tokenizer.special_id(name) is None]
+    if len(names) not in (3, 5) or missing:
+        raise BadWeights(
+            f"The model's config.json has the fill marks {', '.join(names)[:200]}, which are no tokens of it."
+        )
+    prefix, suffix, middle, *files = names
+    repository, file = files or ("", "")
+    return FillFormat("trained-spm", _spm((prefix, suffix, middle)), names, repository, file)
 
 
 def _present(form: FillFormat, tokenizer: Tokenizer) -> FillFormat:

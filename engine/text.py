@@ -14,13 +14,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from famulus.engine.errors import InvalidRequest
+from famulus.engine.errors import BadWeights, InvalidRequest
 from famulus.engine.tokenizer_files import Parts, read_gguf, read_json
+
+if TYPE_CHECKING:
+    from famulus.engine.checkpoint import Checkpoint
 
 _T = TypeVar("_T")
 
@@ -60,6 +63,20 @@ class Tokenizer:
     def from_gguf(cls, metadata: Mapping[str, object]) -> Tokenizer:
         """Read the vocabulary in the metadata of a GGUF file. Raises :class:`BadWeights`."""
         return cls(read_gguf(metadata))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Tokenizer:
+        """Of a model on disk. Raises :class:`BadWeights` for one that does not belong to the weights."""
+        source = checkpoint.tokenizer
+        found = cls.from_file(source, checkpoint.config) if isinstance(source, Path) else cls.from_gguf(source)
+        rows = checkpoint.config["vocab_size"]
+        if found.vocab_size > rows:
+            raise BadWeights(
+                f"The tokenizer in {checkpoint.path} has {found.vocab_size} tokens, the weights have {rows}: they "
+                "belong to different models.",
+                fix="Fetch the model again.",
+            )
+        return found
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """Token ids of ``text``; never adds a token of its own.

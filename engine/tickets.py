@@ -12,7 +12,7 @@ from types import TracebackType
 
 import msgspec
 
-from famulus.engine.errors import Cancelled, FamulusError, SlowConsumer
+from famulus.engine.errors import Cancelled, FamulusError, InvalidRequest, ModelNotFound, SlowConsumer
 from famulus.engine.protocol import (
     Delta,
     Detokenize,
@@ -27,6 +27,8 @@ from famulus.engine.protocol import (
     Scored,
     Tokenize,
     Tokenized,
+    encode,
+    request_decoder,
 )
 
 Work = Generate | Score | Embed | Tokenize | Detokenize
@@ -147,3 +149,25 @@ def _size(event: Event) -> int:
     if isinstance(event, PromptScores):
         return _EVENT_BYTES * (1 + len(event.scores))
     return _EVENT_BYTES
+
+
+def unknown_model(wanted: str, served: str) -> ModelNotFound:
+    """The error for a model name that is not the served one."""
+    return ModelNotFound(f"This engine serves {served!r}, not {wanted[:80]!r}.", fix=f"Ask for {served!r}.")
+
+
+def check(request: Work) -> None:
+    """Refuse what the worker could not read, whichever route built it: one such message would end the worker, and
+    with it everybody's requests. Raises :class:`InvalidRequest`."""
+    try:
+        request_decoder.decode(encode(request))
+    except OverflowError:
+        raise InvalidRequest("A number in the request has more than 64 bits.") from None
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{error}.") from None
+
+
+def deadline(request: Work) -> float | None:
+    """Seconds the request allows itself, None for no limit."""
+    milliseconds = getattr(request, "deadline_ms", None)
+    return milliseconds / 1000 if milliseconds is not None else None

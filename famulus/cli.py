@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+_INTERRUPTED = 130
 FOR_EDITORS = (["lsp"], ["lsp", "--stdio"])
 
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from famulus.commands.application import Run, failed
 
         sys.exit(failed(error, Run()))
-    from famulus.commands import application
-
+    try:
+        from famulus.commands import application
+    except KeyboardInterrupt:  # while the commands are loaded
+        sys.exit(_INTERRUPTED)
     sys.exit(application.run(given))

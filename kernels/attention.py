@@ -2,7 +2,8 @@
 
 The store of one layer is ``kv`` [2 * kv_heads, slots, D]: keys of all heads, then values; a page is a run of
 neighbouring slots. A sequence's slots are a :class:`Segment`: one contiguous run is read as a view, several are
-gathered. Bytes that bound decode: ``2 * kv_heads * D * size`` per token of context.
+gathered. Bytes that bound decode: ``2 * kv_heads * D * size`` per token of context; in int8 or e4m3 with a scale per
+token and KV head, as :mod:`famulus.kernels.store` lays them out, ``2 * kv_heads * (D + 4)``.
 
 A *window* (Beltagy et al. 2020) lets a row see only the last tokens up to itself. A *sink* (gpt-oss) is one more logit
 per head in the softmax, without a value: it takes its share of the weight and gives nothing.
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from famulus.kernels.op import Case, op
+from famulus.kernels.store import FORMATS, Quantized, Store, quantize, read
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,10 @@ def causal_mask(count: int, context: int, dtype: torch.dtype, window: int = 0) -
     return later + hidden.tril(context - count - window) if window else later
 
 
-def _read(kv: Tensor, segment: Segment) -> tuple[Tensor, Tensor]:
-    """(keys, values), each [kv_heads, context, D]; a view where the context is one run."""
-    if segment.slots is None:
-        both = kv[:, segment.start : segment.start + segment.context]
-    else:
-        both = kv.index_select(1, segment.slots)
+def _read(kv: Store, segment: Segment, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(keys, values), each [kv_heads, context, D]; a view where the context is one run, ``dtype`` where 8 bits are."""
+    run = slice(segment.start, segment.start + segment.context)
+    both = read(kv, run if segment.slots is None else segment.slots, dtype)
     heads = kv.shape[0] // 2
     return both[:heads], both[heads:]
 
@@ -93,26 +93,31 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
             for name, chosen in (("sinks", segments), ("window-sinks", windowed)):
                 yield Case(f"{name}-{heads}/{kv_heads}x{dim}-{dtype}", (q, kv, chosen, dim**-0.5, sinks), tolerance)
             yield Case(f"window-{heads}/{kv_heads}x{dim}-{dtype}", (q, kv, windowed, dim**-0.5), tolerance)
+            for format, small in FORMATS.items():
+                kept = Quantized(*quantize(kv, small))
+                name = f"{heads}/{kv_heads}x{dim}-{dtype}-{format}"
+                yield Case(name, (q, kept, segments, dim**-0.5), tolerance)
+                yield Case(f"window-sinks-{name}", (q, kept, windowed, dim**-0.5, sinks), tolerance)
 
 
-def _bytes(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> int:
-    per_token = kv.shape[0] * kv.shape[2] * kv.element_size()
+def _bytes(q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> int:
+    per_token = kv.nbytes // kv.shape[1]
     return sum(s.context for s in segments) * per_token + 2 * q.numel() * q.element_size()
 
 
 @op(
-    key=lambda q, kv, segments, scale, sinks=None: (q.device.type, sinks is not None),
+    key=lambda q, kv, segments, scale, sinks=None: (q.device.type, sinks is not None, isinstance(kv, Quantized)),
     cases=_cases,
     bytes_moved=_bytes,
-    words=("with sinks",),
+    words=("with sinks", "of 8 bits"),
 )
-def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
+def attention(q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
     """``q`` [tokens, heads, D] against ``kv`` [2 * kv_heads, slots, D], with ``sinks`` [heads] f32 → [tokens, heads, D]
     in the dtype of ``q``."""
     out = torch.empty_like(q)
     group = q.shape[1] // (kv.shape[0] // 2)
     for s in segments:
-        keys, values = (part.float().repeat_interleave(group, 0) for part in _read(kv, s))
+        keys, values = (part.float().repeat_interleave(group, 0) for part in _read(kv, s, torch.float32))
         rows = q[s.row : s.row + s.count].transpose(0, 1).float()
         scores = rows @ keys.transpose(1, 2) * scale
         ahead = torch.arange(s.context)[None] - torch.arange(s.context - s.count, s.context)[:, None]
@@ -126,16 +131,14 @@ def attention(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sink
 
 
 @attention.implement("torch-rows", rule=lambda k: not k[1], why="query groups as rows of their KV head")
-def _attention_rows(
-    q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None
-) -> Tensor:
+def _attention_rows(q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
     parts = [_one(q[s.row : s.row + s.count], kv, s, scale) for s in segments]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _one(q: Tensor, kv: Tensor, s: Segment, scale: float) -> Tensor:
+def _one(q: Tensor, kv: Store, s: Segment, scale: float) -> Tensor:
     count, heads, dim = q.shape
-    keys, values = _read(kv, s)
+    keys, values = _read(kv, s, q.dtype)
     kv_heads = keys.shape[0]
     group = heads // kv_heads
     if count == 1:
@@ -153,12 +156,12 @@ def _one(q: Tensor, kv: Tensor, s: Segment, scale: float) -> Tensor:
 
 @attention.implement("torch-sinks", rule=lambda k: k[1], why="the softmax by hand, for its one more logit")
 def _attention_sinks(
-    q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None
+    q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None
 ) -> Tensor:
     assert sinks is not None
     out = torch.empty_like(q)
     for s in segments:
-        keys, values = _read(kv, s)
+        keys, values = _read(kv, s, q.dtype)
         group = q.shape[1] // len(keys)
         # [kv_heads, group * count, D], the group outside, so that one product serves all of a KV head's queries.
         rows = q[s.row : s.row + s.count].view(s.count, len(keys), group, -1).permute(1, 2, 0, 3)

@@ -1,4 +1,4 @@
-"""The two halves of a decoder layer as one operation each, for steps of few tokens.
+"""The two halves of a decoder layer as one operation each.
 
 ``h += r * out(attention(norm(h)))`` and ``h += r * down(swiglu(gate_up(norm(h))))`` on the residual stream ``h``. At
 decode the bytes of the weights are read once either way; what counts is everything between the products: calls from
@@ -22,16 +22,15 @@ from famulus.kernels.norm import rms_norm
 from famulus.kernels.op import Case, op
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import frequencies, rope_store, tables
-
-ROWS = 16
-"""The largest number of tokens of one sequence in a step for which the attention is not worth a blocked product."""
+from famulus.kernels.store import Quantized, Store, quantize
 
 
 @dataclass(frozen=True)
 class AttentionPart:
     """Grouped-query attention with the norm before it; see :class:`famulus.engine.layers.Attention`.
 
-    ``norm`` [hidden], ``q_norm`` and ``k_norm`` [head_dim] of every head alone, ``sinks`` [heads]: f32.
+    ``norm`` [hidden], ``sinks`` [heads], ``q_norm`` and ``k_norm`` of every head alone [head_dim] or of all heads
+    together [heads * head_dim]: f32.
     """
 
     norm: Tensor
@@ -51,6 +50,14 @@ class AttentionPart:
     def fits(self) -> bool:
         """Whether the compiled library can compute it."""
         return blocks.attention_fits(self)
+
+    @property
+    def normed_together(self) -> bool:
+        """Whether all query heads, and all key heads, are one row for their norm."""
+        q, k = self.q_norm, self.k_norm
+        if q is None or k is None:
+            return False
+        return (q.numel(), k.numel()) == (self.heads * self.head_dim, self.kv_heads * self.head_dim)
 
     @cached_property
     def compiled(self) -> blocks.Attention:
@@ -89,18 +96,18 @@ class Tokens:
     segments: list[Segment]
 
     @cached_property
-    def most(self) -> int:
-        """The largest number of tokens of one sequence."""
-        return max(s.count for s in self.segments)
-
-    @cached_property
     def compiled(self) -> blocks.Step:
         """As the compiled library wants it."""
         return blocks.Step(self)
 
 
 def _attention_cases(g: torch.Generator) -> Iterator[Case]:
-    for hidden, heads, kv_heads, dim, normed, bias in ((96, 6, 2, 32, False, False), (128, 2, 1, 64, True, True)):
+    for hidden, heads, kv_heads, dim, normed, together, bias in (
+        (96, 6, 2, 32, False, False, False),
+        (128, 2, 1, 64, True, False, True),
+        (64, 4, 2, 32, True, True, False),
+    ):
+        q_width, k_width = (heads * dim, kv_heads * dim) if together else (dim, dim)
         rows = (heads + 2 * kv_heads) * dim
         extra = torch.randn(rows, generator=g) if bias else None
         dtype = torch.bfloat16
@@ -113,8 +120,8 @@ def _attention_cases(g: torch.Generator) -> Iterator[Case]:
             dim,
             1e-5,
             dim**-0.5,
-            torch.rand(dim, generator=g) + 0.5 if normed else None,
-            torch.rand(dim, generator=g) + 0.5 if normed else None,
+            torch.rand(q_width, generator=g) + 0.5 if normed else None,
+            torch.rand(k_width, generator=g) + 0.5 if normed else None,
             torch.randn(heads, generator=g) * 2 if normed else None,
             0.7 if normed else 1.0,
         )
@@ -126,8 +133,25 @@ def _attention_cases(g: torch.Generator) -> Iterator[Case]:
         ]
         windowed = [Segment(0, 1, 16, 72, window=16), Segment(1, 3, 18, 144, None, causal_mask(3, 18, dtype, 16), 16)]
         one = [Segment(0, 1, 1, 5)]
-        for name, chosen in (("whole", segments), ("window", windowed), ("one", one)):
-            yield Case(f"{name}-{heads}/{kv_heads}x{dim}", _attention_arguments(g, part, chosen), 0.02)
+        prompts = [
+            Segment(0, 21, 90, 30, mask=causal_mask(21, 90, dtype)),
+            Segment(21, 2, 33, 130, mask=causal_mask(2, 33, dtype)),
+            Segment(23, 150, 150, 200, mask=causal_mask(150, 150, dtype)),
+            Segment(173, 17, 270, 0, 400 + torch.randperm(300, generator=g)[:270], causal_mask(17, 270, dtype)),
+        ]
+        long = [Segment(0, 130, 145, 72, None, causal_mask(130, 145, dtype, 16), 16)]
+        for name, chosen in (
+            ("whole", segments),
+            ("window", windowed),
+            ("one", one),
+            ("prompts", prompts),
+            ("windowed-prompt", long),
+        ):
+            given = _attention_arguments(g, part, chosen)
+            yield Case(f"{name}-{heads}/{kv_heads}x{dim}", given, 0.02)
+            if name in ("whole", "prompts"):
+                kept = Quantized(*quantize(given[-1], torch.int8))
+                yield Case(f"{name}-int8-{heads}/{kv_heads}x{dim}", (*given[:-1], kept), 0.02)
 
 
 def _attention_arguments(
@@ -146,20 +170,17 @@ def _attention_arguments(
 
 
 @op(
-    key=lambda h, part, tokens, kv: (
-        h.device.type,
-        part.fits and kv.dtype == torch.bfloat16,
-        tokens.most <= ROWS,
-    ),
+    key=lambda h, part, tokens, kv: (h.device.type, part.fits and blocks.store_fits(kv)),
     cases=_attention_cases,
-    words=("compiled for", f"up to {ROWS} tokens of one sequence"),
+    words=("in the layout of the compiled kernels",),
+    made_of=("rms_norm", "linear", "rope_store", "attention", "linear"),
     bytes_moved=lambda h, part, tokens, kv: (
         part.qkv.decode_bytes
         + part.out.decode_bytes
-        + sum(s.context for s in tokens.segments) * kv.shape[0] * kv.shape[2] * kv.element_size()
+        + sum(s.context for s in tokens.segments) * (kv.nbytes // kv.shape[1])
     ),
 )
-def attention_block(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Tensor) -> Tensor:
+def attention_block(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Store) -> Tensor:
     """``h`` [tokens, hidden] f32 plus what attention finds, in place; keys and values go into ``kv``
     [2 * kv_heads, slots, D] → ``h``."""
     width = part.heads + 2 * part.kv_heads
@@ -167,7 +188,8 @@ def attention_block(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Tensor) 
     mixed = mixed.view(-1, width, part.head_dim)
     for norm, heads in ((part.q_norm, slice(0, part.heads)), (part.k_norm, slice(part.heads, -part.kv_heads))):
         if norm is not None:
-            mixed[:, heads] = rms_norm.reference(mixed[:, heads], norm, part.eps, torch.float32)
+            rows = mixed[:, heads].reshape(-1, len(norm))
+            mixed[:, heads] = rms_norm.reference(rows, norm, part.eps, torch.float32).view_as(mixed[:, heads])
     queries, _ = rope_store.reference(mixed, tokens.cos, tokens.sin, tokens.slots, kv)
     seen = attention.reference(queries, kv, tokens.segments, part.scale, part.sinks)
     h += part.residual * linear.reference(seen.flatten(1), part.out)
@@ -177,8 +199,8 @@ def attention_block(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Tensor) 
 if blocks.ready():
     attention_block.implement(
         "compiled",
-        rule=lambda k: k[0] == "cpu" and k[1] and k[2],
-        why="one call: integer products, rotation, the store and the attention share the threads' one start",
+        rule=lambda k: k[0] == "cpu" and k[1],
+        why="one call: integer products, rotation, the store and the attention, nothing in between leaves the cache",
     )(blocks.attention)
 
 
@@ -199,7 +221,8 @@ def _mlp_cases(g: torch.Generator) -> Iterator[Case]:
 @op(
     key=lambda h, part: (h.device.type, part.fits),
     cases=_mlp_cases,
-    words=("compiled for",),
+    words=("in the layout of the compiled kernels",),
+    made_of=("rms_norm", "linear", "swiglu", "linear"),
     bytes_moved=lambda h, part: part.gate_up.decode_bytes + part.down.decode_bytes + 2 * h.nbytes,
 )
 def mlp_block(h: Tensor, part: MlpPart) -> Tensor:

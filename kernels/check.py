@@ -16,8 +16,23 @@ import torch
 from torch import Tensor
 
 from famulus.kernels.op import REGISTRY, Implementation, Op, interpreting, load_gpu
+from famulus.kernels.store import Quantized
 
-FAMILIES = ("linear", "norm", "rope", "activation", "router", "moe", "attention", "mla", "indexer", "sample", "block")
+FAMILIES = (
+    "linear",
+    "norm",
+    "rope",
+    "activation",
+    "router",
+    "moe",
+    "attention",
+    "mla",
+    "indexer",
+    "sample",
+    "block",
+    "moe_block",
+    "layers",
+)
 """The modules of this package that declare operations."""
 
 
@@ -104,6 +119,8 @@ class _poisoned:
 def _error(got: Any, want: Any) -> float:
     if isinstance(want, tuple):
         return max(_error(g, w) for g, w in zip(got, want, strict=True))
+    if isinstance(want, Quantized):
+        return _error(got.exact(), want.exact()) if got.values.dtype == want.values.dtype else float("inf")
     if got.shape != want.shape or got.dtype != want.dtype:
         return float("inf")
     scale = want.double().abs().max().clamp(min=1e-30)

@@ -26,6 +26,22 @@ class Grid:
     minimums: Tensor
     group: int
 
+    def dense(self) -> Tensor:
+        """[rows, columns] f32."""
+        rows, columns = self.values.shape
+        groups = self.values.float().view(rows, columns // self.group, self.group)
+        return (groups * self.scales.float()[..., None] + self.minimums.float()[..., None]).view(rows, columns)
+
+    def pick(self, rows: slice | list[int]) -> Grid:
+        """These rows, in this order."""
+        return Grid(self.values[rows], self.scales[rows], self.minimums[rows], self.group)
+
+    def regrouped(self, group: int) -> Grid:
+        """The same in smaller groups; ``group`` divides the present one."""
+        times = self.group // group
+        scales, minimums = (t.repeat_interleave(times, 1) for t in (self.scales, self.minimums))
+        return Grid(self.values, scales, minimums, group)
+
 
 def _nibbles(words: Tensor) -> Tensor:
     """[..., n] int32 → [..., n, 8] uint8, the lowest nibble first."""
@@ -40,18 +56,23 @@ def _affine(values: Tensor, zeros: Tensor, scales: Tensor) -> Grid:
     return Grid(values.t().contiguous(), scales.t().contiguous(), minimums.t().contiguous(), group)
 
 
-def gptq(qweight: Tensor, qzeros: Tensor, scales: Tensor, g_idx: Tensor | None = None) -> Grid:
+def gptq(
+    qweight: Tensor, qzeros: Tensor, scales: Tensor, g_idx: Tensor | None = None, *, less_one: bool = True
+) -> Grid:
     """AutoGPTQ, 4 bits: ``qweight`` [columns/8, rows] int32 with eight columns in a word, ``qzeros`` [groups, rows/8]
-    int32 with eight rows in a word, each zero stored less one, ``scales`` [groups, rows] f16.
+    int32 with eight rows in a word, each zero stored ``less_one`` (its second format stores them as they are),
+    ``scales`` [groups, rows] f16.
 
-    Raises ValueError if ``g_idx`` [columns] says that groups are not neighbours (``desc_act``).
+    ``g_idx`` [columns] says which group a column belongs to. Where these are no neighbours (``desc_act``), every column
+    is a group of its own in the answer.
     """
     values = _nibbles(qweight).transpose(1, 2).reshape(-1, qweight.shape[1])
+    # One is added to whole words, as it was taken off: what a zero of 0 borrowed from its neighbour is given back.
+    zeros = _nibbles(qzeros + 0x11111111 if less_one else qzeros).reshape(len(qzeros), -1)
     if g_idx is not None:
         group = len(values) // len(scales)
         if not torch.equal(g_idx.long().cpu(), torch.arange(len(values)) // group):
-            raise ValueError("the groups are not neighbouring columns (desc_act)")
-    zeros = _nibbles(qzeros).reshape(len(qzeros), -1).int() + 1
+            zeros, scales = zeros[g_idx.long()], scales[g_idx.long()]
     return _affine(values, zeros, scales)
 
 

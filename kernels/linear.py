@@ -39,9 +39,9 @@ BLOCK_ROWS = 64
 """Rows of activations that are quantised, multiplied and scaled together."""
 
 
-def _key(x: Tensor, w: Weight) -> tuple[str, str, bool, bool]:
-    few_digits = w.int8 is not None and len(w.int8) == w.rows and x.shape[0] <= compiled.ROWS8
-    return (x.device.type, w.format, x.shape[0] <= INT4_ROWS, few_digits)
+def _key(x: Tensor, w: Weight) -> tuple[str, str, bool, bool, bool]:
+    one_digit = w.int8 is not None and len(w.int8) == w.rows
+    return (x.device.type, w.format, x.shape[0] <= INT4_ROWS, x.shape[0] <= compiled.ROWS8, one_digit)
 
 
 def _bytes(x: Tensor, w: Weight) -> int:
@@ -85,7 +85,7 @@ def _dense_of(w: Weight) -> Tensor:
     # torch's packing has no public inverse: multiply the identity through its own reference path.
     eye = torch.eye(w.columns, dtype=torch.bfloat16)
     product: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(eye, w.int4, 32, w.int4_scales)
-    return product.float().t()
+    return product.float().t()[: w.rows]  # the tiles are padded
 
 
 def make_pairs(
@@ -119,6 +119,13 @@ def make_fp8(values: Tensor, scales: Tensor, bias: Tensor | None = None) -> Weig
     return Weight(rows, columns, "fp8", bias=bias, fp8=values, fp8_scales=scales, arrivals=arrivals)
 
 
+def make_int8(values: Tensor, scales: Tensor, bias: Tensor | None = None) -> Weight:
+    """int8 for a GPU. ``values`` [rows, columns] int8; ``scales`` [rows] f32."""
+    rows, columns = values.shape
+    arrivals = _arrivals(rows, values.device)
+    return Weight(rows, columns, "int8", bias=bias, int8=values, int8_scales=scales, arrivals=arrivals)
+
+
 def _arrivals(rows: int, device: torch.device) -> Tensor:
     return torch.zeros(-(-rows // 16), dtype=torch.int32, device=device)
 
@@ -137,6 +144,9 @@ def _gpu_cases(g: torch.Generator) -> Iterator[Case]:
             dense = torch.randn(n, k, generator=g) * 0.05
             yield Case(f"fp8-{name}", (x, make_fp8(*quantize_fp8(dense, blocks=False), bias=bias)), tolerance)
             yield Case(f"fp8-blocks-{name}", (x, make_fp8(*quantize_fp8(dense, blocks=True))), tolerance)
+            if dtype != torch.bfloat16:  # the processor, which rounds activations, has cases of its own in bf16
+                made = make_int8(*quantize_int8(dense), bias=bias)
+                yield Case(f"int8-gpu-{name}", (x, made), max(tolerance, 1e-4))
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:
@@ -163,7 +173,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
     key=_key,
     cases=_cases,
     bytes_moved=_bytes,
-    words=("format", f"up to {INT4_ROWS} rows", "few int8 rows of one digit"),
+    words=("format", f"up to {INT4_ROWS} rows", f"up to {compiled.ROWS8} rows", "one digit of int8"),
 )
 def linear(x: Tensor, w: Weight) -> Tensor:
     """``x`` [tokens, columns] → [tokens, rows] in the dtype of ``x``; accumulation in f32."""
@@ -267,7 +277,7 @@ if compiled.ready():  # else there is nothing to run, and nothing to check
     )(compiled.linear)
     linear.implement(
         "compiled-int8",
-        rule=lambda k: k[0] == "cpu" and k[1] == "int8" and k[3],
+        rule=lambda k: k[0] == "cpu" and k[1] == "int8" and k[3] and k[4],
         why=f"int8 weights and at most {compiled.ROWS8} rows: read once, activations in 16 bits",
     )(compiled.rows8)
 

@@ -6,6 +6,9 @@ output, these matrices leave attention with one head whose value is the first ``
 ``softmax(scale * q · [c, k]) c``. Bytes that bound decode: ``(rank + rotated) * size`` per token of context, 1,152 in
 bf16, whatever the number of heads.
 
+The store stays in the dtype of the model: it is small already, what is rounded in it is rounded in every head's key and
+value at once, and latent and turned key, of different sizes, could not share a scale.
+
 With ``chosen`` tokens (DeepSeek-V3.2's sparse attention, see :mod:`famulus.kernels.indexer`) a row reads only those.
 """
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from famulus.kernels.activation import clamped_swiglu, swiglu
+from famulus.kernels.cpu import experts as compiled
 from famulus.kernels.linear import linear, make_fp8, make_pairs, make_weight
 from famulus.kernels.op import Case, op
 from famulus.kernels.pack import Weight, quantize_fp8
@@ -60,13 +61,19 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
         ("dense", torch.float32, 1e-5),
         ("dense", torch.bfloat16, 3e-2),
         ("int8", torch.bfloat16, 3e-2),
+        ("int8", torch.float16, 5e-3),
+        ("int8", torch.float32, 2e-4),
         ("int4", torch.bfloat16, 3e-2),
+        ("tiles", torch.bfloat16, 4e-2),
+        ("tiles", torch.float32, 4e-2),
         ("pairs", torch.float16, 5e-3),
+        ("e2m1", torch.float16, 5e-3),
         ("fp8", torch.float16, 5e-3),
     ):
         sizes = ((1, 8, 2, None), (5, 4, 3, Clamp(1.702, 7.0)), (18, 6, 2, None), (70, 3, 2, None))
         for tokens, experts, top_k, clamp in sizes:
-            hidden, inner = 64, 96 if form != "pairs" else 64
+            hidden = 512 if tokens == 1 and dtype != torch.bfloat16 else 64  # a GPU's programs share such columns
+            inner = 64 if form in ("pairs", "e2m1") else 96
 
             def stack(
                 rows: int, columns: int, bias: bool, form: str = form, dtype: torch.dtype = dtype, count: int = experts
@@ -79,8 +86,9 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
                 torch.rand(tokens, experts, generator=g).sort(-1).indices[:, :top_k]
             )  # rows with gaps, as routers give
             weights = torch.rand(tokens, top_k, generator=g)
-            if tokens > 1:  # a router with top-p leaves places free
+            if tokens > 1:  # a router with top-p leaves places free; the experts of a token may all be elsewhere
                 chosen[0, 1:], weights[0, 1:] = -1, 0
+                chosen[2], weights[2] = -1, 0
             order = sorted_pairs(chosen)
             name = f"{form}-{tokens}x{experts}/{top_k}-{dtype}"
             yield Case(name, (x, gate_up, down, weights, chosen, order, clamp), tolerance)
@@ -89,14 +97,24 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
 def _made(g: torch.Generator, rows: int, columns: int, bias: bool, form: str, dtype: torch.dtype) -> Weight:
     """One expert's matrix with random values."""
     extra = torch.randn(rows, generator=g).to(dtype) if bias else None
-    if form == "pairs":
+    if form in ("pairs", "e2m1"):
         values = torch.randint(0, 16, (rows, columns), generator=g, dtype=torch.uint8)
         scales = (torch.rand(rows, columns // 32, generator=g) * 0.02 + 0.01).half()
+        if form == "e2m1":
+            return make_pairs(values, scales, None, 32, e2m1=True, bias=extra)
         return make_pairs(values, scales, (scales * -7.5).half(), 32, bias=extra)
     dense = torch.randn(rows, columns, generator=g) * columns**-0.5
     return (
         make_fp8(*quantize_fp8(dense, blocks=True), extra) if form == "fp8" else make_weight(dense, form, dtype, extra)
     )
+
+
+def _format(gate_up: Experts, down: Experts) -> str:
+    one, other = (
+        w.format + " in two digits" if w.int8 is not None and w.int8.shape[-2] != w.rows else w.format
+        for w in (gate_up.stacked, down.stacked)
+    )
+    return one if one == other else f"{one}, {other}"
 
 
 def _bytes(
@@ -107,14 +125,10 @@ def _bytes(
 
 
 @op(
-    key=lambda x, gate_up, down, weights, experts, order, clamp=None: (
-        x.device.type,
-        gate_up.stacked.format,
-        x.shape[0] <= 16,
-    ),
+    key=lambda x, gate_up, down, weights, experts, order, clamp=None: (x.device.type, _format(gate_up, down)),
     cases=_cases,
     bytes_moved=_bytes,
-    words=("format", "up to 16 tokens"),
+    words=("format",),
 )
 def moe(
     x: Tensor,
@@ -126,7 +140,7 @@ def moe(
     clamp: Clamp | None = None,
 ) -> Tensor:
     """``x`` [tokens, hidden] and what :func:`famulus.kernels.router.route` answered for it → [tokens, hidden] in the
-    dtype of ``x``; the sum over a token's experts is taken in f32."""
+    dtype of ``x``; the sum over a token's experts is taken in f32, and is 0 for a token that has none."""
     out = torch.zeros(x.shape, dtype=torch.float32)
     for token, (row, chosen) in enumerate(zip(weights.tolist(), experts.tolist(), strict=True)):
         for weight, expert in zip(row, chosen, strict=True):
@@ -139,6 +153,14 @@ def moe(
 
 def _numbers(clamp: Clamp) -> tuple[float, float]:
     return clamp.alpha, clamp.limit
+
+
+if compiled.ready():
+    moe.implement(
+        "compiled",
+        rule=lambda k: k[0] == "cpu" and k[1] == "tiles",
+        why="int4 experts and int8 activations in one call: only the chosen experts' rows are read",
+    )(compiled.moe)
 
 
 @moe.implement("by-expert", rule=lambda k: k[0] == "cpu", why="every expert's weights are read once for all its tokens")

@@ -52,10 +52,13 @@ class Gpu:
 
     ``shapes`` yields named arguments of real models, on the ``meta`` device; all kernels must compile for them, for
     every architecture. ``streams``: the weights are the bytes that count, so they must be read in 16-byte pieces.
+    ``table``: the one of :mod:`famulus.kernels.tuned` that is asked; ``given`` makes such arguments for a shape there.
     """
 
     shapes: Callable[[], Iterator[tuple[str, tuple[Any, ...]]]]
     streams: bool = False
+    table: str = ""
+    given: Callable[[str], tuple[Any, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Case:
 @dataclass
 class Op(Generic[P, R]):
     """A callable operation; see the module's text. ``cases`` yields fresh random arguments for a seed. ``words`` says
-    what follows the device in a key: "format" (of the weights), else what is so where it is True."""
+    what follows the device in a key: "format" (of the weights), else what is so where it is True. ``made_of``: names of
+    the operations that a layer calls one by one where no implementation applies; then this one is not called at all."""
 
     name: str
     reference: Callable[P, R]
@@ -89,6 +93,7 @@ class Op(Generic[P, R]):
     cases: Callable[[torch.Generator], Iterator[Case]]
     bytes_moved: Callable[..., int]
     words: tuple[str, ...] = ()
+    made_of: tuple[str, ...] = ()
     implementations: list[Implementation] = field(default_factory=list)
     forced: str | None = None
     _chosen: dict[Hashable, Callable[P, R]] = field(default_factory=dict)
@@ -148,11 +153,12 @@ def op(
     cases: Callable[[torch.Generator], Iterator[Case]],
     bytes_moved: Callable[..., int],
     words: tuple[str, ...] = (),
+    made_of: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Op[P, R]]:
     """Declare an operation; the decorated function is its reference and its meaning."""
 
     def declare(reference: Callable[P, R]) -> Op[P, R]:
-        made: Op[P, R] = Op(reference.__name__, reference, key, cases, bytes_moved, words)
+        made: Op[P, R] = Op(reference.__name__, reference, key, cases, bytes_moved, words, made_of)
         made.__doc__ = reference.__doc__
         REGISTRY[made.name] = made
         return made

@@ -135,20 +135,34 @@ TILE = 16
 
 def tile_int4(packed: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
     """Canonical int4 → [rows/16, groups, 320] uint8 for ``kernels/cpu``, the rows filled up with zeros to whole tiles.
+    Where every minimum is -8 scales, as in ggml's Q4_0, they are left out: [rows/16, groups, 288].
 
     Of a group: four lines of 64 bytes, of which line i holds for each of 16 rows the columns 4i..4i+3 in the low and
     16+4i..16+4i+3 in the high nibbles; then 16 scales and 16 minimums in f16. The same for all instruction sets.
     """
+    kept = [scale] if torch.equal(minimum, -8 * scale) else [scale, minimum]
     missing = -packed.shape[0] % TILE
     if missing:
-        packed, scale, minimum = (torch.nn.functional.pad(t, (0, 0, 0, missing)) for t in (packed, scale, minimum))
+        packed, *kept = (torch.nn.functional.pad(t, (0, 0, 0, missing)) for t in (packed, *kept))
     tiles, groups = packed.shape[0] // TILE, scale.shape[1]
     lines = packed.view(tiles, TILE, groups, 4, 4).permute(0, 2, 3, 1, 4).reshape(tiles, groups, 256)
     halves = [
-        t.view(tiles, TILE, groups).transpose(1, 2).to(torch.float16).contiguous().view(torch.uint8)
-        for t in (scale, minimum)
+        t.view(tiles, TILE, groups).transpose(1, 2).to(torch.float16).contiguous().view(torch.uint8) for t in kept
     ]
     return torch.cat([lines, *halves], -1)
+
+
+def symmetric(tiles: Tensor) -> bool:
+    """Whether tiles have no minimums."""
+    return tiles.shape[-1] == 288
+
+
+def with_minimums(tiles: Tensor) -> Tensor:
+    """The same with minimums, for a stack of which others have some."""
+    if not symmetric(tiles):
+        return tiles
+    minimums = tiles[..., 256:].contiguous().view(torch.float16) * -8
+    return torch.cat([tiles, minimums.view(torch.uint8)], -1)
 
 
 def untile_int4(tiles: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,7 +170,7 @@ def untile_int4(tiles: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
     count, groups = tiles.shape[:2]
     lines = tiles[..., :256].reshape(count, groups, 4, TILE, 4).permute(0, 3, 1, 2, 4)
     packed = lines.reshape(count * TILE, groups * GROUP // 2)[:rows]
-    halves = tiles[..., 256:].contiguous().view(torch.float16).float().view(count, groups, 2, TILE)
+    halves = with_minimums(tiles)[..., 256:].contiguous().view(torch.float16).float().view(count, groups, 2, TILE)
     scale, minimum = (halves[:, :, i].transpose(1, 2).reshape(-1, groups)[:rows] for i in (0, 1))
     return packed, scale, minimum
 

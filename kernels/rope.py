@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from famulus.kernels.cpu.ends import ready, turns
 from famulus.kernels.op import Case, op
+from famulus.kernels.store import FORMATS, Quantized, Store, quantize, write
 
 
 def frequencies(dim: int, theta: float, scaling: Mapping[str, Any] | None = None) -> Tensor:
@@ -79,6 +81,9 @@ def amplitude(scaling: Mapping[str, Any] | None) -> float:
 
 def tables(positions: Tensor, inverse: Tensor, amplitude: float = 1.0) -> tuple[Tensor, Tensor]:
     """``positions`` [tokens] int64 → (cos, signed sin), each [tokens, 1, D] f32; the first half of sin is negated."""
+    exact = (positions.dtype, inverse.dtype) == (torch.int64, torch.float32)
+    if ready() and exact and type(positions) is Tensor and positions.device.type == inverse.device.type == "cpu":
+        return turns(positions, inverse, amplitude)
     angles = positions[:, None].float() * inverse
     cos, sin = angles.cos(), angles.sin()
     if amplitude != 1:
@@ -119,31 +124,37 @@ def _store_cases(g: torch.Generator) -> Iterator[Case]:
             cos, sin = tables(torch.randint(0, 8000, (tokens,), generator=g), frequencies(dim, 1e4))
             slots = torch.randperm(64, generator=g)[:tokens]
             kv = torch.randn(2 * kv_heads, 64, dim, generator=g).to(dtype)
-            yield Case(f"{tokens}x{heads}/{kv_heads}x{dim}-{dtype}", (mixed, cos, sin, slots, kv), tolerance)
+            name = f"{tokens}x{heads}/{kv_heads}x{dim}-{dtype}"
+            yield Case(name, (mixed, cos, sin, slots, kv), tolerance)
+            for format, small in FORMATS.items():  # what lies halfway between two steps may become either
+                step = {"int8": 1 / 127, "fp8": 32 / 448}[format]
+                kept = Quantized(*quantize(kv, small))
+                yield Case(f"{name}-{format}", (mixed, cos, sin, slots, kept), 1.2 * step)
 
 
 @op(
-    key=lambda mixed, cos, sin, slots, kv: mixed.device.type,
+    key=lambda mixed, cos, sin, slots, kv: (mixed.device.type, isinstance(kv, Quantized)),
     cases=_store_cases,
+    words=("into 8 bits",),
     bytes_moved=lambda mixed, cos, sin, slots, kv: 2 * mixed.nbytes + 2 * cos.nbytes,
 )
-def rope_store(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn queries and keys, and write keys and values into their slots.
+def rope_store(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Store) -> tuple[Tensor, Store]:
+    """Turn queries and keys, and write keys and values into their slots, rounded to 8 bits where the store has them.
 
     ``mixed`` [tokens, heads + 2 * kv_heads, D]: query, key and value heads; ``slots`` [tokens] int64; ``kv``
     [2 * kv_heads, slots, D] is written in place → (turned queries [tokens, heads, D], ``kv``).
     """
     kv_heads = kv.shape[0] // 2
     turned = rope.reference(mixed[:, :-kv_heads], cos, sin)
-    kv[:kv_heads].index_copy_(1, slots, turned[:, -kv_heads:].transpose(0, 1).to(kv.dtype))
-    kv[kv_heads:].index_copy_(1, slots, mixed[:, -kv_heads:].transpose(0, 1).to(kv.dtype))
+    write(kv, 0, slots, turned[:, -kv_heads:])
+    write(kv, kv_heads, slots, mixed[:, -kv_heads:])
     return turned[:, :-kv_heads], kv
 
 
 @rope_store.implement("torch", rule=lambda k: True, why="fewest torch calls")
-def _rope_store_torch(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
+def _rope_store_torch(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Store) -> tuple[Tensor, Store]:
     kv_heads = kv.shape[0] // 2
     turned = _rope_torch(mixed[:, :-kv_heads], cos, sin)
-    kv[:kv_heads].index_copy_(1, slots, turned[:, -kv_heads:].transpose(0, 1))
-    kv[kv_heads:].index_copy_(1, slots, mixed[:, -kv_heads:].transpose(0, 1))
+    write(kv, 0, slots, turned[:, -kv_heads:])
+    write(kv, kv_heads, slots, mixed[:, -kv_heads:])
     return turned[:, :-kv_heads], kv

@@ -8,7 +8,7 @@ need more experts"); equal scores go to the lower index. Softmax over the chosen
 gpt-oss) is the same as softmax over all and ``renormalise``.
 
 Bytes: ``tokens * hidden + experts * hidden`` values, under a megabyte at decode: bound by the launch. So a GPU kernel
-for few tokens does all of it at once, the pairs sorted by expert included, that the experts' products want.
+does all of it at once, the pairs sorted by expert included, that the experts' products want.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from famulus.kernels.cpu import experts as compiled
 from famulus.kernels.op import Case, op
 
 FEW = 16
-"""Tokens for which a GPU chooses in one launch."""
+"""Tokens for which a GPU chooses and sorts in one launch."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,9 @@ def _bytes(x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None, correction:
 
 
 @op(
-    key=lambda x, gate, rule, bias=None, correction=None: (x.device.type, len(x) <= FEW),
+    key=lambda x, gate, rule, bias=None, correction=None: x.device.type,
     cases=_cases,
     bytes_moved=_bytes,
-    words=(f"up to {FEW} tokens",),
 )
 def route(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
@@ -112,7 +112,13 @@ def sorted_pairs(experts: Tensor) -> Tensor:
     return torch.where(flat < 0, torch.iinfo(flat.dtype).max, flat).argsort(stable=True)
 
 
-@route.implement("torch", rule=lambda k: k[0] == "cpu", why="torch's own top-k, and no group where there is one")
+if compiled.ready():
+    route.implement("compiled", rule=lambda k: k == "cpu", why="one call from the scores to the sorted pairs")(
+        compiled.route
+    )
+
+
+@route.implement("torch", rule=lambda k: k == "cpu", why="torch's own top-k, and no group where there is one")
 def _route_torch(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:

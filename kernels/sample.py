@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from famulus.kernels.cpu.draw import draw
+from famulus.kernels.cpu.ends import largest
+from famulus.kernels.cpu.library import ready
 from famulus.kernels.op import Case, op
 
 
@@ -40,6 +43,11 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
         Choice(2.0, top_k=50, top_p=0.9, min_p=0.02, noise=noise()),
     ]
     yield Case("mixed", (logits, choices), 0)
+    masked = logits.masked_fill(torch.rand(5, 1000, generator=g) < 0.99, float("-inf"))
+    masked[:, 7] = 0
+    yield Case("nearly all masked", (masked, choices), 0)
+    sharp = [Choice(t, 0, p, 0.0, noise()) for t, p in ((1e-3, 0.9), (0.3, 0.99), (3.0, 0.5), (1.0, 1.0), (5.0, 0.999))]
+    yield Case("sharp and flat", (logits, sharp), 0)
     yield Case("greedy", (logits, [Choice()] * 5), 0)
 
 
@@ -70,9 +78,32 @@ def sample(logits: Tensor, choices: list[Choice]) -> Tensor:
     return torch.tensor(picked, device=logits.device)
 
 
+if ready():
+    sample.implement("compiled-argmax", rule=lambda k: k[0] == "cpu" and k[1], why="every row is greedy")(largest)
+
+
 @sample.implement("argmax", rule=lambda k: k[1], why="every row is greedy")
 def _argmax(logits: Tensor, choices: list[Choice]) -> Tensor:
     return logits.argmax(-1)
+
+
+def _draw_compiled(logits: Tensor, choices: list[Choice]) -> Tensor:
+    # Where nothing is cut off, or only what is beyond the first k, torch's vectors are faster.
+    rows = zip(logits.float().contiguous(), choices, strict=True)
+    return torch.stack(
+        [
+            row.argmax() if c.temperature == 0 else _draw(row, c) if c.top_p == 1 and c.min_p == 0 else draw(row, c)
+            for row, c in rows
+        ]
+    )
+
+
+if ready():
+    sample.implement(
+        "compiled",
+        rule=lambda k: k[0] == "cpu" and not k[1],
+        why="some rows are sampled: only tokens that can still be chosen are put in order",
+    )(_draw_compiled)
 
 
 @sample.implement("torch", rule=lambda k: not k[1], why="some rows are sampled: one sort a row")

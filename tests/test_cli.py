@@ -147,6 +147,24 @@ def test_a_mistake_of_ours_is_one_sentence_too() -> None:
     refused(done, 1, "Famulus itself failed (TypeError", "--debug")
 
 
+def test_ctrl_c_while_the_commands_are_loaded_ends_quietly() -> None:
+    """A second is enough for somebody to change their mind."""
+    code = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "famulus.commands.application":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from famulus.cli import main
+main(["review"])
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_no_engine_is_no_failure_for_stop(lonely: Any) -> None:
     done = lonely("stop")
     assert (done.returncode, done.stdout, done.stderr) == (0, "No engine runs.\n", "")

@@ -1,10 +1,12 @@
-"""``/livez``, ``/readyz``, ``/metrics``, ``/v1/status``, ``/v1/shutdown``, ``/v1/models``: the engine about
-itself."""
+"""``/livez``, ``/readyz``, ``/metrics``, ``/v1/status``, ``/v1/shutdown``, ``/v1/switch``, ``/v1/models``: the
+engine about itself."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -14,6 +16,12 @@ from famulus.engine.api.services import Services
 from famulus.engine.errors import EngineUnavailable
 from famulus.engine.metrics import CONTENT_TYPE
 from famulus.engine.protocol import ModelInfo
+
+
+class SwitchBody(msgspec.Struct):
+    """``model``: as in the settings."""
+
+    model: Annotated[str, Meta(max_length=4096)]
 
 
 class Health:
@@ -29,6 +37,7 @@ class Health:
             Route("/metrics", self.metrics),
             Route("/v1/status", self.status),
             Route("/v1/shutdown", self.shutdown, methods=["POST"]),
+            Route("/v1/switch", self.switch, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{id:path}", self.model),
         ]
@@ -56,6 +65,12 @@ class Health:
         """Answers, then the engine leaves; running requests have some seconds to end."""
         self._services.stop()
         return Json({"state": "stopping"}, 202)
+
+    async def switch(self, request: Request) -> Response:
+        """Serves another model from now on, once it is loaded → its :class:`ModelInfo`. Requests that run end on the
+        old one, which also stays where the new one cannot be loaded."""
+        body = await self._services.reader.read(request, SwitchBody)
+        return Json(await self._services.switch(body.model))
 
     async def models(self, request: Request) -> Response:
         """OpenAI's list, with the one model that is served; waits while it loads."""

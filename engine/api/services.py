@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from famulus.engine.api.reading import Reader
 from famulus.engine.errors import InvalidRequest
 from famulus.engine.metrics import Metrics
 from famulus.engine.protocol import ModelInfo, Sampling, Status
-from famulus.engine.supervisor import Supervisor, unknown_model
+from famulus.engine.supervisor import Supervisor
+from famulus.engine.tickets import unknown_model
 
 LEAST_TOP_P = 1e-6
 """What a top_p of 0 means: the likeliest token alone."""
@@ -19,12 +20,14 @@ LEAST_TOP_P = 1e-6
 
 @dataclass
 class Services:
-    """``status`` describes the engine, ``stop`` asks it to leave."""
+    """``supervisor``: of the worker that gets new requests. ``status`` describes the engine, ``stop`` asks it to leave,
+    ``switch`` to take another model."""
 
     supervisor: Supervisor
     metrics: Metrics
     status: Callable[[], Status]
     stop: Callable[[], None]
+    switch: Callable[[str], Awaitable[ModelInfo]]
     reader: Reader = field(default_factory=Reader)
     created: int = field(default_factory=lambda: int(time.time()))
     _ids: itertools.count[int] = field(default_factory=itertools.count)

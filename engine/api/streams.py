@@ -51,7 +51,7 @@ class Session:
     """One connection: its open tickets by the client's ids. All end with it."""
 
     def __init__(self, services: Services, websocket: WebSocket, *, slow_seconds: float = SLOW_SECONDS) -> None:
-        self._supervisor = services.supervisor
+        self._services = services
         self._websocket = websocket
         self._slow_seconds = slow_seconds
         self._tickets: dict[str, Ticket] = {}
@@ -90,7 +90,7 @@ class Session:
 
     async def _open(self, request: Work, pumps: asyncio.TaskGroup) -> None:
         try:
-            ticket = self._supervisor.open(request)
+            ticket = self._services.supervisor.open(request)
         except FamulusError as error:
             await self._send(failure(request.id, error))
             return

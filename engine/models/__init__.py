@@ -8,6 +8,7 @@ from types import ModuleType
 from famulus.engine.errors import BadWeights
 
 FAMILIES = {
+    "famulus_moe": "famulus_moe",
     "llama": "llama",
     "qwen2": "llama",
     "qwen3": "qwen3",

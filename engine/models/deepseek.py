@@ -62,6 +62,7 @@ class Args(config.Args):
         "moe_layer_freq": (1,),
     }
     QUANTIZED: ClassVar[tuple[str, ...]] = ("fp8",)
+    LAYERS: ClassVar[tuple[str, ...]] = ("full_attention", "indexed_attention")
 
     @classmethod
     def from_config(cls, config_: Mapping[str, Any]) -> Self:

@@ -20,6 +20,7 @@ from famulus.engine.models.deepseek import Args
 from famulus.kernels.linear import linear
 from famulus.kernels.norm import rms_norm
 from famulus.kernels.pack import Weight
+from famulus.kernels.store import Store
 
 
 def parts(args: Args) -> dict[str, Part]:
@@ -46,7 +47,7 @@ class Head:
     block: Block
     last_norm: Tensor
 
-    def __call__(self, hidden: Tensor, batch: Batch, kv: Tensor) -> Tensor:
+    def __call__(self, hidden: Tensor, batch: Batch, kv: Store) -> Tensor:
         """``hidden`` [tokens, hidden] f32: what :meth:`Decoder.forward`, or the head before, gave at the position
         before each of ``batch.tokens`` → the same for this head, which :meth:`Decoder.logits` turns into the logits of
         the token after. ``kv``: a store of the head's own."""

@@ -19,6 +19,7 @@ from famulus.commands import (
     bench,
     completing,
     doctor,
+    evaluating,
     kernel,
     lsp,
     models,
@@ -28,6 +29,7 @@ from famulus.commands import (
     stats,
     testgen,
     tour,
+    training,
     version,
 )
 from famulus.commands.terminal import ReaderLeft
@@ -74,7 +76,7 @@ def options(
         raise typer.Exit(2)
 
 
-for _group in (tour, serving, completing, review, testgen, lsp, stats):
+for _group in (tour, serving, completing, review, testgen, training, evaluating, lsp, stats):
     _group.register(app)
 app.add_typer(models.app)
 app.add_typer(kernel.app)

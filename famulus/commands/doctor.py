@@ -185,7 +185,7 @@ def check_kernels(part: str) -> Iterator[Finding]:
     import torch
 
     from famulus.kernels.check import registry
-    from famulus.kernels.choices import choices
+    from famulus.kernels.choices import told
     from famulus.kernels.cpu.library import LEVELS, level
 
     if level():
@@ -195,10 +195,7 @@ def check_kernels(part: str) -> Iterator[Finding]:
             part, "ok", "compiled kernels: none, torch's own are used (made on Linux x86-64 with a C++ compiler)"
         )
     for op in registry().values():
-        here, card = (
-            "; ".join(f"{name} ({why})" for name, why in choices(op, device).items()) for device in ("cpu", "cuda")
-        )
-        yield Finding(part, "ok", f"{op.name}: {here}; on a GPU: {card}")
+        yield Finding(part, "ok", told(op))
     if torch.cuda.is_available():
         yield Finding(part, "ok", f"GPU: {torch.cuda.get_device_name()}")
     else:

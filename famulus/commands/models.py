@@ -1,4 +1,4 @@
-"""``famulus models``: which models there are, fetching, checking and removing them."""
+"""``famulus models``: which models there are, choosing, fetching, checking and removing them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from famulus.commands.terminal import grid, output, print_json, write
+from famulus.commands.terminal import grid, output, print_json, waiting, write
 from famulus.engine.errors import InvalidRequest, ModelNotFound
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the 
 
 @app.command()
 def info(id: Id) -> None:
-    """Show what is known about a model."""
-    from famulus.engine.catalog import Catalog
+    """Show what is known about a model, and its card where it has one."""
+    from famulus.engine.catalog import AdapterSource, Catalog, not_here
+    from famulus.engine.manifest import CARD
 
     catalog = Catalog()
     entry = catalog.find(id)
@@ -78,8 +79,12 @@ def info(id: Id) -> None:
         rows += opened(path)
     if entry.context:
         rows.append(("context", f"{entry.context} tokens"))
-    rows.append(("on disk", str(path) if path else f"no; fetch it with: famulus models pull {entry.id}"))
+    fetching = f"no; fetch it with: famulus models pull {entry.id}"
+    absent = f"no: {not_here(entry)}" if isinstance(entry.source, AdapterSource) else fetching
+    rows.append(("on disk", str(path) if path else absent))
     output().print(grid([(name, value) for name, value in rows if value]))
+    if path is not None and (path / CARD).is_file():
+        write("\n" + (path / CARD).read_text(encoding="utf-8", errors="replace"))
 
 
 def opened(path: Path) -> list[tuple[str, str]]:
@@ -98,6 +103,41 @@ def opened(path: Path) -> list[tuple[str, str]]:
         total = size.parameters + size.embedding
         rows.append(("experts", f"one token meets {size.active / 1e6:.1f} of {total / 1e6:.1f} million parameters"))
     return rows
+
+
+@app.command()
+def use(id: Id) -> None:
+    """Serve a model from now on; a running engine changes over without losing a request."""
+    take(id)
+
+
+def take(id: str) -> None:
+    """Sets the model, and has a running engine load it first: one that cannot be loaded is not set.
+
+    Raises what opening and loading a model raises.
+    """
+    from famulus.engine import launch
+    from famulus.engine.catalog import Catalog, LocalSource
+    from famulus.engine.client import Client
+    from famulus.engine.settings import write_model
+
+    catalog = Catalog()
+    entry, path = _on_disk(catalog, id)
+    inside = [root / f"{id}{end}" for root in catalog.roots for end in ("", ".gguf")]
+    name = str(path) if isinstance(entry.source, LocalSource) and path not in inside else id
+    address = launch.find()
+    if address is not None:
+        with waiting(f"loading {entry.id}"):
+            served = Client(address).use(name)
+        told = f"The engine serves {served['id']} now."
+    else:
+        from famulus.engine.checkpoint import open_checkpoint
+        from famulus.engine.served import model_size
+
+        model_size(open_checkpoint(path))
+        told = f"The next engine that starts will serve {entry.id}."
+    file = write_model(name)
+    write(f"{told} It is set in {file}\n")
 
 
 @app.command()

@@ -83,6 +83,9 @@ def status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     if "generated_tokens" in stats:
         requests += f", {stats['generated_tokens']:.0f} tokens generated, {stats['computed_tokens']:.0f} computed"
     rows.append(("requests", requests))
+    if stats.get("drafted_tokens"):
+        drafted, kept = stats["drafted_tokens"], stats["accepted_tokens"]
+        rows.append(("drafts", f"{drafted:.0f} tokens computed in advance, {kept / drafted:.0%} of them kept"))
     rows.append(("running", f"for {duration(found['uptime'])}, restarts of the worker: {found['restarts']}"))
     leaves = f"after {duration(found['idle_exit'])} without use" if found["idle_exit"] else "only when told to"
     rows.append(("leaves", leaves))

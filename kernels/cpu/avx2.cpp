@@ -9,6 +9,9 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 #include "rows.inc"
+#define WIDE 8
+#define AT_ONCE 2
+#include "prompt.inc"
 
 // Sums of two products in 16 bits; a group's eight of them stay within 8 * 2 * 15 * 127 = 30,480.
 #define DOT(sum, bytes, digits) _mm256_add_epi16(sum, _mm256_maddubs_epi16(bytes, digits))
@@ -23,6 +26,6 @@ static bool runs() {
 #pragma clang attribute pop
 #endif
 
-const Level avx2_level = {"avx2", runs,   product, rows8, quantise, quantise16,
-                          norm,   turn, swiglu,  narrow, widen,   attend, join};
+const Level avx2_level = {"avx2", runs, product, rows8, quantise, quantise16, quantise8, norm, turn,
+                          swiglu, gated, narrow, widen, attend, join, attend_block, scores};
 #endif

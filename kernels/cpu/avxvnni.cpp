@@ -10,6 +10,9 @@
 #pragma GCC target("avx2,fma,f16c,avxvnni")
 #endif
 #include "rows.inc"
+#define WIDE 8
+#define AT_ONCE 2
+#include "prompt.inc"
 
 #define DOT(sum, bytes, digits) _mm256_dpbusd_avx_epi32(sum, bytes, digits)
 #define FINISH(sum) (sum)
@@ -26,6 +29,6 @@ static bool runs() {
 #pragma clang attribute pop
 #endif
 
-const Level avxvnni_level = {"avxvnni", runs,   product, rows8, quantise, quantise16,
-                             norm,      turn, swiglu,  narrow, widen,   attend, join};
+const Level avxvnni_level = {"avxvnni", runs, product, rows8, quantise, quantise16, quantise8, norm, turn,
+                          swiglu, gated, narrow, widen, attend, join, attend_block, scores};
 #endif

@@ -5,16 +5,18 @@ from __future__ import annotations
 from ctypes import addressof
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from famulus.kernels.cpu.compiled import described
 from famulus.kernels.cpu.library import CAttention, CMlp, CSegment, CStep, library, ready, scratch
 from famulus.kernels.pack import GROUP, TILE, Weight
+from famulus.kernels.store import Store
 
 if TYPE_CHECKING:
     from famulus.kernels.block import AttentionPart, MlpPart, Tokens
 
-__all__ = ["Attention", "Mlp", "Step", "attention", "attention_fits", "mlp", "mlp_fits", "ready"]
+__all__ = ["Attention", "Mlp", "Step", "attention", "attention_fits", "mlp", "mlp_fits", "ready", "store_fits"]
 
 MOST_DIM, MOST_GROUP = 256, 16
 """Of a head, and of query heads that share keys: what the library's buffers on the stack hold."""
@@ -22,15 +24,20 @@ MOST_DIM, MOST_GROUP = 256, 16
 
 def attention_fits(part: AttentionPart) -> bool:
     """Whether the library can compute it. The residual stream has no room for a last tile that is not full."""
-    norms = (part.q_norm, part.k_norm)
     return (
         _tiled(part.qkv, part.out)
         and part.out.rows % TILE == 0
         and part.head_dim % GROUP == 0
         and part.head_dim <= MOST_DIM
         and part.heads // part.kv_heads <= MOST_GROUP
-        and all(n is None or n.numel() == part.head_dim for n in norms)
+        and (part.q_norm is None) == (part.k_norm is None)
+        and (part.normed_together or all(n is None or n.numel() == part.head_dim for n in (part.q_norm, part.k_norm)))
     )
+
+
+def store_fits(kv: Store) -> bool:
+    """Whether the library reads and writes it."""
+    return kv.dtype == torch.bfloat16 if isinstance(kv, Tensor) else kv.values.dtype == torch.int8
 
 
 def mlp_fits(part: MlpPart) -> bool:
@@ -58,6 +65,7 @@ class Attention:
             part.eps,
             part.scale,
             part.residual,
+            part.normed_together,
         )
         self.at = addressof(self.c)
 
@@ -86,8 +94,7 @@ class Step:
                 for s, slots in zip(segments, self.slots, strict=True)
             )
         )
-        longest = max(s.context for s in segments)
-        self.c = CStep(len(tokens.slots), len(segments), longest, self.each, *(t.data_ptr() for t in self.kept))
+        self.c = CStep(len(tokens.slots), len(segments), self.each, *(t.data_ptr() for t in self.kept))
         self.at = addressof(self.c)
 
 
@@ -99,13 +106,14 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def attention(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Tensor) -> Tensor:
+def attention(h: Tensor, part: AttentionPart, tokens: Tokens, kv: Store) -> Tensor:
     """See :func:`famulus.kernels.block.attention_block`."""
     found = library()
-    assert found is not None and h.is_contiguous() and kv.is_contiguous()
+    values, scales = (kv, None) if isinstance(kv, Tensor) else (kv.values, kv.scales)
+    assert found is not None and h.is_contiguous() and values.is_contiguous()
     mine, step = part.compiled.at, tokens.compiled.at
     room = scratch(found.famulus_attention_scratch(mine, step))
-    found.famulus_attention(mine, step, h.data_ptr(), kv.data_ptr(), kv.shape[1], room.data_ptr())
+    found.famulus_attention(mine, step, h.data_ptr(), values.data_ptr(), _address(scales), kv.shape[1], room.data_ptr())
     return h
 
 

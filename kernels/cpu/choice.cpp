@@ -6,6 +6,8 @@
 static const Level* const levels[] = {
 #if defined(__x86_64__)
     &avx512_level, &avxvnni_level, &avx2_level,
+#elif defined(__aarch64__)
+    &neon_level,
 #endif
     &portable_level,
 };

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from famulus.kernels.cpu.library import CLinear, library, ready, scratch
-from famulus.kernels.pack import Weight
+from famulus.kernels.pack import Weight, symmetric
 
 __all__ = ["ROWS8", "described", "linear", "ready", "rows8"]
 
@@ -19,7 +19,8 @@ ROWS8 = 16
 def described(w: Weight, bias: Tensor | None) -> CLinear:
     """The addresses of ``w`` and of its ``bias`` f32, which must outlive what is returned."""
     assert w.tiles is not None and w.tiles.is_contiguous()
-    return CLinear(w.tiles.data_ptr(), 0 if bias is None else bias.data_ptr(), w.rows, w.columns)
+    at = 0 if bias is None else bias.data_ptr()
+    return CLinear(w.tiles.data_ptr(), at, w.rows, w.columns, symmetric(w.tiles))
 
 
 def linear(x: Tensor, w: Weight) -> Tensor:

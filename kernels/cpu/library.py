@@ -13,14 +13,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LEVELS = ("avx512", "avxvnni", "avx2", "portable")
+LEVELS = ("avx512", "avxvnni", "avx2", "neon", "portable")
 """Instruction levels, the best first; all compute the same from the same layout."""
 
 
 class CLinear(Structure):
-    """Tiles [rows/16, columns/32, 320] and a bias f32."""
+    """Tiles [rows/16, columns/32, 320], symmetric ones [..., 288], and a bias f32."""
 
-    _fields_ = (("tiles", c_void_p), ("bias", c_void_p), ("rows", c_int64), ("columns", c_int64))
+    _fields_ = (
+        ("tiles", c_void_p),
+        ("bias", c_void_p),
+        ("rows", c_int64),
+        ("columns", c_int64),
+        ("symmetric", c_int64),
+    )
 
 
 class CAttention(Structure):
@@ -39,6 +45,7 @@ class CAttention(Structure):
         ("eps", c_float),
         ("scale", c_float),
         ("residual", c_float),
+        ("together", c_int),
     )
 
 
@@ -73,7 +80,6 @@ class CStep(Structure):
     _fields_ = (
         ("tokens", c_int64),
         ("segments", c_int64),
-        ("most_context", c_int64),
         ("each", POINTER(CSegment)),
         ("cos", c_void_p),
         ("sin", c_void_p),
@@ -89,10 +95,22 @@ _SIGNATURES = {
     "famulus_linear_scratch": (c_int64, (c_void_p, c_int64)),
     "famulus_rows8": (None, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
     "famulus_rows8_scratch": (c_int64, (c_int64, c_int64)),
-    "famulus_attention": (None, (c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p)),
+    "famulus_draw": (c_int64, (c_void_p, c_int64, c_float, c_int64, c_float, c_float, c_void_p, c_void_p)),
+    "famulus_attention": (None, (*[c_void_p] * 5, c_int64, c_void_p)),
     "famulus_attention_scratch": (c_int64, (c_void_p, c_void_p)),
     "famulus_mlp": (None, (c_void_p, c_void_p, c_int64, c_void_p)),
     "famulus_mlp_scratch": (c_int64, (c_void_p, c_int64)),
+    "famulus_route": (None, (c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p)),
+    "famulus_route_scratch": (c_int64, (c_void_p, c_int64)),
+    "famulus_experts": (None, (c_void_p, c_void_p, c_int, c_int64, c_int64, *[c_void_p] * 5)),
+    "famulus_experts_scratch": (c_int64, (c_void_p, c_int64, c_int64)),
+    "famulus_mixture": (None, (c_void_p, c_void_p, c_int64, c_void_p)),
+    "famulus_mixture_scratch": (c_int64, (c_void_p, c_int64)),
+    "famulus_turns": (None, (c_void_p, c_int64, c_void_p, c_int64, c_float, c_void_p, c_void_p)),
+    "famulus_norm": (None, (c_void_p, c_void_p, c_int64, c_int64, c_float, c_void_p)),
+    "famulus_largest": (None, (c_void_p, c_int64, c_int64, c_void_p)),
+    "famulus_layers": (None, (c_void_p, c_int64, c_void_p, c_void_p, c_void_p)),
+    "famulus_layers_scratch": (c_int64, (c_void_p, c_int64, c_void_p)),
 }
 
 

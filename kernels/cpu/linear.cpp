@@ -23,10 +23,8 @@ extern "C" void famulus_linear(const Linear* w, const void* x, int bf16, int64_t
     size_t tokens = (size_t)tokens_, columns = (size_t)w->columns, rows = (size_t)w->rows, stride = padded(rows);
     Pool pool{(char*)scratch, 0};
     LinearPieces p(pool, *w, tokens);
-#pragma omp parallel if (large(tokens, *w))
-    {
-        Share mine(tokens);
-        for (size_t t = mine.first; t < mine.last; t++) {
+    shared(tokens >= MANY, tokens, [&](size_t first, size_t last) {
+        for (size_t t = first; t < last; t++) {
             const float* row = (const float*)x + t * columns;
             if (bf16) {
                 l.widen((const uint16_t*)x + t * columns, columns, p.row + t * columns);
@@ -34,10 +32,10 @@ extern "C" void famulus_linear(const Linear* w, const void* x, int bf16, int64_t
             }
             l.quantise(row, columns, from(p.x, t).q, from(p.x, t).scales);
         }
-#pragma omp barrier
-        share_product(l, *w, p.x, tokens, p.y, stride, false);
-#pragma omp barrier
-        for (size_t t = mine.first; t < mine.last; t++) {
+    });
+    share_product(l, *w, p.x, tokens, p.y, stride);
+    shared(tokens >= MANY, tokens, [&](size_t first, size_t last) {
+        for (size_t t = first; t < last; t++) {
             float* found = p.y + t * stride;
             if (w->bias)
                 for (size_t r = 0; r < rows; r++) found[r] += w->bias[r];
@@ -46,7 +44,7 @@ extern "C" void famulus_linear(const Linear* w, const void* x, int bf16, int64_t
             else
                 __builtin_memcpy((float*)y + t * rows, found, rows * sizeof(float));
         }
-    }
+    });
 }
 
 extern "C" int64_t famulus_rows8_scratch(int64_t columns, int64_t tokens) {
@@ -67,9 +65,7 @@ extern "C" void famulus_rows8(const int8_t* w, const float* scales, int64_t rows
     if (largest > 32000.0f) largest = 32000.0f;
     for (int64_t t = 0; t < tokens; t++)
         xs[t] = l.quantise16(x + t * columns, (size_t)columns, (float)(int)largest, q + t * columns);
-#pragma omp parallel if (tokens * rows * columns > (1 << 17))
-    {
-        Share mine((size_t)rows);
-        l.rows8(w, scales, mine.first, mine.last, (size_t)columns, q, xs, (size_t)tokens, y, (size_t)rows);
-    }
+    shared(tokens * rows * columns > (1 << 17), (size_t)rows, [&](size_t first, size_t last) {
+        l.rows8(w, scales, first, last, (size_t)columns, q, xs, (size_t)tokens, y, (size_t)rows);
+    });
 }

@@ -11,8 +11,10 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -20,6 +22,7 @@ from triton.compiler import ASTSource
 
 from famulus.kernels.gpu.launch import CARDS, Launch, recording
 from famulus.kernels.op import Implementation
+from famulus.kernels.tuned import entries
 
 SHARED = {80: 163 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 """Bytes of shared memory that one program may have (CUDA C++ programming guide, compute capabilities)."""
@@ -28,7 +31,7 @@ SHARED = {80: 163 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 @dataclass(frozen=True)
 class Compiled:
     """What one kernel became. ``asynchronous``: sizes in bytes of the asynchronous copies; ``bytewise``: loads of one
-    byte from global memory; ``spilled``: bytes of local memory."""
+    byte from global memory; ``spilled``: bytes of local memory; ``tf32``: products of f32 that lose digits."""
 
     name: str
     architecture: int
@@ -38,6 +41,7 @@ class Compiled:
     asynchronous: tuple[int, ...]
     bytewise: int
     tensor_cores: bool
+    tf32: bool
 
 
 def compiled(launch: Launch, architecture: int) -> Compiled:
@@ -60,19 +64,28 @@ def compiled(launch: Launch, architecture: int) -> Compiled:
         tuple(int(bits or 32) // 8 for bits in re.findall(r"LDGSTS\.E(?:\.BYPASS)?(?:\.LTC\w+)?(?:\.(64|128))?", code)),
         len(re.findall(r"LDG\.E\.[US]8", code)),
         bool(re.search(r"\b(HMMA|IMMA|QMMA|HGMMA|QGMMA|UTCHMMA)", code)),
+        "TF32" in code,
     )
 
 
 def launches(implementation: Implementation, architecture: int) -> list[Launch]:
-    """What an implementation launches for its real shapes, each different kernel once."""
-    assert implementation.gpu is not None
+    """What an implementation launches for its real shapes, and for those that were tuned on cards of ``architecture``:
+    each different kernel once."""
     found: dict[str, Launch] = {}
-    for _, arguments in implementation.gpu.shapes():
+    for arguments in _arguments(implementation, architecture):
         with recording(CARDS[architecture]) as record:
             implementation.run(*arguments)
         for launch in record:
             found.setdefault(repr(dataclasses.replace(launch, kernel=launch.kernel.__name__)), launch)
     return list(found.values())
+
+
+def _arguments(implementation: Implementation, architecture: int) -> Iterator[tuple[Any, ...]]:
+    gpu = implementation.gpu
+    assert gpu is not None
+    yield from (arguments for _, arguments in gpu.shapes())
+    if gpu.given is not None:
+        yield from map(gpu.given, entries(gpu.table, architecture))
 
 
 def multiplies(launch: Launch) -> bool:

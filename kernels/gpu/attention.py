@@ -19,15 +19,17 @@ from torch import Tensor
 
 from famulus.kernels.attention import Segment, Segments, attention
 from famulus.kernels.gpu.launch import COMPUTE, card, launch, power
+from famulus.kernels.gpu.product import byte
 from famulus.kernels.mla import mla
 from famulus.kernels.op import Gpu
+from famulus.kernels.store import FORMATS, Quantized, Store, empty
 
 
 @triton.jit
 def _attend(
-    q, kv, sinks, out, table, blocks, part, arrivals, width, capacity, q_stride, kv_stride, scale,
+    q, kv, scales, sinks, out, table, blocks, part, arrivals, width, capacity, q_stride, kv_stride, scale,
     GROUP: tl.constexpr, HEADS: tl.constexpr, DIM: tl.constexpr, ROTATED: tl.constexpr, SHARED: tl.constexpr,
-    WINDOW: tl.constexpr, COMPUTE: tl.constexpr,
+    WINDOW: tl.constexpr, E4M3: tl.constexpr, COMPUTE: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr, BR: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
     block, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
@@ -61,10 +63,14 @@ def _attend(
     values = kv + (HEADS + head) * capacity * kv_stride
     for tile in range(split * share, tl.minimum((split + 1) * share, tiles)):
         at = begin + tile * BN + tl.arange(0, BN)
-        slot = tl.load(table + segment * width + at, mask=at < end, other=0).to(tl.int64) * kv_stride
+        number = tl.load(table + segment * width + at, mask=at < end, other=0).to(tl.int64)
+        slot = number * kv_stride
         there = (at < end)[:, None]
-        key = tl.load(keys + slot[:, None] + d[None, :], mask=there & (d < DIM)[None, :], other=0.0).to(COMPUTE)
+        key = tl.load(keys + slot[:, None] + d[None, :], mask=there & (d < DIM)[None, :], other=0 if E4M3 else 0.0)
+        key = byte(key, E4M3, COMPUTE)
         score = tl.dot(query, tl.trans(key), input_precision="ieee")
+        if scales is not None:
+            score *= tl.load(scales + head * capacity + number, mask=at < end, other=0.0)[None, :]
         if ROTATED:
             also = tl.load(keys + slot[:, None] + DIM + r[None, :], mask=there & (r < ROTATED)[None, :], other=0.0).to(
                 COMPUTE
@@ -82,7 +88,12 @@ def _attend(
         if SHARED:
             value = key
         else:
-            value = tl.load(values + slot[:, None] + d[None, :], mask=there & (d < DIM)[None, :], other=0.0).to(COMPUTE)
+            value = tl.load(
+                values + slot[:, None] + d[None, :], mask=there & (d < DIM)[None, :], other=0 if E4M3 else 0.0
+            )
+            value = byte(value, E4M3, COMPUTE)
+        if scales is not None:
+            weight *= tl.load(scales + (HEADS + head) * capacity + number, mask=at < end, other=0.0)[None, :]
         acc = acc * shrink[:, None] + tl.dot(weight.to(COMPUTE), value, input_precision="ieee")
         best = highest
     last = True
@@ -156,7 +167,7 @@ def _table(segments: list[Segment], rows: int, heads: int, device: torch.device)
 
 def _launch(
     q: Tensor,
-    kv: Tensor,
+    kv: Store,
     where: Table,
     sinks: Tensor | None,
     out: Tensor,
@@ -178,17 +189,21 @@ def _launch(
     if splits > 1:
         part = torch.empty((blocks, heads, splits, bm * (bd + 2)), dtype=torch.float32, device=q.device)
         arrivals = torch.zeros((blocks, heads), dtype=torch.int32, device=q.device)
+    values, scales = (kv.values, kv.scales) if isinstance(kv, Quantized) else (kv, None)
+    e4m3 = values.dtype == torch.float8_e4m3fn and card(q).architecture < 89
     launch(
         _attend,
         (blocks, heads, splits),
-        *(q, kv, sinks, out, where.slots, where.blocks, part, arrivals),
-        *(where.slots.shape[1], kv.shape[1], q.stride(0), kv.stride(1), scale),
+        *(q, values.view(torch.uint8) if e4m3 else values, scales),
+        *(sinks, out, where.slots, where.blocks, part, arrivals),
+        *(where.slots.shape[1], kv.shape[1], q.stride(0), values.stride(1), scale),
         GROUP=group,
         HEADS=heads,
         DIM=dim,
         ROTATED=rotated,
         SHARED=rotated > 0,
         WINDOW=window,
+        E4M3=e4m3,
         COMPUTE=COMPUTE[q.dtype],
         BM=bm,
         BN=bn,
@@ -218,7 +233,10 @@ def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     ):
         rows = sum(s.count for s in segments)
         sinks = _empty(heads, dtype=torch.float32) if name == "window" else None
-        yield name, (_empty(rows, heads, dim), _empty(2 * kv_heads, 65536, dim), segments, dim**-0.5, sinks)
+        formats = {"decode-32k": ("int8", "fp8"), "prompt": ("fp8",), "window": ("int8",)}[name]
+        for dtype in (torch.bfloat16, *(FORMATS[f] for f in formats)):
+            kv = empty((2 * kv_heads, 65536, dim), dtype, torch.device("meta"))
+            yield f"{name}-{dtype}", (_empty(rows, heads, dim), kv, segments, dim**-0.5, sinks)
 
 
 def _latent_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -229,7 +247,7 @@ def _latent_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 @attention.implement("triton", rule=lambda k: True, why="keys are read once, long contexts are split", gpu=Gpu(_shapes))
-def _run(q: Tensor, kv: Tensor, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
+def _run(q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
     heads, dim = q.shape[1:]
     kv_heads = kv.shape[0] // 2
     group = heads // kv_heads

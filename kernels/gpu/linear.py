@@ -1,4 +1,4 @@
-"""Linear layers whose weights are streamed: int4 in paired groups, MXFP4 and fp8.
+"""Linear layers whose weights are streamed: int4 in paired groups, MXFP4, int8 and fp8.
 
 With few rows there are fewer tiles than multiprocessors, so several programs share the columns of a tile; the last one
 that is through adds their parts in a fixed order (the same bits every time) and sets the tile's counter back.
@@ -7,6 +7,7 @@ that is through adds their parts in a fixed order (the same bits every time) and
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ import triton.language as tl
 from torch import Tensor
 
 from famulus.kernels.gpu.launch import card, launch, power
-from famulus.kernels.gpu.product import Stored, product, stored
-from famulus.kernels.linear import linear, make_fp8, make_pairs
+from famulus.kernels.gpu.product import Stored, example, product, stored
+from famulus.kernels.linear import linear
 from famulus.kernels.op import Gpu
-from famulus.kernels.pack import FP8_BLOCK, Weight
-from famulus.kernels.tuned import Configuration, tuned
+from famulus.kernels.pack import Weight
+from famulus.kernels.tuned import Configuration, configured
 
 STAGED = 90 << 10
 """Bytes of shared memory for steps in flight: what the smallest card has for one program."""
@@ -66,43 +67,49 @@ def _linear(
 def _configuration(x: Tensor, w: Weight, form: Stored) -> Configuration:
     """From the table; else enough programs for two on each multiprocessor, and no more parts than there are steps."""
     rows = x.shape[0]
-    found = tuned("linear", card(x).architecture, (w.format, w.rows, w.columns, power(rows)))
-    if found is not None:
-        return found
-    bm = min(64, max(16, power(rows)))
-    tiles = triton.cdiv(w.rows, 64) * triton.cdiv(rows, bm)
-    splits = 1
-    while rows <= bm and splits * tiles < 2 * card(x).processors and splits * 2 <= min(16, w.columns // form.step):
-        splits *= 2
-    stages = STAGED // (64 * form.step_bytes + bm * form.step * x.element_size())
-    return Configuration(bm=bm, bn=64, splits=splits, warps=4, stages=max(2, min(4, stages)))
+
+    def rule() -> Configuration:
+        bm = min(64, max(16, power(rows)))
+        tiles = triton.cdiv(w.rows, 64) * triton.cdiv(rows, bm)
+        splits = 1
+        while splits * tiles < 2 * card(x).processors and splits * 2 <= min(16, w.columns // form.step):
+            splits *= 2
+        stages = STAGED // (64 * form.step_bytes + bm * form.step * x.element_size())
+        return Configuration(bm=bm, bn=64, splits=splits, warps=4, stages=max(2, min(4, stages)))
+
+    shape = f"{form.name} {w.rows}x{w.columns} {power(rows)}"
+    found = configured("linear", card(x).architecture, shape, rule)
+    # Parts are kept for one block of rows; a weight that is not made for a GPU has no counters.
+    return found if rows <= found.bm and w.arrivals is not None else replace(found, splits=1)
+
+
+def _given(shape: str) -> tuple[Any, ...]:
+    """Arguments of a shape as tables name it."""
+    name, matrix, rows = shape.split()
+    n, k = map(int, matrix.split("x"))
+    return torch.empty(int(rows), k, dtype=torch.bfloat16, device="meta"), example(name, n, k)
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Qwen3-30B-A3B's attention, Qwen2.5-Coder-7B's and DeepSeek-Coder-V2-Lite's MLP."""
-    for form, rows, n, k, group in (
-        ("int4", 1, 5120, 2048, 32),
-        ("mxfp4", 1, 5120, 2048, 32),
-        ("fp8", 1, 5120, 2048, 0),
-        ("int4", 16, 3584, 18944, 128),
-        ("fp8-blocks", 64, 10944, 2048, 0),
+    for shape in (
+        "affine-32 5120x2048 1",
+        "e2m1-32 5120x2048 1",
+        "fp8 5120x2048 1",
+        "int8 5120x2048 1",
+        "affine-128 3584x18944 16",
+        "int8 3584x18944 16",
+        "fp8-blocks 10944x2048 64",
+        "int8 10944x2048 64",
     ):
-        x = torch.empty(rows, k, dtype=torch.bfloat16, device="meta")
-        values = torch.empty(n, k, dtype=torch.uint8, device="meta")
-        if group:
-            scales = torch.empty(n, k // group, dtype=torch.float16, device="meta")
-            weight = make_pairs(values, scales, None if form == "mxfp4" else scales, group, e2m1=form == "mxfp4")
-        else:
-            sizes = (n,) if form == "fp8" else (-(-n // FP8_BLOCK), -(-k // FP8_BLOCK))
-            weight = make_fp8(values.to(torch.float8_e4m3fn), torch.empty(*sizes, device="meta"))
-        yield f"{form} {rows}x{n}x{k}", (x, weight)
+        yield shape, _given(shape)
 
 
 @linear.implement(
     "triton",
-    rule=lambda k: k[1] in ("pairs", "e2m1", "fp8"),
+    rule=lambda k: k[1] in ("pairs", "e2m1", "fp8") or (k[1] == "int8" and k[4]),
     why="weights are streamed in the form they are stored in",
-    gpu=Gpu(_shapes, streams=True),
+    gpu=Gpu(_shapes, streams=True, table="linear", given=_given),
 )
 def _run(x: Tensor, w: Weight) -> Tensor:
     x = x if x.stride(-1) == 1 else x.contiguous()

@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from famulus.kernels.gpu.launch import COMPUTE, card
+from famulus.kernels.linear import make_fp8, make_int8, make_pairs
 from famulus.kernels.pack import FP8_BLOCK, Weight
 
 AFFINE, SYMMETRIC, E2M1, BLOCKS, ROWS, DENSE = range(6)
@@ -27,9 +28,10 @@ DENSE_STEP = 128
 
 @dataclass(frozen=True)
 class Stored:
-    """A weight as the kernels take it. ``step``: columns that one turn of the loop reads; ``constants``: what the
-    kernels are compiled with."""
+    """A weight as the kernels take it. ``name``: its form in tables of tile sizes; ``step``: columns that one turn of
+    the loop reads; ``constants``: what the kernels are compiled with."""
 
+    name: str
     values: Tensor
     scales: Tensor | None
     minimums: Tensor | None
@@ -41,23 +43,45 @@ class Stored:
 
 def stored(w: Weight, x: Tensor) -> Stored:
     """How ``w`` (or all experts' ``w``, with one more dimension in front) meets ``x``."""
-    compute = COMPUTE[x.dtype]
-    given = {"GROUP": w.group, "OFFSET": 0.0, "E4M3": False, "COMPUTE": compute}
+    given = {"GROUP": w.group, "OFFSET": 0.0, "E4M3": False, "COMPUTE": COMPUTE[x.dtype]}
+    kind = "" if x.dtype == torch.bfloat16 else f" {x.dtype}"
     if w.pairs is not None:
-        given["FORMAT"] = E2M1 if w.format == "e2m1" else SYMMETRIC if w.pair_minimums is None else AFFINE
+        name = "e2m1" if w.format == "e2m1" else "symmetric" if w.pair_minimums is None else "affine"
+        given["FORMAT"] = {"affine": AFFINE, "symmetric": SYMMETRIC, "e2m1": E2M1}[name]
         given["OFFSET"] = {torch.bfloat16: 128.0, torch.float16: 1024.0}.get(x.dtype, 0.0)
-        return Stored(w.pairs, w.pair_scales, w.pair_minimums, w.columns // 2, 2 * w.group, w.group, given)
+        name = f"{name}-{w.group}{kind}"
+        return Stored(name, w.pairs, w.pair_scales, w.pair_minimums, w.columns // 2, 2 * w.group, w.group, given)
     if w.fp8 is not None:
         assert w.fp8_scales is not None
-        given["FORMAT"] = BLOCKS if w.fp8_scales.ndim == w.fp8.ndim else ROWS
+        blocks = w.fp8_scales.ndim == w.fp8.ndim
+        given["FORMAT"] = BLOCKS if blocks else ROWS
         given["E4M3"] = card(x).architecture < 89
         values = w.fp8.view(torch.uint8) if given["E4M3"] else w.fp8
-        return Stored(values, w.fp8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given)
+        name = ("fp8-blocks" if blocks else "fp8") + kind
+        return Stored(name, values, w.fp8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given)
     if w.int8 is not None:
-        return Stored(w.int8, w.int8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given | {"FORMAT": ROWS})
+        given["FORMAT"] = ROWS
+        return Stored("int8" + kind, w.int8, w.int8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given)
     assert w.dense is not None
-    dense = given | {"FORMAT": DENSE}
-    return Stored(w.dense, None, None, w.columns, DENSE_STEP, DENSE_STEP * w.dense.element_size(), dense)
+    given["FORMAT"] = DENSE
+    return Stored(
+        "dense" + kind, w.dense, None, None, w.columns, DENSE_STEP, DENSE_STEP * w.dense.element_size(), given
+    )
+
+
+def example(name: str, rows: int, columns: int) -> Weight:
+    """A weight in the form of this name (see :class:`Stored`) on the ``meta`` device, for activations in bf16."""
+    form, _, group = name.partition("-")
+    if name == "dense":
+        return Weight(rows, columns, "dense", torch.empty(rows, columns, dtype=torch.bfloat16, device="meta"))
+    values = torch.empty(rows, columns, dtype=torch.uint8, device="meta")
+    if form == "int8":
+        return make_int8(values.to(torch.int8), torch.empty(rows, device="meta"))
+    if form == "fp8":
+        sizes = (-(-rows // FP8_BLOCK), -(-columns // FP8_BLOCK)) if group else (rows,)
+        return make_fp8(values.to(torch.float8_e4m3fn), torch.empty(*sizes, device="meta"))
+    scales = torch.empty(rows, columns // int(group), dtype=torch.float16, device="meta")
+    return make_pairs(values, scales, scales if form == "affine" else None, int(group), e2m1=form == "e2m1")
 
 
 @triton.jit
@@ -78,7 +102,7 @@ def _nibble(bits, E2M1: tl.constexpr, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def _byte(weights, E4M3: tl.constexpr, COMPUTE: tl.constexpr):
+def byte(weights, E4M3: tl.constexpr, COMPUTE: tl.constexpr):
     """Bytes as floats. Cards before sm_89 cannot convert e4m3: there its bits, given as integers, become those of a
     float with a wider exponent, which is 2^120 (bf16) or 2^8 (fp16) too small."""
     if E4M3:
@@ -133,7 +157,7 @@ def product(
             if FORMAT == 5:
                 acc = tl.dot(inputs.to(COMPUTE), weights.to(COMPUTE), acc, input_precision="ieee")
             else:
-                part = tl.dot(inputs.to(COMPUTE), _byte(weights, E4M3, COMPUTE), input_precision="ieee")
+                part = tl.dot(inputs.to(COMPUTE), byte(weights, E4M3, COMPUTE), input_precision="ieee")
                 if FORMAT == 3:
                     at = (n // 128) * ((K + 127) // 128) + step * STEP // 128
                     acc += part * tl.load(scales + at, mask=n < N, other=0.0)[None, :]

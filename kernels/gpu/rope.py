@@ -13,13 +13,27 @@ from torch import Tensor
 from famulus.kernels.gpu.launch import launch, power
 from famulus.kernels.op import Gpu
 from famulus.kernels.rope import rope, rope_store
+from famulus.kernels.store import FORMATS, Quantized, Store, empty
+
+
+@triton.jit
+def _bits(x, E4M3: tl.constexpr):
+    """``x`` f32 to the nearest int8 or e4m3 (as its byte), ties to even; the same on every card, old ones included."""
+    if E4M3:
+        bits = x.to(tl.int32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+        normal = ((size + 0x7FFFF + ((size >> 20) & 1)) >> 20) - (120 << 3)  # 3 bits of mantissa, an exponent of 4
+        steps = (tl.abs(x) * 512.0 + 8388608.0).to(tl.int32, bitcast=True) & 0x7FFFFF  # below 2^-6, of 2^-9 each
+        return (tl.where(size < 0x3C800000, steps, normal) | ((bits >> 24) & 0x80)).to(tl.uint8)
+    else:
+        return ((x + 12582912.0) - 12582912.0).to(tl.int8)  # so large a float has no digits behind the point
 
 
 @triton.jit
 def _rope(
-    x, cos, sin, slots, out, kv,
+    x, cos, sin, slots, out, kv, scales,
     heads, kv_heads, capacity, x_stride, x_head_stride,
-    DIM: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, STORE: tl.constexpr,
+    DIM: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, STORE: tl.constexpr, E4M3: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
@@ -42,25 +56,52 @@ def _rope(
     if STORE:
         kept = inside & (head >= heads)[:, None]
         slot = tl.load(slots + token)
-        target = kv + ((head - heads)[:, None] * capacity + slot) * DIM + at[None, :]
-        tl.store(target, first.to(kv.dtype.element_ty), mask=kept)
-        tl.store(target + half, second.to(kv.dtype.element_ty), mask=kept)
+        place = (head - heads) * capacity + slot
+        target = kv + place[:, None] * DIM + at[None, :]
+        if scales is not None:
+            largest: tl.constexpr = 448.0 if E4M3 else 127.0
+            size = tl.maximum(tl.max(tl.abs(first), 1), tl.max(tl.abs(second), 1))
+            scale = tl.maximum(size / largest, 1e-30)
+            tl.store(scales + place, scale, mask=(head >= heads) & (head < total))
+            tl.store(target, _bits(first / scale[:, None], E4M3), mask=kept)
+            tl.store(target + half, _bits(second / scale[:, None], E4M3), mask=kept)
+        else:
+            tl.store(target, first.to(kv.dtype.element_ty), mask=kept)
+            tl.store(target + half, second.to(kv.dtype.element_ty), mask=kept)
 
 
-def _run(x: Tensor, cos: Tensor, sin: Tensor, slots: Tensor | None, kv: Tensor | None) -> Tensor:
+def _run(x: Tensor, cos: Tensor, sin: Tensor, slots: Tensor | None, kv: Store | None) -> Tensor:
     tokens, all_heads, dim = x.shape
     kv_heads = 0 if kv is None else kv.shape[0] // 2
     heads = all_heads - 2 * kv_heads
     out = torch.empty((tokens, heads, dim), dtype=x.dtype, device=x.device)
     group = min(4, power(all_heads))
+    values, scales = (kv.values, kv.scales) if isinstance(kv, Quantized) else (kv, None)
+    e4m3 = values is not None and values.dtype == torch.float8_e4m3fn
+    if values is not None and e4m3:
+        values = values.view(torch.uint8)
     launch(
         _rope,
         (tokens, triton.cdiv(all_heads, group)),
-        *(x, cos, sin, slots, out, kv, heads, kv_heads, 0 if kv is None else kv.shape[1], x.stride(0), x.stride(1)),
+        *(
+            x,
+            cos,
+            sin,
+            slots,
+            out,
+            values,
+            scales,
+            heads,
+            kv_heads,
+            0 if kv is None else kv.shape[1],
+            x.stride(0),
+            x.stride(1),
+        ),
         DIM=dim,
         HALF=power(dim // 2),
         HEADS=group,
         STORE=kv is not None,
+        E4M3=e4m3,
     )
     return out
 
@@ -75,7 +116,8 @@ def _store_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     mixed = torch.empty(1, 40, 128, dtype=torch.bfloat16, device="meta")
     table = torch.empty(1, 1, 128, device="meta")
     slots = torch.empty(1, dtype=torch.int64, device="meta")
-    yield "1x32/4x128", (mixed, table, table, slots, torch.empty(8, 32768, 128, dtype=torch.bfloat16, device="meta"))
+    for dtype in (torch.bfloat16, *FORMATS.values()):
+        yield f"1x32/4x128-{dtype}", (mixed, table, table, slots, empty((8, 32768, 128), dtype, mixed.device))
 
 
 @rope.implement("triton", rule=lambda k: True, why="one launch", gpu=Gpu(_shapes))
@@ -84,5 +126,5 @@ def _rope_run(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @rope_store.implement("triton", rule=lambda k: True, why="turned and stored in one launch", gpu=Gpu(_store_shapes))
-def _rope_store_run(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
+def _rope_store_run(mixed: Tensor, cos: Tensor, sin: Tensor, slots: Tensor, kv: Store) -> tuple[Tensor, Store]:
     return _run(mixed, cos, sin, slots, kv), kv

@@ -1,9 +1,10 @@
-"""The router of a mixture of experts in one launch, for at most sixteen tokens: scores, the choice, its weights, and
-the pairs sorted by expert.
+"""The router of a mixture of experts: scores, the choice, its weights, and the pairs sorted by expert. At most sixteen
+tokens take one launch, more of them a second one that sorts.
 
-Programs share the experts and the columns of the gate; the last one that is through adds up the logits in a fixed order
-and chooses for all tokens. Experts are laid out by group, each group in a power of two of lanes, so that the lower lane
-is the lower expert, as ties want it.
+Programs share the experts and the columns of the gate; the last one that is through with a block of sixteen tokens adds
+up the logits in a fixed order and chooses for them. A pair's place in the order is the number of those before it, which
+is counted, so no program waits for another. Experts are laid out by group, each group in a power of two of lanes, so
+that the lower lane is the lower expert, as ties want it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ STEP = 64
 SHARE = 512
 EXPERTS = 16
 
+SORTED = 64
+"""Pairs whose places one program finds."""
+
 
 @triton.jit
 def _route(
@@ -34,7 +38,8 @@ def _route(
     GROUPS: tl.constexpr, KEPT: tl.constexpr, LANES: tl.constexpr, PLACES: tl.constexpr, PAIRS: tl.constexpr,
     BM: tl.constexpr, BE: tl.constexpr, STEP: tl.constexpr, SHARE: tl.constexpr, SHARES: tl.constexpr,
 ):  # fmt: skip
-    m = tl.arange(0, BM)
+    block = tl.program_id(2)
+    m = block * BM + tl.arange(0, BM)
     e = tl.program_id(0) * BE + tl.arange(0, BE)
     k = tl.program_id(1) * SHARE + tl.arange(0, STEP)
     acc = tl.zeros((BM, BE), tl.float32)
@@ -46,9 +51,8 @@ def _route(
     mine = logits + (tl.program_id(1) * M + m[:, None]) * E + e[None, :]
     tl.store(mine, acc, mask=(m < M)[:, None] & (e < E)[None, :])
     tl.debug_barrier()  # all threads have stored before the arrival is seen
-    before = tl.atomic_add(arrivals, 1)
+    before = tl.atomic_add(arrivals + block, 1)
     if before == tl.num_programs(0) * SHARES - 1:
-        tl.store(arrivals, 0)
         lane = tl.arange(0, GROUPS * LANES)
         within = lane % LANES
         expert = (lane // LANES) * (E // GROUPS) + within
@@ -109,27 +113,46 @@ def _route(
         written = (m < M)[:, None] & (place < TOP_K)
         tl.store(weights + target, given * scale, mask=written)
         tl.store(experts + target, taken.to(tl.int64), mask=written)
-        tl.debug_barrier()  # the pairs are read again, by other threads
-        p = tl.arange(0, PAIRS)
-        key = tl.load(experts + p, mask=p < M * TOP_K, other=E)
-        key = tl.where(key < 0, E, key)
-        less = (key[None, :] < key[:, None]) | ((key[None, :] == key[:, None]) & (p[None, :] < p[:, None]))
-        rank = tl.sum(less.to(tl.int32), 1)
-        tl.store(order + rank, p.to(tl.int64), mask=p < M * TOP_K)
+        if PAIRS:
+            tl.debug_barrier()  # the pairs are read again, by other threads
+            p = tl.arange(0, PAIRS)
+            key = tl.load(experts + p, mask=p < M * TOP_K, other=E)
+            key = tl.where(key < 0, E, key)
+            less = (key[None, :] < key[:, None]) | ((key[None, :] == key[:, None]) & (p[None, :] < p[:, None]))
+            rank = tl.sum(less.to(tl.int32), 1)
+            tl.store(order + rank, p.to(tl.int64), mask=p < M * TOP_K)
+
+
+@triton.jit
+def _sort(experts, order, P, E, BP: tl.constexpr, CHUNK: tl.constexpr):
+    """``order`` of all ``P`` pairs; each program finds the places of ``BP`` of them."""
+    p = tl.program_id(0) * BP + tl.arange(0, BP)
+    key = tl.load(experts + p, mask=p < P, other=E).to(tl.int32)
+    key = tl.where(key < 0, E, key)
+    rank = tl.zeros((BP,), tl.int32)
+    for start in range(0, P, CHUNK):
+        q = start + tl.arange(0, CHUNK)
+        other = tl.load(experts + q, mask=q < P, other=0).to(tl.int32)
+        other = tl.where(other < 0, E, other)
+        less = (other[None, :] < key[:, None]) | ((other[None, :] == key[:, None]) & (q[None, :] < p[:, None]))
+        rank += tl.sum((less & (q < P)[None, :]).to(tl.int32), 1)
+    tl.store(order + rank, p.to(tl.int64), mask=p < P)
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Qwen3-30B-A3B and DeepSeek-V3."""
     for name, tokens, experts, hidden, rule in (
         ("qwen3", 1, 128, 2048, Rule(8, renormalise=True)),
-        ("v3", 4, 256, 7168, Rule(8, "sigmoid", True, 2.5, 8, 4)),
+        ("v3", 40, 256, 7168, Rule(8, "sigmoid", True, 2.5, 8, 4)),
     ):
         x = torch.empty(tokens, hidden, dtype=torch.bfloat16, device="meta")
         correction = torch.empty(experts, device="meta") if name == "v3" else None
         yield f"{name} {tokens}", (x, torch.empty(experts, hidden, device="meta"), rule, None, correction)
 
 
-@route.implement("triton", rule=lambda k: k[1], why="everything in one launch, for few tokens", gpu=Gpu(_shapes))
+@route.implement(
+    "triton", rule=lambda k: True, why=f"one launch; a second one that sorts for over {FEW} tokens", gpu=Gpu(_shapes)
+)
 def _run(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,10 +163,11 @@ def _run(
     experts = torch.empty((tokens, rule.top_k), dtype=torch.int64, device=x.device)
     order = torch.empty(tokens * rule.top_k, dtype=torch.int64, device=x.device)
     logits = torch.empty((shares, tokens, count), dtype=torch.float32, device=x.device)
-    arrivals = torch.zeros(1, dtype=torch.int32, device=x.device)
+    blocks, few = triton.cdiv(tokens, FEW), tokens <= FEW
+    arrivals = torch.zeros(blocks, dtype=torch.int32, device=x.device)
     launch(
         _route,
-        (triton.cdiv(count, EXPERTS), shares),
+        (triton.cdiv(count, EXPERTS), shares, blocks),
         *(x, gate, bias, correction, weights, experts, order, logits, arrivals),
         *(tokens, count, hidden, x.stride(0), float(rule.scale), float(rule.top_p)),
         TOP_K=rule.top_k,
@@ -154,7 +178,7 @@ def _run(
         KEPT=rule.kept_groups,
         LANES=power(count // rule.groups),
         PLACES=power(rule.top_k),
-        PAIRS=power(tokens * rule.top_k),
+        PAIRS=power(tokens * rule.top_k) if few else 0,
         BM=FEW,
         BE=EXPERTS,
         STEP=STEP,
@@ -163,4 +187,7 @@ def _run(
         warps=4,
         stages=3,
     )
+    if not few:
+        pairs = tokens * rule.top_k
+        launch(_sort, (triton.cdiv(pairs, SORTED),), experts, order, pairs, count, BP=SORTED, CHUNK=128)
     return weights, experts, order

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from famulus.engine.protocol import Chat
 from famulus.lsp_server.commands.asking import ask, talk
 from famulus.lsp_server.commands.staged import FileChange
 from famulus.lsp_server.link import EngineLink
@@ -50,15 +51,17 @@ def plain_subject(changes: Sequence[FileChange]) -> str:
     return subject[:SUBJECT]
 
 
+def question(changes: Sequence[FileChange]) -> Chat:
+    """What the model is asked."""
+    lines = [line for change in changes for line in [f"{change.kind} {change.path}", *change.lines]][:DIFF_LINES]
+    return talk(SYSTEM, "Write the commit subject for this diff:\n" + "\n".join(line[:160] for line in lines))
+
+
 async def subject(
     link: EngineLink, changes: Sequence[FileChange], report: Callable[[str], None] | None = None
 ) -> str | None:
     """The model's best subject that names only what the diff names; None where none does."""
-    lines = [line for change in changes for line in [f"{change.kind} {change.path}", *change.lines]][:DIFF_LINES]
-    question = "Write the commit subject for this diff:\n" + "\n".join(line[:160] for line in lines)
-    answers = await ask(
-        link, talk(SYSTEM, question), max_tokens=TOKENS, others=CANDIDATES - 1, stop=["\n"], report=report
-    )
+    answers = await ask(link, question(changes), max_tokens=TOKENS, others=CANDIDATES - 1, stop=["\n"], report=report)
     known = {
         word for change in changes for text in (change.path, *change.names, *change.lines) for word in _words(text)
     }

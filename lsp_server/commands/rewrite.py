@@ -7,6 +7,7 @@ from collections.abc import Callable
 from difflib import SequenceMatcher
 
 from famulus.engine.errors import InvalidRequest
+from famulus.engine.protocol import Chat
 from famulus.lsp_server.commands.asking import ask, code_in, indented, talk
 from famulus.lsp_server.documents import Change, Snapshot
 from famulus.lsp_server.link import EngineLink
@@ -65,7 +66,7 @@ async def rewrite(
         )
     old = seen.text.value[start:end]
     own = indented(old.replace("\r\n", "\n"), "")
-    question = talk(SYSTEM, f"{instruction}\n\n```{seen.language}\n{own}\n```", answer_prefix=f"```{seen.language}\n")
+    asked = question(instruction, own, seen.language)
     room = max(96, len(old) // 2 + 64)
 
     def heard(text: str) -> None:
@@ -77,14 +78,17 @@ async def rewrite(
 
     for others in (0, CANDIDATES - 1):
         told = None if others else heard
-        answers = await ask(
-            link, question, max_tokens=room, greedy=not others, others=others, stop=["\n```"], report=told
-        )
+        answers = await ask(link, asked, max_tokens=room, greedy=not others, others=others, stop=["\n```"], report=told)
         for answer in answers:
             new = fitted(old, code_in(answer.text))
             if new.strip() != old.strip() and holds(seen, Change(start, end, new)) and kin(old, new, instruction):
                 return new
     return None
+
+
+def question(instruction: str, code: str, language: str) -> Chat:
+    """What the model is asked; its answer goes on in a fenced block."""
+    return talk(SYSTEM, f"{instruction}\n\n```{language}\n{code}\n```", answer_prefix=f"```{language}\n")
 
 
 def fitted(old: str, new: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
+from famulus.lsp_server.execution.nodes import nodes_of
+
 _TEXTS: Mapping[str, tuple[str, ...]] = {
     "encoding": ("utf-8", "latin-1", "ascii", "utf-16"),
     "url": ("http://host.org/a/b?c=d&e#f", "https://user:pw@host.org:8080/x", "/a?b=1", "host.org"),
@@ -190,7 +192,7 @@ def _called(name: str) -> Iterator[str]:
 
 def _asked(top: ast.AST, name: str) -> Iterator[str]:
     """What well-known functions take that are called with it."""
-    for node in ast.walk(top):
+    for node in nodes_of(top):
         if isinstance(node, ast.Call) and any(_is(argument, name) for argument in node.args):
             called = node.func
             last = (

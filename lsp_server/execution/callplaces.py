@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from famulus.lsp_server.execution.functions import AnyFunction
+from famulus.lsp_server.execution.nodes import nodes
 
 Names = Mapping[str, Sequence[ast.expr]]
 """Names, and the expressions that they may stand for."""
@@ -19,14 +20,16 @@ class Places:
         self._found: dict[tuple[str, bool], list[tuple[ast.AST, ast.Module | AnyFunction]]] = {}
         self._names: dict[ast.AST, Names] = {}
         seen: set[ast.AST] = set()
-        nodes = list(ast.walk(tree))
-        for around in (*(node for node in nodes if isinstance(node, AnyFunction) and node not in seen), tree):
-            if around in seen:
-                continue
-            for node in nodes if around is tree else ast.walk(around):
-                if node not in seen:
-                    seen.add(node)
+        every = nodes(tree)
+        for around in (node for node in every if isinstance(node, AnyFunction)):
+            if around not in seen:
+                inner = nodes(around)
+                seen.update(inner)
+                for node in inner:
                     self._add(node, around)
+        for node in every:
+            if node not in seen:
+                self._add(node, tree)
 
     def _add(self, node: ast.AST, around: ast.Module | AnyFunction) -> None:
         if isinstance(node, ast.Call):
@@ -53,7 +56,7 @@ def assigned(body: Sequence[ast.stmt]) -> dict[str, list[ast.expr]]:
     found: dict[str, list[ast.expr]] = {}
     twice: set[str] = set()
     for statement in body:
-        for node in ast.walk(statement):
+        for node in nodes(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 (twice if node.id in found else set()).add(node.id)
                 found.setdefault(node.id, [])

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -27,6 +28,7 @@ LARGEST_DATA = 4 << 20
 
 _PREFIX = "famulus-run-"
 _WHEN = 1577836800  # 2020-01-01, in seconds since 1970
+_AT_ONCE = 4
 _STALE = 3600.0  # seconds; a process of another container may have the number of none here
 
 
@@ -123,6 +125,8 @@ class Checkouts:
     def close(self) -> None:
         """Remove all folders. Safe to call twice."""
         if self.folder.exists():
+            with ThreadPoolExecutor(_AT_ONCE) as pool:  # somebody may wait for it after Ctrl-C
+                list(pool.map(trees.remove, map(str, self.folder.iterdir())))
             trees.remove(str(self.folder))
 
     def __enter__(self) -> Self:

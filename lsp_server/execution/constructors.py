@@ -13,6 +13,7 @@ from typing import Literal
 from famulus.lsp_server.execution import making, relatives
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
+from famulus.lsp_server.execution.nodes import nodes
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.tabular import tabular
 from famulus.lsp_server.execution.values import Values, Vocabulary
@@ -31,9 +32,9 @@ def _read(source: str) -> tuple[ast.Module, dict[str, Function], dict[str, ast.C
         module = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         module = ast.Module([], [])
-    nodes = list(ast.walk(module))
-    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
-    return module, functions_in(module), classes, [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    inner = nodes(module)
+    classes = {node.name: node for node in inner if isinstance(node, ast.ClassDef)}
+    return module, functions_in(module), classes, [node for node in inner if isinstance(node, ast.ImportFrom)]
 
 
 class Constructors:
@@ -161,7 +162,7 @@ class Constructors:
             return v.constant(node.name, *(f"{node.name}.{m}" for m in members[:8])) if members else None
         if "TypedDict" in bases:
             return self._record(node)
-        if "Protocol" in bases or making.is_abstract(node, self.classes):
+        if making.is_abstract(node, self.classes):
             other = making.heir(node, self.classes)
             made = self._of_class(other) if other else self._of_heirs(node.name)
             return replace(made, kind=node.name) if made else None

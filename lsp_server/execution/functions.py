@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from famulus.lsp_server.execution.nodes import nodes_of
 
 How = Literal["function", "method", "static", "class", "property"]
 AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
@@ -46,6 +49,14 @@ class Function:
         """Its lines, from the first decorator on."""
         first = min([self.node.lineno, *(d.lineno for d in self.node.decorator_list)])
         return range(first, (self.node.end_lineno or first) + 1)
+
+    @property
+    def is_declared_only(self) -> bool:
+        """Whether its body says nothing: a docstring, ``...`` or ``pass``."""
+        return all(
+            isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            for part in self.node.body
+        )
 
     @property
     def shape(self) -> str:
@@ -121,10 +132,11 @@ def _name(node: ast.expr) -> str:
     return ast.unparse(node)
 
 
+@functools.lru_cache(64)  # asked for by each call of a function
 def raises(function: Function) -> frozenset[str]:
     """Names of the exceptions that its ``raise`` statements and its docstring name."""
     found = set()
-    for node in ast.walk(function.node):
+    for node in nodes_of(function.node):
         if isinstance(node, ast.Raise) and node.exc is not None:
             found.add(_name(node.exc).rpartition(".")[2])
     for word in function.docstring.replace("`", " ").replace(":", " ").replace(".", " ").split():

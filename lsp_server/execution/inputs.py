@@ -6,6 +6,7 @@ import ast
 import contextlib
 import math
 import random
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from famulus.lsp_server.execution import mutation, regexes
 from famulus.lsp_server.execution.calls import Call, How, Source
 from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
+from famulus.lsp_server.execution.nodes import nodes, nodes_of
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.values import Values, Vocabulary
@@ -45,15 +47,18 @@ class _Way:
     good: float = 1.0
 
 
-def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Vocabulary:
+def vocabulary(*pieces: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Vocabulary:
     """The constants in pieces of code; ``known``: more of them, as :meth:`.Version.samples` gives them."""
     words = Vocabulary()
-    for top in nodes:
+    for top in pieces:
         own = ast.get_docstring(top, clean=False) if isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef) else None
-        types = {inner for node in ast.walk(top) for hint in _hints(node) for inner in ast.walk(hint)}
-        for node in (node for node in ast.walk(top) if node not in types):
+        inner = nodes_of(top)
+        types = set(nodes(*(hint for node in inner for hint in _hints(node))))
+        for node in (node for node in inner if node not in types):
             if isinstance(node, ast.Constant) and not isinstance(node.value, bool) and node.value != own:
                 _learn(words, node.value)
+            elif isinstance(node, ast.Call) and (pattern := _compiled(node)):
+                _learn_pattern(words, *pattern)
             elif isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict) and _is_literal(node):
                 words.containers.append(ast.unparse(node))
     for kind, value in known:
@@ -62,6 +67,15 @@ def vocabulary(*nodes: ast.AST, known: Sequence[tuple[str, object]] = ()) -> Voc
         elif kind == "constant":
             _learn(words, value)
     return words
+
+
+def _compiled(node: ast.Call) -> tuple[str, int] | None:
+    """The regular expression that is given to a function of ``re``, and its flags as far as they change its meaning."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=[ast.Constant(value=str(pattern)), *_]):
+            verbose = any(sign in ast.unparse(node) for sign in ("re.X", "re.VERBOSE"))
+            return pattern, re.VERBOSE if verbose else 0
+    return None
 
 
 def _hints(node: ast.AST) -> list[ast.expr]:
@@ -100,7 +114,7 @@ def names_used(function: Function) -> list[str]:
     """Dotted names of globals, and of attributes of its class, that a function reads."""
     found: dict[str, None] = {}
     holder = function.name.rpartition(".")[0]
-    for node in ast.walk(function.node):
+    for node in nodes_of(function.node):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             found[node.id] = None
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):

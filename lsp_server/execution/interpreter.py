@@ -51,7 +51,7 @@ def find(
     It is asked for its version and packages once, in the sandbox. Raises :class:`NoInterpreter` if it cannot be used,
     and :class:`sandbox.SandboxError`.
     """
-    path, origin = _found(root, named)
+    path, origin = located(root, named)
     version, has = _asked(str(path), path.stat().st_mtime_ns, run)
     if version < OLDEST:
         raise NoInterpreter(
@@ -60,7 +60,8 @@ def find(
     return Interpreter(path, origin, version, has)
 
 
-def _found(root: Path | None, named: Path | None) -> tuple[Path, Origin]:
+def located(root: Path | None, named: Path | None) -> tuple[Path, Origin]:
+    """What :func:`find` finds, without asking it anything. Raises :class:`NoInterpreter`."""
     if named is not None:
         path = _python(named) or named
         if not (path.is_file() and os.access(path, os.X_OK)):

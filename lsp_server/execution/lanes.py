@@ -14,7 +14,8 @@ from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.pair import Pair
 
 MOST = 3
-"""More pairs wait for us: our own part of the work is done by one core."""
+"""More pairs wait for us: our own part of the work is done by one core. One more than there are cores keeps these
+busy, since of each pair only one process works at a time."""
 _AT_LEAST = 6
 """Items for which a pair is worth its start."""
 _TICK = 0.05
@@ -31,7 +32,7 @@ class Stopped(ExecutionFailed):
 
 def many(items: int) -> int:
     """How many pairs are worth their start for so many items."""
-    return max(1, min(MOST, os.cpu_count() or 1, items // _AT_LEAST))
+    return max(1, min(MOST, (os.cpu_count() or 1) + 1, items // _AT_LEAST))
 
 
 class Lanes(Generic[Item, Result]):
@@ -57,11 +58,11 @@ class Lanes(Generic[Item, Result]):
         waiting = deque(groups)
         told: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
 
-        def lane(pair: Pair) -> None:
+        def lane(pair: Pair, take: Callable[[], Sequence[Item]]) -> None:
             try:
                 while waiting:
                     with contextlib.suppress(IndexError):
-                        for item in waiting.popleft():
+                        for item in take():
                             self.check()
                             for result in work(pair, item):
                                 told.put(result)
@@ -69,7 +70,11 @@ class Lanes(Generic[Item, Result]):
             except BaseException as error:
                 told.put(error)
 
-        threads = [threading.Thread(target=lane, args=(pair,), daemon=True) for pair in pairs]
+        ends = (waiting.popleft, waiting.pop)  # neighbours import the same: each lane starts at an end of its own
+        threads = [
+            threading.Thread(target=lane, args=(pair, ends[number % 2]), daemon=True)
+            for number, pair in enumerate(pairs)
+        ]
         for thread in threads:
             thread.start()
         left = len(threads)
@@ -92,5 +97,20 @@ class Lanes(Generic[Item, Result]):
                 self._stop.set()
                 for pair in pairs:
                     pair.kill()
+                _end(threads)
             for thread in threads:
                 thread.join()
+
+
+class _Ended(BaseException):
+    """Raised in a lane that nobody waits for any more, wherever it is."""
+
+
+def _end(threads: Sequence[threading.Thread]) -> None:
+    """End threads that may be thinking: somebody waits for it after Ctrl-C."""
+    import ctypes
+
+    while alive := [thread for thread in threads if thread.is_alive()]:
+        for thread in alive:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Ended))
+        alive[0].join(_TICK / 5)

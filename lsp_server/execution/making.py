@@ -8,6 +8,7 @@ import doctest
 from collections.abc import Iterable, Mapping
 
 from famulus.lsp_server.execution.functions import Function
+from famulus.lsp_server.execution.nodes import nodes
 from famulus.lsp_server.execution.relatives import line
 
 _MOST = 4
@@ -17,7 +18,7 @@ _FACTORIES = ("from_", "parse", "create", "make", "build", "of", "new", "load")
 def shown(node: ast.ClassDef, factories: Iterable[str]) -> list[str]:
     """Expressions of a class's doctests that make an object of it from plain arguments, shortest first."""
     found: set[str] = set()
-    for inner in ast.walk(node):
+    for inner in nodes(node):
         if not isinstance(inner, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         text = ast.get_docstring(inner) or ""
@@ -28,7 +29,7 @@ def shown(node: ast.ClassDef, factories: Iterable[str]) -> list[str]:
             trees = [ast.parse(example.source) for example in examples]
         except (SyntaxError, ValueError):
             continue
-        found |= {ast.unparse(call) for tree in trees for call in ast.walk(tree) if _makes(call, node.name, factories)}
+        found |= {ast.unparse(call) for call in nodes(*trees) if _makes(call, node.name, factories)}
     return sorted(found, key=lambda text: (len(text), text))[:_MOST]
 
 
@@ -53,7 +54,7 @@ def factories(node: ast.ClassDef, functions: Mapping[str, Function]) -> list[Fun
         if function.owner is not node or function.how not in ("class", "static") or function.node.name.startswith("_"):
             continue
         returns = ast.unparse(function.node.returns).strip("'\"") if function.node.returns else ""
-        results = [inner.value for inner in ast.walk(function.node) if isinstance(inner, ast.Return)]
+        results = [inner.value for inner in nodes(function.node) if isinstance(inner, ast.Return)]
         own = any(isinstance(result, ast.Call) and ast.unparse(result.func) == "cls" for result in results)
         if returns.rpartition(".")[2] in (node.name, "Self") or (
             not returns and own and function.node.name.startswith(_FACTORIES)
@@ -63,15 +64,26 @@ def factories(node: ast.ClassDef, functions: Mapping[str, Function]) -> list[Fun
 
 
 def heir(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> ast.ClassDef | None:
-    """A class of the same module that stands for an abstract one: the first that inherits from it and can be made."""
-    for other in classes.values():
-        if other is not node and node in line(other, classes) and not is_abstract(other, classes):
-            return other
-    return None
+    """A class of the same module that stands for an abstract one: the first that inherits from it, or has the methods
+    of a protocol, and can be made."""
+    others = [other for other in classes.values() if other is not node and not is_abstract(other, classes)]
+    wanted = _methods(node) if _is_protocol(node) else set()
+    fulfil = [other for other in others if wanted and wanted <= set().union(*map(_methods, line(other, classes)))]
+    return next((other for other in others if node in line(other, classes)), next(iter(fulfil), None))
+
+
+def _is_protocol(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).rpartition(".")[2].partition("[")[0] == "Protocol" for base in node.bases)
+
+
+def _methods(node: ast.ClassDef) -> set[str]:
+    return {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def is_abstract(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
     """Whether no object of the class can be made, as far as its module tells."""
+    if _is_protocol(node):
+        return True
     defined: set[str] = set()
     for cls in line(node, classes):
         for statement in cls.body:

@@ -18,6 +18,7 @@ from famulus.lsp_server.execution.callplaces import Names, Places, last_name
 from famulus.lsp_server.execution.calls import MODULES, STANDARD, Call, Source
 from famulus.lsp_server.execution.functions import AnyFunction, Function
 from famulus.lsp_server.execution.layout import is_test
+from famulus.lsp_server.execution.nodes import nodes
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.change import Tree
@@ -115,7 +116,7 @@ def _word(function: Function) -> str:
 
 def _documentation(tree: ast.Module) -> list[str]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    texts = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]
+    texts = [ast.get_docstring(node) or "" for node in nodes(tree) if isinstance(node, kinds)]
     return [text for text in texts if ">>>" in text]
 
 
@@ -160,7 +161,7 @@ class _Reader:
         self, node: ast.AST, names: Names, body: Sequence[ast.stmt], source: Source
     ) -> Iterator[tuple[int, Call | None]]:
         assert isinstance(node, ast.Call | ast.Attribute)
-        variants = max([1, *(len(names[n.id]) for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names)])
+        variants = max([1, *(len(names[n.id]) for n in nodes(node) if isinstance(n, ast.Name) and n.id in names)])
         for variant in range(min(variants, 12)):
             call = self._call(node, _Writer(names, self.names, variant), body, source)
             if variant == 0 or call is not None:
@@ -248,18 +249,17 @@ class _Bound(Exception):
 
 
 def _free(node: ast.AST) -> set[str]:
-    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-    bound = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {
-        n.arg for n in ast.walk(node) if isinstance(n, ast.arg)
-    }
+    inner = nodes(node)
+    names = [n for n in inner if isinstance(n, ast.Name)]
+    bound = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {n.arg for n in inner if isinstance(n, ast.arg)}
     return {n.id for n in names} - bound
 
 
-def _before(name: str, body: Sequence[ast.stmt], until: ast.AST, write: _Writer) -> tuple[str, ...]:
+def _before(name: str, body: Sequence[ast.stmt], until: ast.expr, write: _Writer) -> tuple[str, ...]:
     """Statements between the making of an object and a call that only call its methods."""
     found: list[str] = []
     for statement in body:
-        if any(node is until for node in ast.walk(statement)):
+        if (statement.end_lineno or 0, statement.end_col_offset or 0) > (until.lineno, until.col_offset):
             break
         if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
             continue
@@ -288,5 +288,5 @@ def top_names(source: str) -> frozenset[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         else:
-            found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            found |= {n.id for n in nodes(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return frozenset(found)

@@ -92,7 +92,8 @@ class Mutant:
 def mutants(source: str, lines: Collection[int] | None = None, *, values: bool = False) -> list[Mutant]:
     """The mutants of ``source`` (of these ``lines`` only, if they are given), in order of place.
 
-    ``values``: also numbers that are passed on, one greater. They make tests choose better, and tell nobody anything.
+    ``values``: also numbers that are passed on or stored in an object, one greater, the latter also doubled. They
+    make tests choose better, and tell nobody anything.
 
     An empty list for a source that is no Python. Some may compile to what was there: see :func:`equivalent`."""
     try:
@@ -177,6 +178,10 @@ class _Finder:
             case ast.AugAssign():
                 self.operator(node, node.target, node.value, "=")
                 self.expression(node.value)
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript()], value=ast.Name(id=name)):
+                if name in self.numbers:
+                    self.add("value", node.value, f"{name} + 1")
+                    self.add("value", node.value, f"{name} * 2")
             case ast.AnnAssign():
                 if node.value is not None:
                     self.expression(node.value)

@@ -52,6 +52,11 @@ class Outcome:
         return str(self.answer.get("message", ""))
 
     @property
+    def drawn(self) -> bool:
+        """Whether the exception came when the first item was asked for."""
+        return bool(self.answer.get("drawn"))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Names of the exception's class and its bases, up to ``Exception``."""
         return tuple(self.answer.get("kinds", ()))
@@ -111,6 +116,11 @@ class Outcome:
     def receiver(self) -> Form:
         """The object after the call, if that changed it; else empty."""
         return list(self.answer.get("receiver", []))
+
+    @property
+    def receiver_before(self) -> Form:
+        """The object before the call, if that changed it; else empty."""
+        return list(self.answer.get("receiver_before", []))
 
     @property
     def looks(self) -> Sequence[tuple[str, Form]]:

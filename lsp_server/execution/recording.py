@@ -77,6 +77,11 @@ class Recording:
                 break
         return self._calls or [[] for _ in self.targets]
 
+    @property
+    def done(self) -> bool:
+        """Whether the tests came to their end, so that waiting longer gives no more."""
+        return self._calls is not None
+
     def _read(self, fd: int) -> list[list[dict[str, Form]]]:
         try:
             message = frames.receive(fd, 5.0) or {}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from famulus.lsp_server.execution.functions import AnyFunction, Function
+from famulus.lsp_server.execution.nodes import nodes
 
 Classes = Mapping[str, ast.ClassDef]
 _VERBS = "(load|make|create|get|new|build|open|parse|read|default)"
@@ -65,7 +66,7 @@ def attributes(node: ast.ClassDef, classes: Classes) -> frozenset[str]:
 
 
 def _own(node: ast.ClassDef) -> Iterator[str]:
-    for inner in ast.walk(node):
+    for inner in nodes(node):
         match inner:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 yield name

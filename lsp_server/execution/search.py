@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from famulus.lsp_server.execution.calls import Call
-from famulus.lsp_server.execution.functions import Function, raises
+from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Difference, Outcome, What, difference
+from famulus.lsp_server.execution.relevance import Reliable, another_matter
 from famulus.lsp_server.execution.shrink import shrunk
 from famulus.lsp_server.execution.version import Patch, Version
 
-FIRST, NEXT, ROUNDS = 40, 80, 8
+FIRST, NEXT, ROUNDS = (8, 32), 80, 8
+"""Nine of ten differences that are found at all are found by the first eight calls."""
 TRIED = (14, 40, 60)
 """Calls by which one sees whether a function comes to another one; the later ones if those before came near."""
 _ENOUGH, _STALE = 120, 2
@@ -27,6 +27,8 @@ _CPU = 0.1
 """CPU seconds that a call of the old version may take. Slower ones are not compared."""
 _WALL = 0.7
 """Seconds that it may take: code that sleeps or waits is not compared."""
+_LOSSES = 3
+"""Calls of a function that may cost their process before the rest is left alone."""
 _CANDIDATES, _TRIED, _VAIN = 40, 8, 2
 """Calls that are made again, those in vain, and those of them that differ in the same place."""
 _SHRINKING = 0.7
@@ -109,7 +111,8 @@ class Search:
     def __init__(
         self, old: Version, new: Version, source: Callable[[str], str | None], again: Version | None = None
     ) -> None:
-        self.old, self.new, self.source, self.again = old, new, source, again
+        self.old, self.new, self.again = old, new, again
+        self._counts = Reliable(source)
 
     def open(self, old_module: str, new_module: str, *, seed: int = 1) -> None:
         """Import the modules of both versions, at the same time. Raises :class:`ImportFailed`."""
@@ -128,24 +131,29 @@ class Search:
         stale = 0
         for number in range(ROUNDS):
             reached = inputs.reached
-            calls = inputs.calls(FIRST if number == 0 else NEXT)
-            if not calls:
-                break
-            candidates = self._differing(subject, inputs, calls, found)
-            for what in dict.fromkeys(d.what for _, d in candidates):
-                if found.witnesses and time.monotonic() > deadline:
-                    break
-                witness = self._established(subject, [c for c in candidates if c[1].what == what], found, deadline)
-                if witness is not None:
-                    found.witnesses.append(witness)
-            if any(w.difference.what not in _SLIGHT for w in found.witnesses) or time.monotonic() > deadline:
-                break
+            for size in FIRST if number == 0 else (NEXT,):
+                calls = inputs.calls(size)
+                self._compare(subject, inputs, calls, found, deadline)
+                enough = any(w.difference.what not in _SLIGHT for w in found.witnesses)
+                if not calls or enough or time.monotonic() > deadline:
+                    return found
             stale = 0 if inputs.reached > reached else stale + 1
             if stale >= _STALE and found.usable >= _ENOUGH:
                 break
             if stale > 1 and found.usable <= found.ended and (found.ended or not found.usable):
                 break  # there is no way to call it, or it seldom comes to an end
         return found
+
+    def _compare(self, subject: Subject, inputs: Inputs, calls: Sequence[Call], found: Found, deadline: float) -> None:
+        """Add to ``found`` what these calls show."""
+        candidates = self._differing(subject, inputs, calls, found)
+        known = {witness.difference.what for witness in found.witnesses}
+        for what in dict.fromkeys(d.what for _, d in candidates if d.what not in known):
+            if found.witnesses and time.monotonic() > deadline:
+                break
+            witness = self._established(subject, [c for c in candidates if c[1].what == what], found, deadline)
+            if witness is not None:
+                found.witnesses.append(witness)
 
     def comes_there(self, subject: Subject, inputs: Inputs, until: float) -> bool:
         """Whether a few calls come to the function ``within``. Raises :class:`ImportFailed`."""
@@ -168,7 +176,7 @@ class Search:
     ) -> list[tuple[Call, Difference]]:
         """Calls that both versions answered, and differently; the most telling first."""
         trace = subject.within.module if subject.within else True
-        losses = 1 if found.ended else 3
+        losses = max(1, _LOSSES - found.ended)
         was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL, losses=losses, trace=trace)
         found.tried += len(calls)
         found.ended += sum(outcome.kind == "ended" for outcome in was)
@@ -176,18 +184,19 @@ class Search:
             inputs.learn(call, outcome)
         usable = [(c, o) for c, o in zip(calls, was, strict=True) if self._counts(subject, c, o)]
         found.usable += len(usable)
-        now = self._new(subject, [c for c, _ in usable], [o for _, o in usable])
+        now = self._new(subject, [c for c, _ in usable], [o for _, o in usable], _LOSSES)
         differing = []
         for (call, old), new in zip(usable, now, strict=True):
             seen = difference(old, new)
-            if seen is not None and new.ended != "wall" and not _other(subject, call, new):
+            if seen is not None and new.ended != "wall" and not another_matter(subject, call, new):
                 differing.append((call, seen))
         return sorted(differing, key=lambda pair: (_WEIGHT[pair[1].what], pair[0].doubt, pair[0].size))
 
-    def _new(self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome]) -> list[Outcome]:
-        limits = [max(0.02, 20 * outcome.cpu) for outcome in was]
+    def _new(self, subject: Subject, calls: Sequence[Call], was: Sequence[Outcome], losses: int) -> list[Outcome]:
+        limits = [min(0.5, max(0.02, 20 * outcome.cpu)) for outcome in was]
         version, patch = (self.old, subject.patch) if subject.within else (self.new, None)
-        return _answers(version, subject, calls, version is self.new, cpu=limits, wall=2.0, losses=6, patch=patch)
+        is_new = version is self.new
+        return _answers(version, subject, calls, is_new, cpu=limits, wall=2.0, losses=losses, patch=patch)
 
     def _is_the_cause(self, subject: Subject, call: Call, old: Outcome, what: What, limit: float, seed: int) -> bool:
         """Whether the old version answers otherwise as soon as it has the new function."""
@@ -196,32 +205,6 @@ class Search:
         )
         seen = difference(old, patched)
         return seen is not None and seen.what == what and patched.exception not in ("NameError", "UnboundLocalError")
-
-    def _counts(self, subject: Subject, call: Call, outcome: Outcome) -> bool:
-        """Whether the answer of the old version is one that somebody may rely on."""
-        if outcome.kind == "value":
-            return True
-        if outcome.kind != "raised" or outcome.exception in ("RecursionError", "MemoryError"):
-            return False
-        if call.source in ("recorded", "test", "doctest") or set(outcome.kinds) & raises(subject.old):
-            return True
-        return outcome.at is not None and outcome.at[1] in self._raising(outcome.at[0])
-
-    @functools.cached_property
-    def _raising_lines(self) -> dict[str, frozenset[int]]:
-        return {}
-
-    def _raising(self, path: str) -> frozenset[int]:
-        """Lines of the old version's file that stand in a ``raise`` or ``assert``."""
-        if path not in self._raising_lines:
-            try:
-                tree = ast.parse(self.source(path) or "")
-            except (SyntaxError, ValueError, RecursionError):
-                tree = ast.Module([], [])
-            nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.Assert)]
-            lines = {n for node in nodes for n in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
-            self._raising_lines[path] = frozenset(lines)
-        return self._raising_lines[path]
 
     def _established(
         self, subject: Subject, candidates: Sequence[tuple[Call, Difference]], found: Found, deadline: float
@@ -233,15 +216,21 @@ class Search:
                 continue
             if time.monotonic() > deadline and number:
                 break
-            what = seen.what
-            witness = self._thoroughly(subject, call, what)
-            if witness is None:
-                found.unstable += 1
-                found.vain.append(place)
-                continue
-            small = self._smaller(subject, call, what, min(deadline + 0.5, time.monotonic() + _SHRINKING))
-            return (self._thoroughly(subject, small, what) if small != call else None) or witness
+            witness = self._shown_small(subject, call, seen.what, deadline)
+            if witness is not None:
+                return witness
+            found.unstable += 1
+            found.vain.append(place)
         return None
+
+    def _shown_small(self, subject: Subject, call: Call, what: What, deadline: float) -> Witness | None:
+        """The witness of a call, or better of a smaller one; that fresh processes show it is seen to the end once."""
+        if self._seen(subject, call, what) is None:
+            return None
+        small = self._smaller(subject, call, what, min(deadline + 0.5, time.monotonic() + _SHRINKING))
+        return (self._thoroughly(subject, small, what) if small != call else None) or self._thoroughly(
+            subject, call, what
+        )
 
     def _smaller(self, subject: Subject, call: Call, what: What, until: float) -> Call:
         return shrunk(
@@ -255,11 +244,12 @@ class Search:
         was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]
-        now = self._new(subject, [calls[n] for n in some], [was[n] for n in some])
+        losses = 1 if what == "end" else _LOSSES  # the first that shows it is the smallest
+        now = self._new(subject, [calls[n] for n in some], [was[n] for n in some], losses)
         shown = [False] * len(calls)
         for n, outcome in zip(some, now, strict=True):
             seen = difference(was[n], outcome)
-            shown[n] = seen is not None and seen.what == what and not _other(subject, calls[n], outcome)
+            shown[n] = seen is not None and seen.what == what and not another_matter(subject, calls[n], outcome)
         return shown
 
     def _thoroughly(self, subject: Subject, call: Call, what: What) -> Witness | None:
@@ -285,7 +275,7 @@ class Search:
         call, old, what = witness.call, witness.old, witness.difference.what
         if subject.within is not None or self.again is None:
             return True
-        if subject.patch and self._is_the_cause(subject, call, old, what, max(0.5, 100 * old.cpu), 1):
+        if subject.patch and self._is_the_cause(subject, call, old, what, _patience(old), 1):
             return True
         (again,) = _answers(self.again, subject, [call], cpu=1.0, wall=4.0, fresh=True)
         return difference(again, witness.new) == witness.difference
@@ -295,10 +285,10 @@ class Search:
         (old,) = _answers(self.old, subject, [call], cpu=1.0, wall=4.0, fresh=True, seed=seed)
         if not self._counts(subject, call, old):
             return None
-        limit = max(0.5, 100 * old.cpu)  # a verdict of "does not end" needs more room than a first look
+        limit = _patience(old)
         (new,) = _answers(self.new, subject, [call], True, cpu=limit, wall=8.0 + limit, fresh=True, seed=seed)
         found = difference(old, new)
-        if found is None or found.what != what or new.ended == "wall" or _other(subject, call, new):
+        if found is None or found.what != what or new.ended == "wall" or another_matter(subject, call, new):
             return None
         if subject.within and not self._is_the_cause(subject, call, old, what, limit, seed):
             return None
@@ -313,27 +303,14 @@ def _answers(
     return version.calls(module, calls, imports=subject.imports, steady=True, **more)
 
 
+def _patience(old: Outcome) -> float:
+    """CPU seconds after which a call does not end: more than at a first look, and less for what took long before."""
+    return max(0.5, min(2.0, 100 * old.cpu), 20 * old.cpu)
+
+
 def _reordered(old: Outcome, new: Outcome) -> bool:
     """Whether two answers consist of the same, in another order."""
     return sorted(old.key) == sorted(new.key)
-
-
-def reshaped(old: Function, new: Function) -> bool:
-    """Whether calls that fit the one may not fit the other."""
-    was, now = ([(p.name, p.kind, p.required) for p in side.parameters] for side in (old, new))
-    return was != now
-
-
-def _other(subject: Subject, call: Call, new: Outcome) -> bool:
-    """Whether the difference is another matter: the new version refuses arguments of a type that nobody said it takes,
-    or the call no longer fits its parameters, which is told of the callers."""
-    if (
-        reshaped(subject.old, subject.new) and new.exception == "TypeError" and not new.answer.get("at")
-    ):  # raised by the call itself
-        return True
-    if subject.within is not None and subject.within.reshaped and new.exception == "TypeError":
-        return f"{subject.within.name.rpartition('.')[2]}() " in new.message  # a call on the way no longer fits
-    return call.source == "guess" and call.doubt > 0 and new.exception in ("TypeError", "AttributeError")
 
 
 _WEIGHT: Mapping[What, int] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from famulus.lsp_server.execution import apt
 from famulus.lsp_server.execution import values as v
 from famulus.lsp_server.execution.functions import Function, Parameter
+from famulus.lsp_server.execution.nodes import nodes_of
 from famulus.lsp_server.execution.signs import last_name, parts, signs
 from famulus.lsp_server.execution.values import Values, Vocabulary
 
@@ -105,7 +106,7 @@ class Shapes:
     def keywords(self, parameter: Parameter) -> dict[str, Values]:
         """What the code looks for in its ``**kwargs``."""
         names: dict[str, Values] = {}
-        for node in ast.walk(self.function.node):
+        for node in nodes_of(self.function.node):
             match node:
                 case (
                     ast.Call(
@@ -113,6 +114,7 @@ class Shapes:
                         args=[ast.Constant(value=str(key)), *_],
                     )
                     | ast.Subscript(value=ast.Name(id=holder), slice=ast.Constant(value=str(key)))
+                    | ast.Compare(left=ast.Constant(value=str(key)), comparators=[ast.Name(id=holder)])
                 ) if holder == parameter.name and key.isidentifier():
                     names[key] = v.either(v.booleans(), *self._named(key), self._anything)
         return names

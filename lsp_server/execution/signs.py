@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from famulus.lsp_server.execution.nodes import nodes_of
+
 _TEXT_METHODS = frozenset(name for name in dir(str) if not name.startswith("_")) - {"index", "count"}
 _BYTE_METHODS = frozenset(("decode", "hex"))
 _LIST_METHODS = frozenset(("append", "extend", "insert", "sort", "reverse", "remove"))
@@ -28,7 +30,7 @@ def signs(top: ast.AST, name: str) -> Iterator[tuple[str, str]]:
     def it(node: ast.AST | None) -> bool:
         return isinstance(node, ast.Name) and node.id == name
 
-    for node in ast.walk(top):
+    for node in nodes_of(top):
         match node:
             case ast.Attribute(value=value, attr=attribute) if it(value):
                 yield _of_attribute(attribute)

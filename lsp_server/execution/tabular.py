@@ -6,6 +6,7 @@ import ast
 import random
 import re
 
+from famulus.lsp_server.execution.nodes import nodes
 from famulus.lsp_server.execution.values import Values, Vocabulary, constant
 
 _ARRAYS = frozenset(("ndarray", "NDArray", "ArrayLike", "Array"))
@@ -22,7 +23,7 @@ def tabular(name: str, module: ast.Module, words: Vocabulary) -> tuple[str, Valu
 
 
 def _imports(module: ast.Module, package: str) -> bool:
-    for node in ast.walk(module):
+    for node in nodes(module):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         if any(name.partition(".")[0] == package for name in names):

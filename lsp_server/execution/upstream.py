@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from famulus.lsp_server.execution.functions import Function, functions_in
 from famulus.lsp_server.execution.layout import is_test
+from famulus.lsp_server.execution.nodes import nodes
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.change import Tree
@@ -49,7 +50,8 @@ class Upstream:
         table, or a class that names its base."""
         self._methods: dict[str, list[tuple[str, Function | None, str]]] = {}
         """The same of the public methods of a class, by its name: what an object was given, all of them may use."""
-        self._learnt: set[str] = set()
+        self._learnt = 0
+        """Files; their text is not needed any more."""
 
     def of(self, path: str, function: Function) -> list[Candidate]:
         """Candidates for ``function`` of the file ``path``: the easiest to call and the nearest first."""
@@ -76,11 +78,11 @@ class Upstream:
         return sorted(known.values(), key=lambda c: (_effort(c.path, c.function) + c.steps, c.path, c.function.name))
 
     def _places(self, name: str) -> list[tuple[str, Function | None, str]]:
-        word = name.encode()
-        for path, text in self._texts.items():
-            if path not in self._learnt and word in text and len(self._learnt) < _MOST_FILES:
-                self._learnt.add(path)
-                self._learn(path, text)
+        word, room = name.encode(), _MOST_FILES - self._learnt
+        if room > 0:
+            for path in [path for path, text in self._texts.items() if word in text][:room]:
+                self._learnt += 1
+                self._learn(path, self._texts.pop(path))
         return self._mentions.get(name, [])
 
     def _learn(self, path: str, text: bytes) -> None:
@@ -111,7 +113,7 @@ class Upstream:
 
 def _mentioned(node: ast.AST) -> set[str]:
     found = set()
-    for inner in ast.walk(node):
+    for inner in nodes(node):
         if isinstance(inner, ast.Name):
             found.add(inner.id)
         elif isinstance(inner, ast.Attribute):

@@ -6,8 +6,11 @@ has a process of its own.
 
 from __future__ import annotations
 
+import compileall
 import contextlib
+import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +78,7 @@ class Version:
         Raises :class:`sandbox.SandboxError` where code cannot be run safely."""
         if self._peer is not None:
             return
+        _compile_worker()
         root = os.path.realpath(self.root)
         paths = self._paths(root)
         argv = [str(self.python), *OPTIONS, "-c", BOOT, str(WORKER), "serve", root, *paths]
@@ -228,6 +232,13 @@ class Version:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@functools.cache
+def _compile_worker() -> None:
+    """Compile the worker once: nobody imports it here, and in the sandbox nothing can be kept of it."""
+    if not sys.dont_write_bytecode:
+        compileall.compile_dir(WORKER, quiet=2)
 
 
 def can_run() -> str:

@@ -11,38 +11,22 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from famulus.engine.errors import FamulusError
 from famulus.lsp_server.documents import Change, Snapshot, Text
 from famulus.lsp_server.prediction.finding import Finding, Fix, Severity
+from famulus.lsp_server.prediction.ruff_program import RULES, SYNTAX, RuffFailed, program
 
 SECONDS = 5.0
 """The longest that ruff may take; it needs some ten milliseconds."""
-RULES = "F,E9"
-SYNTAX = "invalid-syntax"
 _UNNECESSARY = ("F401", "F841", "F842")
 _ERRORS = ("E9", "F5", "F63", "F7", "F82", SYNTAX)
 _NOT_IN_CELLS = ("F401", "F704", "F811", "F822", "F841")
 """What is right in a notebook although a single cell looks wrong: what later cells use, and ``await`` outside."""
 _NOTEBOOK_NAMES = 'builtins = ["display", "get_ipython", "exit", "quit", "In", "Out", "_", "__", "___"]'
 _MAGIC = re.compile(r"^([ \t]*)[%!?][^\r\n]*", re.MULTILINE)
-
-
-class RuffFailed(FamulusError):
-    """Ruff could not be asked."""
-
-    code, status = "ruff_failed", 500
-
-
-def program() -> Path | None:
-    """Ruff of our own environment; None if it is not there. Never one of the workspace."""
-    found = shutil.which("ruff", path=str(Path(sys.executable).parent))
-    return Path(found) if found else None
 
 
 async def findings(snapshot: Snapshot, *, trusted: bool, cells: Sequence[Snapshot] = ()) -> list[Finding]:

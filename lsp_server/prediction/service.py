@@ -19,6 +19,7 @@ from famulus.lsp_server.prediction import ruff, syntax_errors
 from famulus.lsp_server.prediction.finding import Finding
 from famulus.lsp_server.prediction.foreign import Foreign
 from famulus.lsp_server.prediction.publishing import Published, actions, diagnostic
+from famulus.lsp_server.prediction.ruff_program import SYNTAX
 from famulus.lsp_server.prediction.surprise import rule
 from famulus.lsp_server.prediction.surprise.decide import rule_of
 from famulus.lsp_server.prediction.surprise.scoring import LinkAsker
@@ -145,7 +146,7 @@ class PredictionService:
             found = await asyncio.to_thread(syntax_errors.findings, tree, seen)
         if seen.language == "python" and wanted.ruff and not found:
             facts = await self._facts(document, seen)
-            found = [f for f in facts if wanted.syntax or f.code != ruff.SYNTAX]
+            found = [f for f in facts if wanted.syntax or f.code != SYNTAX]
         return found
 
     async def _facts(self, document: Document, seen: Snapshot) -> list[Finding]:

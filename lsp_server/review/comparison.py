@@ -23,7 +23,7 @@ from famulus.engine.errors import InvalidRequest
 from famulus.engine.policy import Policy
 from famulus.lsp_server.review.change import Change, Memory, Tree, between
 from famulus.lsp_server.review.folders import Folder, plain_bytes
-from famulus.lsp_server.review.git import MOST_BYTES, Blobs, NoRepository, Repository
+from famulus.lsp_server.review.git import BISECTION, MOST_BYTES, Blobs, NoRepository, Repository
 from famulus.lsp_server.review.renames import renames
 from famulus.lsp_server.review.versions import Version, Versions
 
@@ -104,7 +104,9 @@ def _in_git(asked: Asked, repository: Repository, blobs: Blobs) -> Compared:
         new = versions.commit(new_name)
     notes = []
     if repository.under_way and new_name in ("index", "working tree"):
-        notes.append(f"A {repository.under_way} is under way: what it brings counts as changed.")
+        brings = repository.under_way != BISECTION
+        counts = "what it brings counts as changed" if brings else "HEAD is the commit that it tries"
+        notes.append(f"A {repository.under_way} is under way: {counts}.")
     unread = _differing(old, new)
     old.hide(new.refused)
     new.hide(old.refused)

@@ -31,6 +31,8 @@ SAFE = (
 )  # fmt: skip
 """A repository's configuration can name programs; none of them runs."""
 
+BISECTION = "bisection"
+
 _KEPT = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM",
@@ -199,11 +201,19 @@ class Repository:
 
     @cached_property
     def under_way(self) -> str:
-        """What git is in the middle of: ``merge``, ``rebase``, ``bisect`` …, or ""."""
-        signs = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase", "BISECT_LOG": "bisection",
-                 "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}  # fmt: skip
+        """What git is in the middle of: ``merge``, ``rebase``, :data:`BISECTION` …, or ""."""
+        signs = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase",
+                 "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert", "BISECT_LOG": BISECTION}  # fmt: skip
         folder = self.path("rev-parse", "--absolute-git-dir")
         return next((name for sign, name in signs.items() if (folder / sign).exists()), "")
+
+    def submodule(self, path: str) -> str | None:
+        """The commit at which the submodule at ``path`` stands; None if it is not checked out."""
+        folder = self.folder / path
+        if not (folder / ".git").exists():
+            return None
+        outer = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE")
+        return Repository(folder, _environment={k: v for k, v in self._environment.items() if k not in outer}).head()
 
     def _resolved(self, name: str) -> str | None:
         if name.startswith("-") or "\0" in name:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from famulus.lsp_server.execution.layout import is_test
 
 if TYPE_CHECKING:
+    from famulus.lsp_server.review.index.facts import Import
     from famulus.lsp_server.review.index.project import Project
     from famulus.lsp_server.review.index.values import Module
 
@@ -18,7 +19,7 @@ def related_tests(project: Project, changed: Collection[str]) -> list[str]:
     ``conftest.py`` that does."""
     importers: dict[str, set[str]] = {}
     for module in project.modules:
-        for path in _imported(project, module):
+        for _, path, _ in imported_by(project, module):
             importers.setdefault(path, set()).add(module.path)
     distance = dict.fromkeys(changed, 0)
     waiting = list(changed)
@@ -37,20 +38,20 @@ def related_tests(project: Project, changed: Collection[str]) -> list[str]:
     return sorted(found, key=lambda path: (found[path], path))
 
 
-def _imported(project: Project, module: Module) -> Iterator[str]:
-    """Paths of the project's modules that a module imports; with a module its packages."""
-    if module.facts is None:
-        return
-    for statement in module.facts.imports:
+def imported_by(project: Project, module: Module) -> Iterator[tuple[Import, str, bool]]:
+    """Import statements of a module with the paths of the project's modules that they import; with a module its
+    packages. The last: whether the path is of a module that ``from … import`` takes out of its package."""
+    for statement in module.facts.imports if module.facts is not None else ():
         target = project.imported(module, statement)
         if target is None:
             continue
-        yield from _with_packages(project, target.path)
+        for path in _with_packages(project, target.path):
+            yield statement, path, False
         if statement.attribute == "*" or statement.attribute is None:
             continue
         inner = project.submodule(target, statement.attribute)
         if inner is not None:
-            yield inner.path
+            yield statement, inner.path, True
 
 
 def _with_packages(project: Project, path: str) -> Iterator[str]:

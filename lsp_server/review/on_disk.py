@@ -42,7 +42,7 @@ class OnDisk:
         changed: dict[str, Entry] = {}
         conflicts = set()
         for file in listed(self.repository):
-            path, entry, same = file.path, Entry(file.mode, file.name), self._same(file)
+            path, entry, same = file.path, self._known(file), self._same(file)
             if path in found or path in changed:
                 continue
             if file.stage != "0":
@@ -68,6 +68,11 @@ class OnDisk:
                 if found[path] == entry:
                     del self.refused[path]  # git has the same bytes
         return found | self._untracked(found)
+
+    def _known(self, file: Listed) -> Entry:
+        """What git knows of a file; of a submodule the commit at which it stands now."""
+        inner = self.repository.submodule(file.path) if file.mode == _SUBMODULE and not file.skipped else None
+        return Entry(file.mode, inner or file.name)
 
     def _same(self, file: Listed) -> bool:
         """Whether a file on disk is as git last saw it."""

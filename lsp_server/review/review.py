@@ -47,6 +47,8 @@ class Options:
     """Reports of other tools on the old side."""
     sarif_new: Sequence[Path] = ()
     """Reports of other tools on the new side."""
+    fresh: bool = False
+    """Run again what earlier reviews have run."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class Review:
             seconds=self.options.budget,
             interpreter=self.options.interpreter,
             run_code=self.options.run_code,
+            fresh=self.options.fresh,
             progress=self.progress,
             left_out=[*self.notes, *troubles],
             sarif_old=tuple(self.options.sarif_old),

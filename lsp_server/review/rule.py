@@ -15,6 +15,12 @@ from famulus.lsp_server.review.finding import Finding
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.project import Project
+    from famulus.lsp_server.review.index.store import Store
+    from famulus.lsp_server.review.states import States
+
+
+NOTHING_RUN = "No code was run: changed functions were not called, and no tests were run."
+"""Said once, whichever rules would have run some."""
 
 
 class Stage(IntEnum):
@@ -75,6 +81,8 @@ class Context:
     seconds: float | None = None
     """The time of the whole review; None: as long as it takes."""
     neutral: dict[str, frozenset[int]] = field(default_factory=dict)
+    fresh: bool = False
+    """Run again what earlier reviews have run."""
     progress: Callable[[str], None] = lambda text: None
     """Told what is being looked at, in a few words."""
     left_out: list[str] = field(default_factory=list)
@@ -90,6 +98,8 @@ class Context:
     sarif_new: tuple[Path, ...] = ()
     """Reports of other tools on the new side. With none of the old side, only remarks on changed lines count."""
     _projects: dict[str, Project] = field(default_factory=dict)
+    _facts: Store | None = None
+    _states: dict[Path, States] = field(default_factory=dict)
 
     @property
     def old(self) -> Project:
@@ -101,11 +111,21 @@ class Context:
         """The new version's definitions and references."""
         return self._project("new")
 
+    def states(self, python: Path) -> States:
+        """The new versions of earlier reviews beside this one, for results of code that ``python`` runs."""
+        from famulus.lsp_server.review.states import States
+
+        if python not in self._states:
+            self._states[python] = States(self, python)
+        return self._states[python]
+
     def _project(self, side: str) -> Project:
         from famulus.lsp_server.review.index.project import Project
+        from famulus.lsp_server.review.index.store import Store
 
         if side not in self._projects:
-            self._projects[side] = Project(self.change.old if side == "old" else self.change.new)
+            self._facts = self._facts or Store()
+            self._projects[side] = Project(self.change.old if side == "old" else self.change.new, self._facts)
         return self._projects[side]
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+
+import msgspec
 
 from famulus.lsp_server.review.change import FileChange, parsed
 from famulus.lsp_server.review.finding import Side
+from famulus.lsp_server.review.kept import Kept, digest_of, python_mark
 
+VERSION = 1
+"""Raised whenever the same text gives other bodies."""
 _NO_CODE = frozenset({"abstractmethod", "overload"})
 _PRAGMAS = ("pragma: no cover", "pragma: nocover")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One statement: lines ``first`` to ``last``; of a compound one only its head. Lines count from 1."""
 
     first: int
@@ -30,32 +32,42 @@ class Statement:
         return range(self.first, self.last + 1)
 
 
-@dataclass(frozen=True)
-class FunctionBody:
-    """A function and its own statements, without those of functions inside and those that no test has to run."""
+class FunctionBody(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A function and its own statements, without those of functions inside and those that no test has to run.
+
+    ``line``: of its head; ``first`` and ``last``: all of it, with its decorators; ``code``: the same for functions of
+    the same name and code, wherever they stand."""
 
     name: str
     line: int
-    """Of its head."""
+    first: int
+    last: int
     statements: tuple[Statement, ...]
-    node: _Function = field(repr=False, compare=False)
+    code: str
 
     @property
     def lines(self) -> range:
         """All its lines, from the first decorator on."""
-        first = min([self.line, *(decorator.lineno for decorator in self.node.decorator_list)])
-        return range(first, (self.node.end_lineno or self.line) + 1)
+        return range(self.first, self.last + 1)
 
-    @cached_property
-    def code(self) -> str:
-        """The same for functions of the same name and code, wherever they stand."""
-        return hashlib.sha256(ast.dump(self.node).encode("utf-8", "surrogatepass")).hexdigest()
+    @property
+    def own_name(self) -> str:
+        """Its last name."""
+        return self.name.rpartition(".")[2]
 
 
 def bodies_of(file: FileChange, side: Side) -> list[FunctionBody]:
-    """The functions of one side of a changed file, as :func:`function_bodies`."""
+    """The functions of one side of a changed file, as :func:`function_bodies`; kept by its text."""
     old = side == "old"
-    return _bodies(file.old_tree if old else file.new_tree, file.old_text if old else file.new_text)
+    text = file.old_text if old else file.new_text
+    kept = Kept(f"bodies-{VERSION}-{python_mark()}", list[FunctionBody])
+    digest = digest_of(text.encode(errors="surrogatepass"))
+    found = kept.get(digest)
+    if found is None:
+        found = _bodies(file.old_tree if old else file.new_tree, text)
+        kept.put(digest, found)
+        kept.sweep()
+    return found
 
 
 def function_bodies(source: str) -> list[FunctionBody]:
@@ -79,7 +91,10 @@ def _functions(body: Sequence[ast.stmt], around: str, marked: set[int]) -> Itera
                 continue
             name = f"{around}{node.name}"
             own = node.body[1:] if _is_text(node.body[0]) else node.body
-            yield FunctionBody(name, node.lineno, tuple(_statements(own, marked)), node)
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            code = hashlib.sha256(ast.dump(node).encode("utf-8", "surrogatepass")).hexdigest()
+            last = node.end_lineno or node.lineno
+            yield FunctionBody(name, node.lineno, first, last, tuple(_statements(own, marked)), code)
             yield from _functions(list(_inside(node)), f"{name}.", marked)
         elif isinstance(node, (ast.If, ast.Try, ast.With)) and not _for_others(node):
             inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]

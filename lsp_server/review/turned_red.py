@@ -22,21 +22,22 @@ _NAMED = 3
 _SIDES: tuple[Side, Side] = ("old", "new")
 
 
-def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seconds: float) -> Iterator[Finding]:
-    """One finding for all tests that fail at one place. They are run with the old code, and again with the new one, so
-    that neither a test that failed before nor one that fails by chance is told; ``seconds`` for each run."""
-    chosen = [test for test in red if test.type != TOO_LONG][:MOST]
-    names = [test.node for test in chosen]
-    if not names:
-        return
-    passed = _passed(change, bench, names, seconds)
+def turned_red(change: Change, bench: Workbench, red: Sequence[TestResult], seconds: float) -> list[str]:
+    """Those of the failed tests that pass without the change. They are run with the old code, and again with the new
+    one, so that neither a test that failed before nor one that fails by chance is told; ``seconds`` for each run."""
+    names = [test.node for test in red if test.type != TOO_LONG][:MOST]
+    passed = _passed(change, bench, names, seconds) if names else set()
     if not passed:
-        return
+        return []
     still = {test.node for test in bench.server.run([n for n in names if n in passed], wall=seconds).red}
+    return [name for name in names if name in still]
+
+
+def findings(change: Change, tests: Sequence[TestResult]) -> Iterator[Finding]:
+    """One for all tests that turned red at one place."""
     places: dict[tuple[str, int], list[TestResult]] = {}
-    for test in chosen:
-        if test.node in still:
-            places.setdefault(_at(change, test), []).append(test)
+    for test in tests:
+        places.setdefault(_at(change, test), []).append(test)
     for (path, line), together in places.items():
         yield _finding(change, together, path, line)
 

@@ -13,19 +13,31 @@ from famulus.lsp_server.execution.inputs import Inputs, vocabulary
 from famulus.lsp_server.execution.layout import Layout
 from famulus.lsp_server.execution.mining import Mine, top_names
 from famulus.lsp_server.review.change import Tree, decoded
+from famulus.lsp_server.testgen import constants
 from famulus.lsp_server.testgen.case import Aim
 from famulus.lsp_server.testgen.commandline import runner
 from famulus.lsp_server.testgen.fixtures import Fixture
 from famulus.lsp_server.testgen.natural import Natural
+from famulus.lsp_server.testgen.unreached import Unreached
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A function that is to be tested, the calls to try, and how objects are made for them."""
+    """A function that is to be tested, the calls to try, how objects are made for them, and what aims at its lines."""
 
     aim: Aim
     inputs: Inputs
     constructors: Constructors
+    unreached: Unreached
+
+
+def _unreached(function: Function, constructors: Constructors, known: dict[str, object]) -> Unreached:
+    """What aims at lines of a function that the first calls do not reach."""
+    owner = constructors.classes.get(function.owner.name) if function.owner else None
+    if owner is None or function.how not in ("method", "property"):
+        return Unreached(function, known)
+    made_by, parameters = constructors.parameters(owner)
+    return Unreached(function, known, parameters, constants.kept(made_by, parameters))
 
 
 @dataclass
@@ -50,14 +62,16 @@ class Aims:
         module = self.layout.module(path)
         if module is None:
             return None
-        constructors = Constructors(path, source, vocabulary(function.node), self._found)
+        given = constants.expressions(source, path, function, self._found)
+        constructors = Constructors(path, source, vocabulary(function.node, *given.values()), self._found)
         deadline = time.monotonic() + seconds
         calls = self._mine.of(function, path, top_names(source), lambda: time.monotonic() < deadline).calls
         self.check()
         natural = Natural(source, function, constructors).calls()
         inputs = Inputs(function, constructors, constructors.words, found=[*calls, *natural])
         imports = dict.fromkeys((*constructors.imports, *runner(source, function)))
-        return Prepared(Aim(path, module[0], source, function, tuple(imports), self.fixtures), inputs, constructors)
+        aim = Aim(path, module[0], source, function, tuple(imports), self.fixtures)
+        return Prepared(aim, inputs, constructors, _unreached(function, constructors, constants.values(given)))
 
     def others(self, path: str, source: str) -> Callable[[str], Inputs | None]:
         """Fresh inputs of the functions of a module, by name."""

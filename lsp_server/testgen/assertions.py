@@ -59,6 +59,7 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
             return _left(aim, call, outcome, [*setup], made)
         found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
+        made = f"list({made})" if outcome.drawn else made
         lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
         return _finished(aim, call, lines, imports | {"import pytest"})
     if outcome.kind != "value" or (outcome.output and not stating.short(repr(outcome.output))):
@@ -212,14 +213,15 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
         setup += [f"{name} = {receiver}", *(re.sub(r"\bself\b", name, line) for line in call.before)]
         receiver = name
         if outcome.receiver[:1] == ["object"]:
-            was = dict((outcome.answer.get("receiver_before") or ["", "", []])[2])
+            was = dict((outcome.receiver_before or ["", "", []])[2])
             for attribute, form in outcome.receiver[2]:
                 value = expression(form) if was.get(attribute) != form else ""
                 if attribute.isidentifier() and not attribute.startswith("_") and value and stating.short(value):
                     checks.append(stating.compared(f"{name}.{attribute}", value))
         if not checks:
             checks += [
-                stating.compared(text.format(name), value) for text, value in stating.told(outcome.receiver_looks)
+                stating.compared(text.replace("{}", name, 1), value)
+                for text, value in stating.told(outcome.receiver_looks)
             ]
     own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
     for place, form in outcome.arguments.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.testgen import selection, writing
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.kills import Kills
@@ -24,7 +25,7 @@ def best(
     worth = selection.worths(function, examples, cover)
     rich = selection.rich(cover, found.of, worth, price, most)
     different = selection.diverse(rich, selection.traits(examples, function), most, order=price)
-    facts = [relations(example, function) for example in examples]
+    facts = [relations(example, function) if _tells(example.outcome) else frozenset() for example in examples]
     positions = selection.widest(different, facts, price, most)
     if known is not None:
         return positions
@@ -33,3 +34,9 @@ def best(
         return len(writing.write(aim, [examples[n] for n in some], (), style)) <= most
 
     return selection.fuller(positions, found.of, facts, price, few)
+
+
+def _tells(outcome: Outcome) -> bool:
+    """Whether the answer is more than None: whatever the arguments were, that shows nothing of them."""
+    done = outcome.arguments or outcome.receiver or outcome.output or outcome.files
+    return outcome.value != ["const", "None"] or bool(done)

@@ -51,6 +51,16 @@ class Clock:
             raise TimeIsUp
 
     @contextlib.contextmanager
+    def longer(self, seconds: float) -> Iterator[None]:
+        """Inside the block there is more time: for what would be lost if it was not ended."""
+        before = self._limit
+        self._limit = before + seconds
+        try:
+            yield
+        finally:
+            self._limit = before
+
+    @contextlib.contextmanager
     def until(self, limit: float) -> Iterator[None]:
         """Inside the block the time is over at ``limit``, or when it would be without it."""
         before = self._limit

@@ -5,23 +5,31 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import raises
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Outcome
+from famulus.lsp_server.execution.rendering import Form
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.testgen import domain, protocols, simpler
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.matching import matched
 from famulus.lsp_server.testgen.reasons import reason
 from famulus.lsp_server.testgen.settings import RUNNER, SEEDED, Settings
 from famulus.lsp_server.testgen.stating import is_vague
+from famulus.lsp_server.testgen.unreached import Unreached
 
 MOST = 130
 """Examples of one function that are compared with mutants."""
 _FIRST, _NEXT, _ROUNDS = 90, 80, 6
+_MATCHED = 8
+"""Calls of a round in which an argument is taken from the others."""
+_AIMED = 3
+"""Rounds in which lines are aimed at that were not reached."""
 _COMMANDS = 24
 """Runs of a program, and"""
 _OUTSIDE = 12
@@ -44,61 +52,84 @@ _WARNS = re.compile(r"\bwarn\(|\bdeprecated\b")
 _TRUSTED = ("recorded", "test", "doctest")
 
 
+@dataclass
+class _Told:
+    """What was answered so far. ``found``: what a test may say; ``seen``: all answers; ``lines``: that the former
+    reached; ``changing``: calls that change their object, and whether by
+    more than the type of a number; ``came``: calls and how far they came."""
+
+    found: list[Example] = field(default_factory=list)
+    seen: list[Outcome] = field(default_factory=list)
+    lines: set[int] = field(default_factory=set)
+    changing: dict[Call, bool] = field(default_factory=dict)
+    came: list[tuple[Call, frozenset[int]]] = field(default_factory=list)
+
+
 class Oracle:
     """Asks one version of the project what its functions answer."""
 
     def __init__(self, version: Version) -> None:
         self.version = version
 
-    def examples(self, aim: Aim, inputs: Inputs, *, seconds: float) -> tuple[list[Example], str]:
-        """Stable examples, and why there are none, as a sentence.
+    def examples(
+        self, aim: Aim, inputs: Inputs, *, seconds: float, unreached: Unreached | None = None
+    ) -> tuple[list[Example], str]:
+        """Stable examples, and why there are none, as a sentence. ``unreached``: aims at lines that no call reached.
 
         Raises :class:`ImportFailed` and :class:`ExecutionFailed`."""
         started = time.monotonic()
         deadline = started + seconds
         words = domain.Domain(aim.function)
         settings = Settings(aim, inputs.constructors.words)
-        found: list[Example] = []
-        seen: list[Outcome] = []
-        lines: set[int] = set()
-        changing: list[Call] = []
+        told = _Told()
         for number in range(_ROUNDS):
-            placed = self._placed(aim, inputs, settings, words, _FIRST if number == 0 else _NEXT)
-            if not placed:
+            made = [] if settings.is_command else inputs.calls(_FIRST if number == 0 else _NEXT)
+            made += matched(made, _MATCHED)
+            before = len(told.lines)
+            go_on = self._asked(aim, inputs, self._placed(aim, made, inputs, settings, words), words, told)
+            if not go_on or time.monotonic() > deadline or (len(told.found) >= MOST and len(told.lines) == before):
                 break
-            calls = list(placed)
-            outcomes = self._answers(aim, calls)
-            seen += outcomes
-            if all(outcome.kind == "ended" for outcome in outcomes):
+        for _ in range(_AIMED if unreached and not settings.is_command else 0):
+            made = unreached.calls(told.lines, told.came)[:_NEXT] if unreached and time.monotonic() < deadline else []
+            if not self._asked(aim, inputs, self._placed(aim, made, inputs, settings, words), words, told):
                 break
-            before = len(lines)
-            for call, made, outcome in zip(calls, placed.values(), outcomes, strict=True):
-                inputs.learn(made, outcome)
-                if outcome.receiver and outcome.kind == "value":
-                    changing.append(call)
-                if self._counts(aim, call, outcome) and (words.holds(call) or outcome.kind == "raised"):
-                    found.append(Example(call, outcome))
-                    lines |= outcome.lines
-            if time.monotonic() > deadline or (len(found) >= MOST and len(lines) == before):
-                break
-        late = bool(found) and time.monotonic() > deadline + (deadline - started)
-        more = [] if late else [*simpler.observed(aim, changing), *simpler.prepared(aim)]
+        late = bool(told.found) and time.monotonic() > deadline + (deadline - started)
+        made = [call for call, _ in told.came]
+        more = [] if late else [*simpler.observed(aim, told.changing, made), *simpler.prepared(aim)]
         sequences = self._counted(aim, [call for call in more if words.holds(call)])
-        stable = _telling(aim, self._stable(aim, [*_spread(found), *sequences]))
+        stable = _telling(aim, self._stable(aim, [*_spread(told.found), *sequences]))
         if stable:
             return stable, ""
-        asked = {name for outcome in seen for name in outcome.asked}
-        if not inputs.possible and not any(outcome.kind == "value" for outcome in seen):
+        asked = {name for outcome in told.seen for name in outcome.asked}
+        if not inputs.possible and not any(outcome.kind == "value" for outcome in told.seen):
             return [], "no object of its class could be made"
-        return [], reason(seen, len(seen), asked, stable=not (found or sequences))
+        return [], reason(told.seen, len(told.seen), asked, stable=not (told.found or sequences))
+
+    def _asked(self, aim: Aim, inputs: Inputs, placed: dict[Call, Call], words: domain.Domain, told: _Told) -> bool:
+        """Make calls and take note of their answers; whether more of them may tell more."""
+        calls = list(placed)
+        outcomes = self._answers(aim, calls) if calls else []
+        told.seen += outcomes
+        if all(outcome.kind == "ended" for outcome in outcomes):
+            return False
+        for call, made, outcome in zip(calls, placed.values(), outcomes, strict=True):
+            inputs.learn(made, outcome)
+            if outcome.kind in ("value", "raised"):
+                told.came.append((made, outcome.lines))
+            if outcome.receiver and outcome.kind == "value":
+                told.changing[call] = _numbers(outcome.receiver) != _numbers(outcome.receiver_before)
+            if self._counts(aim, call, outcome) and (words.holds(call) or outcome.kind == "raised"):
+                told.found.append(Example(call, outcome))
+                told.lines |= outcome.lines
+        return True
 
     def _placed(
-        self, aim: Aim, inputs: Inputs, settings: Settings, words: domain.Domain, number: int
+        self, aim: Aim, calls: Sequence[Call], inputs: Inputs, settings: Settings, words: domain.Domain
     ) -> dict[Call, Call]:
-        """The next calls in the form and the setting that the function wants, each with the one that it was made of."""
+        """The calls in the form and the setting that the function wants, each with the one that it was made of."""
         found: dict[Call, Call] = {}
         outside = 0
-        for made in [] if settings.is_command else inputs.calls(number):
+        for made in calls:
             mended = words.mended(made)
             if not words.holds(mended):
                 outside += 1
@@ -176,6 +207,16 @@ class Oracle:
         if outcome.exception == "SystemExit":
             return "SystemExit" in raises(aim.function) or bool(_ENDS.search(aim.source))
         return bool(set(outcome.kinds) & raises(aim.function)) and _raised_by(aim, outcome)
+
+
+def _numbers(form: Form) -> Any:
+    """A form in which equal numbers are the same."""
+    match form:
+        case ["int" | "float", str(text)] if len(text) < 16:
+            return float(text)
+        case list():
+            return [_numbers(part) for part in form]
+    return form
 
 
 def _telling(aim: Aim, examples: list[Example]) -> list[Example]:

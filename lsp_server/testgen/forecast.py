@@ -49,11 +49,7 @@ def surprises(engine: Client, aim: Aim, examples: Sequence[Example], until: floa
 
 def expected(engine: Client, aim: Aim, example: Example, seconds: float) -> tuple[str, float]:
     """A literal, and how sure the model is of it (0 to 1); an empty one if it did not come to an end."""
-    node = aim.function.node
-    known = ast.Expr(ast.Constant(aim.function.docstring or ...))
-    bare = ast.FunctionDef(node.name, node.args, [known], [], node.returns, lineno=1, col_offset=0)
-    head = ast.unparse(bare)
-    prompt = f"{head}\n\n\nassert {example.call.text} == "
+    prompt = question(aim.function.node, aim.function.docstring, example.call.text)
     constraint = {"grammar": _GRAMMAR}
     text, scores = "", []
     with engine.generate(
@@ -65,6 +61,13 @@ def expected(engine: Client, aim: Aim, example: Example, seconds: float) -> tupl
     if not text.endswith("\n"):
         return "", 0.0
     return text.strip(), math.exp(sum(scores) / len(scores)) if scores else 0.0
+
+
+def question(node: ast.FunctionDef | ast.AsyncFunctionDef, docstring: str | None, call: str) -> str:
+    """The text that the model continues: the function without its body, and what is asserted of a call."""
+    known = ast.Expr(ast.Constant(docstring or ...))
+    bare = ast.FunctionDef(node.name, node.args, [known], [], node.returns, lineno=1, col_offset=0)
+    return f"{ast.unparse(bare)}\n\n\nassert {call} == "
 
 
 def _askable(aim: Aim, example: Example) -> bool:

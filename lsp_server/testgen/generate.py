@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import posixpath
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,8 @@ from famulus.lsp_server.execution.testserver import Framework, NoPytest
 from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import Tree, decoded
-from famulus.lsp_server.testgen import choosing, expectation, proof, selection, writing
-from famulus.lsp_server.testgen.aiming import Aims
+from famulus.lsp_server.testgen import choosing, expectation, proof, selection, wording, writing
+from famulus.lsp_server.testgen.aiming import Aims, Prepared
 from famulus.lsp_server.testgen.case import Aim, Example, Result
 from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
 from famulus.lsp_server.testgen.errors import UnknownTarget
@@ -29,6 +28,7 @@ from famulus.lsp_server.testgen.fixtures import fixtures
 from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.model import Model
+from famulus.lsp_server.testgen.placing import test_path
 from famulus.lsp_server.testgen.properties import Properties
 from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.style import read as read_style
@@ -44,6 +44,10 @@ _SIMPLER = 0.7
 """Part of a function's time after which no simpler examples are looked for."""
 _PROPER = 0.9
 """The same for properties."""
+_GRACE = 0.25
+"""Part of the whole time that the proof may take beyond it: without it all that was found would be lost."""
+_WORDS = 0.25
+"""Part of a file's time that is kept for the model, if it is asked."""
 _NEIGHBOURS = 6
 """Test files that are read for the project's style."""
 _PROOF = 0.2
@@ -168,14 +172,15 @@ class Generator:
             self.progress(function.name)
             importing = max(version.importing, known.importing, bench.starting / 2)
             proof_time = 2.2 * bench.starting + 4 * importing + 0.7
-            searching = started + in_all - min(max(proof_time, _PROOF * in_all), _PROOF_MOST * in_all)
+            kept = min(max(proof_time, _PROOF * in_all), _PROOF_MOST * in_all)
+            searching = started + in_all - kept - self._for_words(in_all)
             left = (searching - time.monotonic()) / (len(wanted) - number)
             try:
                 with clock.until(searching):
                     prepared = aims.of(path, source, function, left * _LOOKING)
                     if prepared is not None:
                         others = aims.others(path, source)
-                        one = self._function(known, oracle, prepared.aim, prepared.inputs, others, left, style)
+                        one = self._function(known, oracle, prepared, others, left, style)
                         results.append(one)
             except TimeIsUp:
                 late.append(function.name)
@@ -189,6 +194,10 @@ class Generator:
             ]
         return made
 
+    def _for_words(self, seconds: float) -> float:
+        """Of so many seconds those in which the model is asked."""
+        return min(wording.SECONDS, _WORDS * seconds) if self.options.words else 0.0
+
     def _style(self, layout: Layout, place: str, before: str | None) -> Style:
         """That of the file that the tests are for, else of some of the project's tests, with what its rules ask for."""
         near = [before] if before else []
@@ -201,16 +210,21 @@ class Generator:
         self,
         tests: Existing,
         oracle: Oracle,
-        aim: Aim,
-        inputs: Inputs,
+        prepared: Prepared,
         others: Callable[[str], Inputs | None],
         seconds: float,
         style: Style,
     ) -> Result:
         started = time.monotonic()
+        aim = prepared.aim
         result = Result(aim)
+        if aim.function.is_declared_only:
+            result.refused = "it has no code of its own"
+            return result
         try:
-            answered, result.refused = oracle.examples(aim, inputs, seconds=seconds * _EXAMPLES)
+            answered, result.refused = oracle.examples(
+                aim, prepared.inputs, seconds=seconds * _EXAMPLES, unreached=prepared.unreached
+            )
             examples, result.unexpected = expectation.without(aim, answered)
             if answered and not examples:
                 result.refused = "all that it answers contradicts its documentation"
@@ -257,7 +271,10 @@ class Generator:
         result.mutants = len(found.mutants)
         result.kills = [found.of[n] for n in positions]
         result.known = known
-        if not positions:
+        if found.mutants and not found.killed and not known:
+            result.examples, result.kills = (), ()
+            result.refused = "no call was found that notices a change of its code"
+        elif not positions:
             result.refused = "the tests that are there notice all that other tests could"
 
     def _written(
@@ -273,7 +290,8 @@ class Generator:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
         written: list[writing.Written] = []
-        model = Model(clock.left) if self.options.words else None
+        for_words = min(self._for_words(self.options.budget), clock.left / 2)
+        model = Model(for_words) if self.options.words else None
         notes: list[str] = []
         for result in results:
             used = taken | {one.name for one in written}
@@ -296,7 +314,8 @@ class Generator:
             text = self._text(place, before, writing.headed(results, written), style)
             self.progress("running the tests five times")
             try:
-                proven = proof.prove(bench, place, text, {one.name for one in written}, check=clock.check)
+                with clock.longer(_GRACE * self.options.budget):
+                    proven = proof.prove(bench, place, text, {one.name for one in written}, check=clock.check)
             except TimeIsUp:
                 notes.append("The time was up before the tests had been run five times: give more with --budget.")
                 written = []
@@ -322,21 +341,3 @@ class Generator:
             return formatted(writing.module(written, style), file, self.root, style)
         tail = writing.rendered(written, style, writing.names_of(before))
         return writing.appended(before, written, "\n\n" + formatted(tail, file, self.root, style, part=True))
-
-
-def test_path(layout: Layout, tree: Tree, path: str) -> str:
-    """Where the tests of the module at ``path`` stand, or would: beside other tests of it, in ``tests``, beside it."""
-    name = f"test_{posixpath.basename(path)}"
-    package = posixpath.basename(posixpath.dirname(path)).encode()
-    named = [p for p in layout.tests() if posixpath.basename(p) in (name, name[5:-3] + "_test.py")]
-    here = posixpath.dirname(path)
-    # Others have modules of this name as well.
-    named = [p for p in named if posixpath.dirname(p) == here or package in (tree.read(p) or b"")]
-    if named:
-        folder = here.split("/")
-        return max(named, key=lambda p: (len(set(p.split("/")) & set(folder)), -len(p), p))
-    module = layout.module(path)
-    apart = module is not None and module[1] not in ("", *layout.declared)  # a file in tests/ could not import it
-    if not apart and any(p.startswith("tests/") for p in tree.paths()):
-        return f"tests/{name}"
-    return posixpath.join(here, name)

@@ -12,6 +12,7 @@ from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.clock import TimeIsUp
 from famulus.lsp_server.testgen.slips import slips
+from famulus.lsp_server.testgen.stating import accepts
 
 MOST = 80
 """Mutants of one function that are tried, and as many slips."""
@@ -86,4 +87,6 @@ def _noticed(aim: Aim, example: Example, answer: Outcome) -> bool:
     if answer.kind not in ("value", "raised") or answer.kind != example.outcome.kind:
         return True
     said, other = body(aim, example.call, example.outcome), body(aim, example.call, answer)
-    return other is None or said is None or said.lines != other.lines
+    if said is None or other is None or len(said.lines) != len(other.lines):
+        return True
+    return not all(map(accepts, said.lines, other.lines))

@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from famulus.engine.client import Client
 
 T = TypeVar("T")
-_PART = 0.4
-"""Of the time that is left for a file."""
 
 
 class Model:
-    """``left``: seconds that are left for the file; ``connect`` gives the engine, and may start it."""
+    """``seconds``: in which it is asked; ``connect`` gives the engine, and may start it."""
 
-    def __init__(self, left: float, connect: Callable[[], Client] | None = None) -> None:
-        self._until = time.monotonic() + min(wording.SECONDS, _PART * left)
+    def __init__(self, seconds: float, connect: Callable[[], Client] | None = None) -> None:
+        self._until = time.monotonic() + seconds
         self._connect = connect
         self._engine: Client | None = None
         self.notes: list[str] = []

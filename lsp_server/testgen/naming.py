@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from famulus.lsp_server.execution.functions import raises
 from famulus.lsp_server.execution.rendering import expression
+from famulus.lsp_server.testgen import stating
 from famulus.lsp_server.testgen.assertions import stable_message
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.settings import RUNNER
 from famulus.lsp_server.testgen.special import argument_traits, literal, relations
 
 _LONGEST = 72
@@ -35,7 +37,7 @@ def names(aim: Aim, examples: Sequence[Example], taken: set[str], *, short: bool
         brief = ["test" + name.removeprefix(start) for name in rare] if short else []
         name = next((n for n in [*brief, *rare] if n not in used), "")
         telling = bool(name)
-        name = name or (start if start not in used else free(f"{start}_{_plain(example)}".rstrip("_"), used))
+        name = name or (start if start not in used else free(f"{start}_{_plain(aim, example)}".rstrip("_"), used))
         used.add(name)
         found.append((name, telling))
     return found
@@ -91,12 +93,15 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
         yield from _refusals(aim, example, examples)
         return
     outcome = example.outcome
+    if example.call.receiver == RUNNER:
+        yield from _of_command(example)
     if example.call.target == f"{aim.function.name}.__call__":
         yield "gives_a_function"
     yield from _sequences(aim, example)
     arguments = given(aim, example)
     optional = {p.name: p.default for p in aim.function.parameters if p.default is not None}
-    answer = _ANSWERS.get(expression(outcome.value), "") if not (outcome.arguments or outcome.output) else ""
+    silent = outcome.arguments or outcome.output or (aim.is_procedure and outcome.receiver)
+    answer = "" if silent else _ANSWERS.get(expression(outcome.value), "")
     for name, text in arguments:
         if name in optional and text in ("True", "False") and text != ast.unparse(optional[name]):
             yield f"with_{slug(name)}" if text == "True" else f"without_{slug(name)}"
@@ -110,11 +115,26 @@ def _traits(aim: Aim, example: Example, examples: Sequence[Example]) -> Iterator
             yield f"with_{trait}" if several else f"of_{trait}"
     yield from _effects(example, arguments)
     others = {name for other in examples for name, _ in given(aim, other)}
+    if len(arguments) == 1 and re.fullmatch(r"\d{1,6}", arguments[0][1]):
+        yield f"of_{arguments[0][1]}"
     if others & set(optional) and not {name for name, _ in arguments} & set(optional):
         yield "by_default"
     for name, text in arguments:
         if name in optional:
             yield f"with_{slug(name)}_{_said(text)}" if _wordy(text) else f"with_{slug(name)}"
+
+
+def _of_command(example: Example) -> Iterator[str]:
+    """The options that a command got, or that it got none."""
+    given = literal(example.call.args[-1]) if example.call.args else None
+    words = [word for word in given if isinstance(word, str)] if isinstance(given, list) else []
+    options = [slug(word.partition("=")[0]) for word in words if re.match(r"--?[a-z]", word)]
+    if example.outcome.value[2:3] and ["exit_code", ["int", "2"]] in example.outcome.value[2]:
+        yield "refuses_what_it_does_not_know" if words else "needs_arguments"
+    if options and len(options) < 3:
+        yield f"with_{'_and_'.join(options)}"
+    elif not options:
+        yield "without_options" if words else "without_arguments"
 
 
 def _sequences(aim: Aim, example: Example) -> Iterator[str]:
@@ -131,6 +151,8 @@ def _sequences(aim: Aim, example: Example) -> Iterator[str]:
     else:
         times = {1: "", 2: "twice_"}
         prefix = times.get(len(methods), f"{len(methods)}_times_")
+        if len(set(methods)) > 1:
+            prefix = f"after_{slug(methods[0])}_" if len(methods) == 2 else ""
         yield f"{prefix}shows_in_{slug(call.target.rpartition('.')[2])}"
 
 
@@ -140,8 +162,12 @@ def _effects(example: Example, arguments: Sequence[tuple[str, str]]) -> Iterator
         changed = [name for place, (name, _) in enumerate(arguments) if str(place) in outcome.arguments]
         yield f"changes_{slug(changed[0])}_in_place" if changed else "changes_what_it_is_given"
     elif outcome.receiver[:1] == ["object"]:
-        was = dict((outcome.answer.get("receiver_before") or ["", "", []])[2])
-        now = [name for name, form in outcome.receiver[2] if was.get(name) != form and not name.startswith("_")]
+        was = dict((outcome.receiver_before or ["", "", []])[2])
+        now = [
+            name
+            for name, form in outcome.receiver[2]
+            if was.get(name) != form and not name.startswith("_") and stating.short(expression(form))
+        ]
         if now:
             yield f"updates_{slug(now[0])}"
     if outcome.output:
@@ -199,8 +225,10 @@ def _wordy(text: str) -> bool:
     return bool(re.fullmatch(r"['\"][A-Za-z0-9]\w{0,15}['\"]|\d{1,6}", text))
 
 
-def _plain(example: Example) -> str:
-    """The input, or the answer, as words."""
+def _plain(aim: Aim, example: Example) -> str:
+    """The input, or the answer, as words; where something else is called at last, what that is."""
+    if example.call.target not in (aim.function.name, aim.function.name.removesuffix(".__init__")):
+        return f"shows_in_{slug(example.call.target.rpartition('.')[2])}" if example.call.before else ""
     text = " ".join(example.call.args[:1])
     if _wordy(text):
         return f"of_{_said(text)}"

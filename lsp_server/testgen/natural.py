@@ -14,6 +14,7 @@ from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import Function, Parameter, functions
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.testgen.familiar import fits, of_kind, of_name, quoted
+from famulus.lsp_server.testgen.matching import keyed, told
 from famulus.lsp_server.testgen.special import BOUNDS, literal
 from famulus.lsp_server.testgen.telltale import telltales
 
@@ -43,11 +44,12 @@ class Natural:
         holder = function.name.rpartition(".")[0]
         self._siblings = [f for f in functions(source).values() if holder and f.name.rpartition(".")[0] == holder]
         self._shapes: dict[Function, Shapes] = {}
-        self._quoted = quoted(function.docstring)
+        self._quoted = [*quoted(function.docstring), *told(function)]
 
     def calls(self) -> list[Call]:
         """Calls with arguments that a person would choose, and short sequences of calls."""
-        natural = list(dict.fromkeys([*self._plain(), *self._sequences()]))[:_MOST]
+        natural = [*self._plain(), *self._sequences()]
+        natural = list(dict.fromkeys([*itertools.chain(*map(keyed, natural)), *natural]))[:_MOST]
         return list(dict.fromkeys([*natural, *self._telltale(), *self._histories()]))
 
     def _plain(self) -> Iterator[Call]:
@@ -202,8 +204,10 @@ class Natural:
             yield from itertools.islice(self._with(function, receivers[0], before, 0), 1)
         dice = random.Random(zlib.crc32(function.name.encode()))
         last = [function, *telling(self._siblings, function)[:2]]
+        own = f"self.{function.node.name}("
         for before in dice.sample(histories, min(_HISTORIES, len(histories))):
-            yield from itertools.islice(self._with(dice.choice(last), dice.choice(receivers), before, 0), 1)
+            seen_in = dice.choice(last) if any(step.startswith(own) for step in before) else function
+            yield from itertools.islice(self._with(seen_in, dice.choice(receivers), before, 0), 1)
 
 
 def changes(method: Function) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import posixpath
 import re
 import tempfile
 import tokenize
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from famulus.engine.errors import StorageFailed
+from famulus.lsp_server.execution.layout import Layout
+from famulus.lsp_server.review.change import Tree
 from famulus.lsp_server.testgen.errors import CannotPlace
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -160,3 +163,21 @@ def _with_ends(text: str) -> list[str]:
     """Lines with their ends, as Python counts lines: a form feed ends none."""
     starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
     return [row for row in (text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)) if row]
+
+
+def test_path(layout: Layout, tree: Tree, path: str) -> str:
+    """Where the tests of the module at ``path`` stand, or would: beside other tests of it, in ``tests``, beside it."""
+    name = f"test_{posixpath.basename(path)}"
+    package = posixpath.basename(posixpath.dirname(path)).encode()
+    named = [p for p in layout.tests() if posixpath.basename(p) in (name, name[5:-3] + "_test.py")]
+    here = posixpath.dirname(path)
+    # Others have modules of this name as well.
+    named = [p for p in named if posixpath.dirname(p) == here or package in (tree.read(p) or b"")]
+    if named:
+        folder = here.split("/")
+        return max(named, key=lambda p: (len(set(p.split("/")) & set(folder)), -len(p), p))
+    module = layout.module(path)
+    apart = module is not None and module[1] not in ("", *layout.declared)  # a file in tests/ could not import it
+    if not apart and any(p.startswith("tests/") for p in tree.paths()):
+        return f"tests/{name}"
+    return posixpath.join(here, name)

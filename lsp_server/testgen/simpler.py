@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from famulus.lsp_server.execution.calls import Call, How
@@ -15,7 +15,7 @@ from famulus.lsp_server.testgen.natural import telling
 
 _OF_ONE = 14
 _ALL = 90
-_OBSERVERS = 6
+_OBSERVERS, _FILLINGS = 6, 2
 _PLAIN = {"int": ("1", "2"), "float": ("1.5", "2.5"), "str": ("'a'", "'b'"), "bool": ("True", "False")}
 """Arguments for methods that only prepare an object."""
 
@@ -36,26 +36,31 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
     return [replace(call, source="hint") for call in found][:_ALL]  # nobody made these calls: they are not trusted
 
 
-def observed(aim: Aim, calls: Sequence[Call]) -> list[Call]:
-    """Short sequences of calls: after one of ``calls``, which change their object, another one of its class tells of
-    it."""
+def observed(aim: Aim, calls: Mapping[Call, bool], made: Sequence[Call] = ()) -> list[Call]:
+    """Short sequences of calls: after one of ``calls``, which change their object (more or less), another one of its
+    class tells of it. An empty object often tells nothing, so it is filled first, by a step that one of the ``made``
+    calls began with."""
     function = aim.function
     changing = [call for call in calls if call.receiver and not call.before]
     if not changing or function.owner is None:
         return []
-    holder = function.name.rpartition(".")[0]
+    holder, _, own = function.name.rpartition(".")
     found: dict[Call, None] = {}
+    steps = dict.fromkeys(call.before[0] for call in made if call.before and not call.setting)
+    filling = [step for step in steps if not step.startswith(f"self.{own}(")][:_FILLINGS]
+    plain = sorted(changing, key=lambda c: (familiar.oddity(c, function), c.size))
+    chosen = [*[c for c in plain if calls[c]][: _OBSERVERS - 2], *[c for c in plain if not calls[c]]][:_OBSERVERS]
     siblings = [f for f in functions(aim.source).values() if f.name.rpartition(".")[0] == holder]
     for observer in telling(siblings, function):
-        for call in sorted(changing, key=lambda c: (familiar.oddity(c, function), c.size))[:_OBSERVERS]:
-            own = call.target.rpartition(".")[2]
-            done = f"self.{Call(own, call.args, call.kwargs).text}"
+        for call in chosen:
+            done = f"self.{Call(call.target.rpartition('.')[2], call.args, call.kwargs).text}"
             how: How = "get" if observer.how == "property" else "call"
             known = dict(zip(familiar.argument_names(function, call), call.expressions, strict=True))
             args = tuple(known.get(p.name, "") for p in observer.parameters if p.required)
             if all(args):
                 look = Call(observer.name, args, (), call.receiver, (done,), how=how, source=call.source)
                 found |= {look: None} if args else {look: None, replace(look, before=(done, done)): None}
+                found |= dict.fromkeys(replace(look, before=(step, done), source="hint") for step in filling)
     return list(found)
 
 

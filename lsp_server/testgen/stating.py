@@ -55,9 +55,9 @@ def said(aim: Aim, made: str, form: Form, imports: set[str], looks: Sequence[tup
         seen = told(looks)
         parts = [*parts[: MOST - len(seen)], *seen]
     if len(parts) == 1:
-        yield compared(parts[0][0].format(made), parts[0][1])
+        yield compared(parts[0][0].replace("{}", made, 1), parts[0][1])
     else:
-        yield from (compared(text.format("result"), value) for text, value in parts[:MOST])
+        yield from (compared(text.replace("{}", "result", 1), value) for text, value in parts[:MOST])
     if not parts and form and form[0] == "object" and str(form[1]) in aim.names:
         imports.add(f"from {aim.module} import {form[1]}")
         yield f"assert isinstance({made}, {form[1]})"
@@ -114,6 +114,29 @@ def compared(made: str, value: str) -> str:
     if value == "nan":
         return f"assert math.isnan({made})"
     return f"assert {made} == {_approximate(value)}"
+
+
+def accepts(line: str, other: str) -> bool:
+    """Whether what an assertion wants equals what ``other`` wants, so that both hold: 0.0 is 0, and -0.0 as well."""
+    if line == other:
+        return True
+    match [*_parsed(line), *_parsed(other)]:
+        case [
+            ast.Assert(test=ast.Compare(left=one, ops=[ast.Eq()], comparators=[wanted])),
+            ast.Assert(test=ast.Compare(left=two, ops=[ast.Eq()], comparators=[given])),
+        ]:
+            try:
+                return ast.dump(one) == ast.dump(two) and bool(ast.literal_eval(wanted) == ast.literal_eval(given))
+            except (ValueError, TypeError, RecursionError, MemoryError):
+                return False
+    return False
+
+
+def _parsed(line: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(line.strip()).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
 def _approximate(value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from famulus.lsp_server.execution.errors import ImportFailed
@@ -16,7 +16,7 @@ from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import decoded
 from famulus.lsp_server.review.suite.collected import Test
-from famulus.lsp_server.testgen import extras, selection
+from famulus.lsp_server.testgen import extras, selection, style
 from famulus.lsp_server.testgen.aiming import Aims
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.clock import Clock, TimeIsUp
@@ -129,7 +129,9 @@ class Strengthener:
             return []
         aim = prepared.aim
         try:
-            examples, _ = Oracle(version).examples(aim, prepared.inputs, seconds=self.clock.left * 0.4)
+            examples, _ = Oracle(version).examples(
+                aim, prepared.inputs, seconds=self.clock.left * 0.4, unreached=prepared.unreached
+            )
             noticed = kills(version, aim, examples, of=mutants, go_on=lambda: self.clock.left > 0)
         except ImportFailed:
             return []
@@ -176,7 +178,9 @@ class Strengthener:
     def _prove(self, made: Strengthened, test: Test, chosen: Sequence[Extra], kind: Kind) -> None:
         """Put what was chosen in place, and run it."""
         self.progress("running the test five times")
-        inserted = placed_lines(made.before, test, chosen)
+        quote = style.read([made.before]).quote
+        own = [replace(extra, lines=tuple(style.in_quotes(line, quote) for line in extra.lines)) for extra in chosen]
+        inserted = placed_lines(made.before, test, own)
         text = with_insertions(made.before, inserted)
         name = test.name.rpartition(".")[2]
         proof = prove(self.bench, test.path, text, {name}, check=self.clock.check)
@@ -185,8 +189,8 @@ class Strengthener:
             return
         self.bench.exchange({test.path: text.encode()})
         held = self.bench.server.hold([test.path], wall=_WALL)
-        own = [node for node in held.collected if node.partition("[")[0] == made.purpose.node]
-        gained = [m for m in made.purpose.surviving if self.bench.server.noticed(m.path, m.mutant, own, wall=5.0)]
+        nodes = [node for node in held.collected if node.partition("[")[0] == made.purpose.node]
+        gained = [m for m in made.purpose.surviving if self.bench.server.noticed(m.path, m.mutant, nodes, wall=5.0)]
         self.bench.server.release()
         if not gained:
             made.why = "What could be added notices nothing in the test as it stands."

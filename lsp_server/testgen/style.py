@@ -100,3 +100,18 @@ def _ending(names: Sequence[str]) -> str:
     """``Tests`` where classes are called ``PriceTests`` rather than ``TestPrice``."""
     endings = [match[0] for name in names if (match := re.search(r"(?:Tests?|TestCase)$", name))]
     return max(endings, key=endings.count) if 2 * len(endings) > len(names) else ""
+
+
+def in_quotes(line: str, quote: str) -> str:
+    """A line of code with its plain texts in these quotes, where nothing in them would have to be escaped."""
+    other = "'" if quote == '"' else '"'
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(line).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return line
+    for token in reversed(tokens):
+        text = token.string
+        plain = token.type == tokenize.STRING and text[0] == other and not text.startswith(other * 3)
+        if plain and not {quote, "\\"} & set(text) and token.start[0] == token.end[0] == 1:
+            line = f"{line[: token.start[1]]}{quote}{text[1:-1]}{quote}{line[token.end[1] :]}"
+    return line

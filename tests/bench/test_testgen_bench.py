@@ -96,9 +96,11 @@ def test_the_judge_runs_the_tests_on_the_change() -> None:
     wrong = next(s for s in found if s.kind == "slice off by one")
     same = next(s for s in found if s.kind == "arguments swapped" and "pow(start, 7, 2)" in s.after)  # 1 either way
     with Judge(PROJECT.files, Path(sys.executable)) as judge:
-        suite, _, lines = judge.look("test_shelf.py", TESTS, "shelf.py")
+        looked = judge.look("test_shelf.py", TESTS, "shelf.py")
+        suite, part = looked.suite(), looked.suite({"test_part"})
         assert (suite.tests, suite.bare, suite.red, suite.flaky) == (2, 1, 0, 0)
-        assert {8, 9, 11, 12} <= lines
+        assert (part.tests, part.bare) == (1, 0)
+        assert {8, 9, 11, 12} <= looked.lines
         for again in (False, True):
             assert judge.notices("shelf.py", wrong, import_again=again)
             assert not judge.notices("shelf.py", same, import_again=again)
@@ -109,7 +111,6 @@ def test_a_run_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     record = Record("a:b.py::c", "b.py", "c", 3, "r", 15.0)
     keep.add("functions", record)
     record.verdicts = [Verdict("bug", 1, "a → b", ours=True)]
-    record.judged = True
     keep.add("functions", record)
     with (tmp_path / "functions.jsonl").open("a") as file:
         file.write('{"key": "a:d')

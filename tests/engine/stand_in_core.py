@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from famulus.engine.errors import BadWeights, InvalidRequest
 from famulus.engine.protocol import (
     Chat,
@@ -257,3 +259,25 @@ class Clumsy(Core):
         if isinstance(request, Generate) and request.prompt == Text("?"):
             raise RuntimeError("a fault")
         super().submit(request)
+
+
+class Named(Slow):
+    """Serves whatever model its settings name, but two; answers end when somebody creates the file ``gate``."""
+
+    gate: str
+
+    def _advance(self, run: _Run) -> list[Event]:
+        if os.path.exists(self.gate):
+            run.made = max(run.made, run.request.max_tokens - 1)
+        return super()._advance(run)
+
+    @classmethod
+    def load(cls, settings: dict[str, Any], progress: Callable[[str], None]) -> Core:
+        if settings["model"] == "broken":
+            raise BadWeights("The file model.gguf is truncated.", fix="Pull it again.")
+        if settings["model"] == "deadly":
+            sys.exit(9)
+        found = cls()
+        found.gate = settings.get("gate", "/")
+        found.info = msgspec.structs.replace(found.info, id=settings["model"])
+        return found

@@ -23,6 +23,7 @@ from transformers import (
 from famulus.engine import manifest
 from famulus.engine.catalog import (
     EMBEDDED,
+    AdapterSource,
     Catalog,
     HubSource,
     LocalSource,
@@ -30,10 +31,11 @@ from famulus.engine.catalog import (
     installed_root,
     model_roots,
 )
-from famulus.engine.errors import ModelNotFound
+from famulus.engine.download import pull
+from famulus.engine.errors import InvalidRequest, ModelNotFound
 
 CATALOG = Catalog([])
-FAMILIES = {"llama", "qwen2", "qwen3_moe", "deepseek_v2", "olmoe", "granitemoe"}
+FAMILIES = {"llama", "famulus_moe", "qwen2", "qwen3_moe", "deepseek_v2", "olmoe", "granitemoe"}
 
 
 def moe(total: int, layers: int, experts: int, used: int, hidden: int, inner: int) -> int:
@@ -243,6 +245,22 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
         CATALOG.find("Qwen2.5-Coder-7")
     with pytest.raises(ModelNotFound, match="famulus models list"):
         CATALOG.find("!!!")
+
+
+def test_an_adapter_over_the_embedded_model_is_the_default_where_both_are_there(tmp_path: Path) -> None:
+    catalog, families = Catalog([tmp_path]), {"llama", "famulus_moe"}
+    entry = catalog.find("famulus-16e")
+    assert entry.source == AdapterSource(EMBEDDED)
+    put(tmp_path, entry.id)
+    assert catalog.path(entry) is None, "its base is missing"
+    put(tmp_path, EMBEDDED)
+    assert catalog.choose("", 10**9, families).entry.id == "famulus-16e"
+    (tmp_path / entry.id / manifest.NAME).unlink()
+    assert catalog.choose("", 10**9, families).entry.id == EMBEDDED
+    with pytest.raises(ModelNotFound, match=r"famulus-16e is not in this version of Famulus"):
+        catalog.choose("famulus-16e", 10**9, families)
+    with pytest.raises(InvalidRequest, match="cannot be fetched"):
+        pull(entry, tmp_path)
 
 
 def test_the_best_model_that_fits_and_is_on_disk_is_chosen(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from famulus.engine.catalog import EMBEDDED, Catalog, installed_root
 from famulus.engine.checkpoint import Checkpoint, open_checkpoint
 from famulus.engine.errors import BadWeights, ModelNotFound
 from famulus.engine.shards import Shard, Tensor
+from famulus.engine.stored import Stored, grid
 
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -201,19 +202,19 @@ def test_a_gguf_file_gives_the_tensors_under_their_usual_names_and_in_their_usua
         assert np.abs(found.data - value.numpy()).max() <= step, name
 
 
-def test_stored_nibbles_and_bytes_come_in_the_same_order_as_the_weights(tmp_path: Path) -> None:
+def test_stored_grids_and_bytes_come_in_the_same_order_as_the_weights(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_gguf(path, llama().state_dict(), "llama")
     checkpoint = open_checkpoint(path)
     for name in ("model.layers.1.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"):
-        weights, grid, raw = checkpoint.tensor(name), checkpoint.nibbles(name), checkpoint.raw(name)
-        rebuilt = grid.q * np.repeat(grid.scale, 32, axis=1) + np.repeat(grid.minimum, 32, axis=1)
-        np.testing.assert_array_equal(rebuilt, weights.data)
+        weights, raw = checkpoint.tensor(name), checkpoint.raw(name)
+        found = grid(checkpoint, Stored(name), weights.shape)
+        assert found is not None
+        np.testing.assert_allclose(found.dense().numpy(), weights.data, rtol=1e-6, atol=1e-7)
         assert (raw.dtype, raw.shape) == ("Q4_1", weights.shape)
         reference = gguf.quants.dequantize(raw.data, gguf.GGMLQuantizationType.Q4_1)
         np.testing.assert_array_equal(reference, weights.data)
-    with pytest.raises(ValueError, match="F32"):
-        checkpoint.nibbles("model.norm.weight")
+    assert grid(checkpoint, Stored("model.norm.weight"), (SIZES["hidden_size"],)) is None
 
 
 def test_gguf_metadata_becomes_the_same_configuration(tmp_path: Path) -> None:

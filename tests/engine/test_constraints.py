@@ -100,12 +100,18 @@ def test_a_token_that_is_not_allowed_is_refused(embedded: Tokenizer) -> None:
 def test_what_is_forced_is_known(make_tokenizer) -> None:  # type: ignore[no-untyped-def]
     tokenizer: Tokenizer = make_tokenizer({"<|im_end|>": True}, ["r e"])
     mask = Healing(tokenizer, b"xy")
-    assert mask.forced() == tokenizer.encode("x")[0]
+    assert mask.forced() == tokenizer.encode("x")
+    assert [mask.legal(tokenizer.encode(text)) for text in ("x", "y", "xy")] == [1, 0, 1]
     mask.advance(tokenizer.encode("x")[0])
-    assert mask.forced() == tokenizer.encode("y")[0]
+    assert mask.forced() == tokenizer.encode("y")
     mask.advance(tokenizer.encode("y")[0])
-    assert mask.forced() is None
-    assert Healing(tokenizer, b"r").forced() is None, "r or re"
+    assert mask.forced() == []
+    assert mask.legal([1, 2, 3]) == 3, "after it anything goes"
+    assert Healing(tokenizer, b"r").forced() == [], "r or re"
+    grammar = Grammar(tokenizer, Constraint(regex="res(ult|t)"))
+    assert grammar.forced() == tokenizer.encode("res")
+    assert [grammar.legal(tokenizer.encode(text)) for text in ("result", "rests", "so")] == [5, 3, 0]
+    assert grammar.forced() == tokenizer.encode("res"), "asking changes nothing"
 
 
 def test_nothing_to_heal_needs_no_mask(embedded: Tokenizer) -> None:

@@ -54,6 +54,7 @@ ROUTES = (
     ("GET", "/v1/models/stand-in"),
     ("GET", "/v1/stream"),
     ("POST", "/v1/shutdown"),
+    ("POST", "/v1/switch"),
     ("POST", "/v1/generate"),
     ("POST", "/v1/score"),
     ("POST", "/v1/embed"),
@@ -150,7 +151,13 @@ def test_the_routes_above_are_all_there_are() -> None:
     from famulus.engine.supervisor import Supervisor
 
     supervisor = Supervisor(WorkerCommand())
-    services = Services(supervisor, Metrics(supervisor), status=lambda: pytest.fail("nobody asked"), stop=lambda: None)
+    services = Services(
+        supervisor,
+        Metrics(supervisor),
+        status=lambda: pytest.fail("nobody asked"),
+        stop=lambda: None,
+        switch=lambda _: pytest.fail("nobody asked"),
+    )
     paths = {getattr(route, "path", "") for route in routes_app(services).routes}
     covered = {path for _, path in ROUTES} | {"/v1/models/{id:path}", "/livez"}
     assert paths <= covered

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from famulus.engine.catalog import EMBEDDED, Catalog, installed_root
 from famulus.engine.errors import BadWeights
-from famulus.engine.ggml import FORMATS, dequantize, nibbles
+from famulus.engine.ggml import FORMATS, dequantize
 from famulus.engine.gguf import GGUF
 
 
@@ -48,25 +48,6 @@ def test_large_tensors_are_decoded_in_pieces_without_a_seam() -> None:
     whole = dequantize(form, raw)
     np.testing.assert_array_equal(whole[2500:2510], dequantize(form, raw[2500:2510]))
     assert whole.shape == (3000, 60 * 32)
-
-
-@pytest.mark.parametrize("number", [2, 3])
-def test_nibbles_are_the_same_weights(number: int) -> None:
-    raw = gguf.quants.quantize(
-        np.random.default_rng(number).standard_normal((6, 96), dtype=np.float32),
-        gguf.GGMLQuantizationType(number),
-    )
-    grid = nibbles(FORMATS[number], raw)
-    assert grid.q.shape == (6, 96)
-    assert grid.q.max() <= 15
-    assert grid.scale.shape == grid.minimum.shape == (6, 3)
-    rebuilt = grid.q * np.repeat(grid.scale, 32, axis=1) + np.repeat(grid.minimum, 32, axis=1)
-    np.testing.assert_array_equal(rebuilt, dequantize(FORMATS[number], raw))
-
-
-def test_nibbles_of_another_format_are_refused() -> None:
-    with pytest.raises(ValueError, match="Q8_0"):
-        nibbles(FORMATS[8], blocks(8, 1, 1, 0))
 
 
 def write(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_settings_decide_and_are_named_as_the_reason(memory: Any) -> None:
     for what in ("device", "precision", "threads", "KV cache", "context for completions"):
         assert row(made, what)[1] == "from the settings"
     assert torch.get_num_threads() == 1
+
+
+def test_keys_and_values_in_8_bits_leave_room_for_nearly_twice_as_many(memory: Any) -> None:
+    memory(4)
+    size = replace(SMALL, context=100_000, kv_width=64)
+    whole = plan(size)
+    assert (whole.kv, row(whole, "KV cache")[0]) == ("bf16", f"{whole.cache_tokens} tokens in bf16")
+    for kv in ("int8", "fp8"):
+        made = plan(size, kv_precision=kv)
+        assert (made.kv, row(made, "KV cache")[0]) == (kv, f"{made.cache_tokens} tokens in {kv}")
+        assert 1.85 < made.cache_tokens / whole.cache_tokens < 1.9, "of 128 bytes of a head 68 are left"
+        assert "from the settings" in row(made, "KV cache")[1]
+    latents = plan(SMALL, kv_precision="int8")
+    assert latents.kv == "bf16"
+    assert "latents" in row(latents, "KV cache")[1]
+    assert plan(size, precision="fp32").kv == "fp32"
 
 
 @pytest.mark.parametrize(
@@ -233,13 +250,34 @@ def test_a_gpu_is_taken_when_asked_for(memory: Any, monkeypatch: pytest.MonkeyPa
     assert "H100" in row(made, "device")[1]
     made = plan(LARGE, device="cuda")
     assert (made.device, made.precision) == ("cuda", "bf16")
+    made = plan(replace(LARGE, kv_width=128), device="cuda", kv_precision="fp8")
+    assert (made.kv, row(made, "KV cache")[0]) == ("fp8", f"{made.cache_tokens} tokens in fp8")
+    assert f"{made.cache_tokens * LARGE.kv_bytes * 132 / 256 / 1e9:.1f} GB" in row(made, "KV cache")[1]
     card["free"] = 12 << 30
-    assert plan(LARGE, device="cuda").precision == "fp8"
+    assert plan(LARGE, device="cuda").precision == "int8", "more exact than fp8, and no larger"
+    assert plan(LARGE, device="cuda", precision="fp8").precision == "fp8"
     card["free"] = 2 << 30
     with pytest.raises(InvalidRequest, match="GPU's memory"):
         plan(LARGE, device="cuda")
-    with pytest.raises(InvalidRequest, match="no int8"):
-        plan(device="cuda", precision="int8")
+    experts = Size(30_000_000_000, 600_000_000, 32_768, 98_304, 3_000_000_000, 28_000_000_000, 128, 8)  # as Qwen3-30B
+    memory(64)
+    for gigabytes, least, most in ((24, 0, 0), (16, 60, 127), (12, 40, 90)):
+        card["free"] = gigabytes << 30
+        made = plan(experts, device="cuda")
+        assert (made.precision, least <= made.resident <= most) == ("int4", True), (gigabytes, made.resident)
+        share = made.resident / 128 if made.resident else 1
+        held = (2e9 + 28e9 * share) * 0.625 + 0.6e9 + made.cache_tokens * experts.kv_bytes
+        assert held < card["free"] and made.cache_tokens > 4096
+        if made.resident:
+            choice, reason = row(made, "experts on the GPU")
+            assert choice == f"{made.resident} of 128 in each layer" and "GB" in reason
+    memory(8)  # where should the others wait?
+    with pytest.raises(InvalidRequest, match="GPU's memory"):
+        plan(experts, device="cuda")
+    memory(64)
+    card["free"] = 80 << 30
+    assert plan(replace(experts, stored="fp8"), device="cuda").precision == "fp8"
+    assert "as the checkpoint" in row(plan(replace(experts, stored="int4"), device="cuda"), "precision")[1]
     card["capability"] = (7, 5)
     with pytest.raises(InvalidRequest, match="sm_75"):
         plan(device="cuda")

@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from famulus.engine import loader
+from famulus.engine import loader, packed_room
 from famulus.engine.checkpoint import open_checkpoint
 from famulus.engine.errors import BadWeights
 from famulus.engine.layers import Model
-from famulus.engine.served import read_tokenizer
+from famulus.engine.text import Tokenizer
 from famulus.kernels.cpu import library
 from tests.engine import tiny_models as tiny
 
@@ -196,7 +196,7 @@ def test_what_a_killed_process_left_half_made_goes(folder: Path, kept: Path) -> 
     for left in (old, fresh):
         left.mkdir(parents=True)
         (left / "packed.safetensors").write_bytes(b"half")
-    hours_ago = time.time() - 2 * loader.STALE
+    hours_ago = time.time() - 2 * packed_room.STALE
     os.utime(old, (hours_ago, hours_ago))
     load(folder, kept)
     assert not old.exists()
@@ -205,15 +205,32 @@ def test_what_a_killed_process_left_half_made_goes(folder: Path, kept: Path) -> 
 
 def test_a_packed_file_that_nobody_used_for_long_goes(folder: Path, kept: Path) -> None:
     load(folder, kept, "int8")
-    [unused] = [f.parent for f in files(kept)]
-    long_ago = time.time() - 2 * loader.UNUSED
-    os.utime(unused, (long_ago, long_ago))
+    [used] = [f.parent for f in files(kept)]
+    unused = shutil.copytree(used, kept / "of another torch")
+    long_ago = time.time() - 2 * packed_room.UNUSED
+    os.utime(used, (long_ago, long_ago))
     load(folder, kept, "int8")
-    assert unused.stat().st_mtime > long_ago, "a use counts"
-    os.utime(unused, (long_ago, long_ago))
+    assert used.stat().st_mtime > long_ago, "a use counts"
+    for old in (used, unused):
+        os.utime(old, (long_ago, long_ago))
     load(folder, kept, "int4")
     assert not unused.exists()
-    assert len(files(kept)) == 1
+    assert used.exists(), "this process has mapped it"
+    assert len(files(kept)) == 2
+
+
+def test_of_too_many_packed_files_the_one_goes_that_was_used_longest_ago(
+    folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(folder, kept, "int8")
+    [used] = [f.parent for f in files(kept)]
+    size = sum(file.stat().st_size for file in used.iterdir())
+    others = [shutil.copytree(used, kept / name) for name in ("older", "newer")]
+    for hours, old in zip((3, 2, 1), (used, *others), strict=True):
+        os.utime(old, (time.time() - hours * 3600, time.time() - hours * 3600))
+    monkeypatch.setattr(packed_room, "MOST_BYTES", 2 * size + size // 2)
+    load(folder, kept, "int4")
+    assert [old.exists() for old in (used, *others)] == [True, False, True], "the oldest is in use"
 
 
 def test_rows_are_padded_for_the_tiles_and_the_answer_does_not_show_it(tmp_path: Path, kept: Path) -> None:
@@ -255,7 +272,7 @@ def test_the_tokenizer_s_own_settings_are_heard(folder: Path, tmp_path: Path) ->
     (copy / "config.json").write_text(
         json.dumps({**json.loads((copy / "config.json").read_text()), "bos_token_id": None})
     )
-    tokenizer = read_tokenizer(open_checkpoint(copy, stamps=tmp_path / "stamps"))
+    tokenizer = Tokenizer.of(open_checkpoint(copy, stamps=tmp_path / "stamps"))
     assert tokenizer.adds_bos
     assert tokenizer.bos_id == tokenizer.special_id("<|endoftext|>")
     assert tokenizer.special_id("<|im_start|>") in tokenizer.eos_ids
@@ -266,7 +283,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     tiny.write_tokenizer(copy / "tokenizer.json", spare=3)  # 272 ids: exactly as many as the embedding has rows
-    assert read_tokenizer(open_checkpoint(copy, stamps=tmp_path / "stamps")).vocab_size == tiny.VOCABULARY
+    assert Tokenizer.of(open_checkpoint(copy, stamps=tmp_path / "stamps")).vocab_size == tiny.VOCABULARY
     tiny.write_tokenizer(copy / "tokenizer.json", spare=4)
     with pytest.raises(BadWeights, match=r"tokenizer.*273.*272"):
-        read_tokenizer(open_checkpoint(copy, stamps=tmp_path / "stamps"))
+        Tokenizer.of(open_checkpoint(copy, stamps=tmp_path / "stamps"))

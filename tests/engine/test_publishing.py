@@ -56,6 +56,7 @@ def make(model: Model, folder: Path) -> Callable[[float], Core]:
     def make(garbage: float) -> Core:
         tokenizer = Tokenizer.from_file(folder / "tokenizer.json", {"eos_token": "<|im_end|>"})
         served = tiny.serve(model, tokenizer, pages=24, limits=Limits(batch_tokens=40, prefill_chunk=32, reserve=8))
+        served = replace(served, speculation=None)  # how many rows a product has shows in its last digits
         for store in served.runner.kv:
             store.fill_(garbage)
         return Core(served)
@@ -88,8 +89,11 @@ class BreaksAfter:
         if self._left < 0:
             raise InvalidConstraint("The constraint cannot be used: it is too complex.")
 
-    def forced(self) -> int | None:
-        return None
+    def forced(self) -> list[int]:
+        return []
+
+    def legal(self, tokens: list[int]) -> int:
+        return len(tokens)
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from famulus.engine.cache import PageCache, Table
 from famulus.engine.errors import InvalidRequest, Overloaded, PromptTooLong
-from famulus.engine.scheduler import Limits, Scheduler, Sequence, StepPlan
+from famulus.engine.scheduler import Chunk, Limits, Scheduler, Sequence, StepPlan
 
 PAGE = 4
 Text = list[int] | tuple[int, ...]
@@ -64,8 +64,10 @@ class House:
         token: Callable[[Sequence], int] = lambda s: len(s.tokens) % 3,
         during: Callable[[], None] = lambda: None,
         lost: bool = False,
+        drafted: int = 0,
     ) -> StepPlan | None:
-        """Plan, run and commit one step. ``during`` happens while it computes; ``lost``: without commit."""
+        """Plan, run and commit one step. ``during`` happens while it computes; ``lost``: without commit; ``drafted``:
+        the longest draft that an answer gets, of which a part is right."""
         streams = [s for s in self.all if s.state == "running" and s.remaining == 1]
         plan = self.scheduler.plan()
         if plan is None:
@@ -74,7 +76,9 @@ class House:
         for copy in plan.copies:
             for row in range(copy.rows):
                 self.rows[copy.target, row] = self.rows[copy.source, row]
-        jobs = [(c, list(table_of(c.sequence).pages), list(c.sequence.tokens)) for c in plan.chunks]
+        if plan.decodes and drafted:
+            plan = self.scheduler.widen(plan, {c.sequence.id: self.draft(c, drafted) for c in plan.chunks})
+        jobs = [(c, list(table_of(c.sequence).pages), [*c.sequence.tokens, *c.draft]) for c in plan.chunks]
         for chunk, pages, text in jobs:
             self.check_rows(pages, chunk.sequence.salt, text, chunk.start)
         during()
@@ -87,17 +91,18 @@ class House:
         return plan
 
     def commit(self, plan: StepPlan, token: Callable[[Sequence], int]) -> None:
-        sampled = {}
+        sampled: dict[int, list[int]] = {}
         for chunk in plan.chunks:
-            sequence, end = chunk.sequence, chunk.start + chunk.count
+            right = len(chunk.draft) * 2 // 3
+            sequence, end = chunk.sequence, chunk.known + right
             if sequence.state != "running":
                 continue
             seen = self.logits.setdefault(sequence.id, set())
             fresh = set(range(max(chunk.start, sequence.logits_from), end))
             assert not seen & fresh, "logits of one position were delivered twice"
             seen |= fresh
-            if end == len(sequence.tokens) and len(sequence.tokens) - sequence.prompt < sequence.max_tokens:
-                sampled[sequence.id] = token(sequence)
+            if chunk.known == len(sequence.tokens) and len(sequence.tokens) - sequence.prompt < sequence.max_tokens:
+                sampled[sequence.id] = [*chunk.draft[:right], token(sequence)]
         self.scheduler.commit(plan, sampled)
         for chunk in plan.chunks:
             sequence = chunk.sequence
@@ -107,6 +112,11 @@ class House:
                 wanted = set(range(self.wanted[sequence.id], sequence.computed))
                 assert self.logits[sequence.id] == wanted, "logits of a position are missing"
                 self.scheduler.finish(sequence)
+
+    def draft(self, chunk: Chunk, longest: int) -> list[int]:
+        """Tokens that are like others, as far as the answer may still grow."""
+        left = chunk.sequence.max_tokens - (len(chunk.sequence.tokens) - chunk.sequence.prompt) - 1
+        return [(chunk.start + i) % 3 for i in range(max(0, min(longest, left)))]
 
     def check_plan(self, plan: StepPlan, streams: list[Sequence]) -> None:
         """What every plan must keep to."""
@@ -207,18 +217,23 @@ class SchedulerMachine(RuleBasedStateMachine):
         sequence = self.house.submit(lane, text, max_tokens, salt=salt, deadline=deadline, **extra)
         self.texts.append(sequence.tokens)
 
-    @rule(seed=st.integers(0, 2), cancels=st.lists(st.integers(0, 99), max_size=3), fate=st.sampled_from("cccl"))
-    def step(self, seed: int, cancels: list[int], fate: str) -> None:
+    @rule(
+        seed=st.integers(0, 2),
+        cancels=st.lists(st.integers(0, 99), max_size=3),
+        fate=st.sampled_from("cccl"),
+        drafted=st.integers(0, 5),
+    )
+    def step(self, seed: int, cancels: list[int], fate: str, drafted: int) -> None:
         def during() -> None:
             for which in cancels:
                 self.cancel(which)
 
-        self.house.step(lambda s: (len(s.tokens) + seed) % 3, during, lost=fate == "l")
+        self.house.step(lambda s: (len(s.tokens) + seed) % 3, during, fate == "l", drafted)
 
     @rule(steps=st.integers(2, 5))
     def steps(self, steps: int) -> None:
         for _ in range(steps):
-            self.house.step()
+            self.house.step(drafted=steps)
 
     @rule(which=st.integers(0, 99))
     def cancel(self, which: int) -> None:

@@ -36,7 +36,13 @@ SLOW = 0.3
 async def served(path: Path) -> AsyncIterator[Supervisor]:
     """A worker that writes kilobytes, behind two routes that lose patience early."""
     supervisor = Supervisor(WorkerCommand(core=f"{STAND_IN}:Hefty"))
-    services = Services(supervisor, Metrics(supervisor), status=lambda: pytest.fail("nobody asked"), stop=lambda: None)
+    services = Services(
+        supervisor,
+        Metrics(supervisor),
+        status=lambda: pytest.fail("nobody asked"),
+        stop=lambda: None,
+        switch=lambda _: pytest.fail("nobody asked"),
+    )
 
     async def stream(request: Request) -> Response:
         ticket = supervisor.open(Generate("http", Text("abc"), max_tokens=100_000))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from famulus.engine.cache import Table
 from famulus.engine.checkpoint import open_checkpoint
+from famulus.engine.draft.speculation import Speculation
 from famulus.engine.hardware import PAGE
 from famulus.engine.layers import Model
 from famulus.engine.loader import load
@@ -170,18 +171,21 @@ def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
-def open_model(path: Path, precision: str = "fp32") -> Model:
+def open_model(path: Path, precision: str = "fp32", device: str = "cpu") -> Model:
     """The engine's model of a folder or file; packed weights are kept beside it."""
-    return load(open_checkpoint(path, stamps=path.parent / "stamps"), precision, path.parent / "kept", lambda _: None)
+    checkpoint = open_checkpoint(path, stamps=path.parent / "stamps")
+    return load(checkpoint, precision, path.parent / "kept", lambda _: None, device)
 
 
-def logits(model: Model, tokens: Rows[int], pieces: Rows[int] = (), scattered: bool = False) -> Tensor:
+def logits(
+    model: Model, tokens: Rows[int], pieces: Rows[int] = (), scattered: bool = False, kv: str = "auto"
+) -> Tensor:
     """[tokens, vocabulary] f32 through the runner, computed in ``pieces`` (sizes; then the rest at once).
 
-    ``scattered``: the pages lie in no order.
+    ``scattered``: the pages lie in no order. ``kv``: how keys and values are kept.
     """
     pages = -(-len(tokens) // PAGE)
-    runner = Runner.create(model, 2 * pages + 1)
+    runner = Runner.create(model, 2 * pages + 1, kv)
     order = [2 * (pages - i) for i in range(pages)] if scattered else list(range(1, pages + 1))
     sequence = Sequence(1, "tiny", "chat", list(tokens), table=Table("", order))
     found: list[Tensor] = []
@@ -189,7 +193,7 @@ def logits(model: Model, tokens: Rows[int], pieces: Rows[int] = (), scattered: b
     while at < len(tokens):
         count = min(pieces[len(found)] if len(found) < len(pieces) else len(tokens), len(tokens) - at)
         plan = StepPlan((Chunk(sequence, at, count),))
-        found.append(runner.logits(runner.forward(plan, lambda: None)).clone())
+        found.append(runner.logits(runner.forward(plan, lambda: None)).clone().cpu())
         at += count
     return torch.cat(found)
 
@@ -212,11 +216,13 @@ def prompt(length: int, seed: int = 0) -> list[int]:
     return torch.randint(0, 256, (length,), generator=g).tolist()  # type: ignore[no-any-return]
 
 
-def serve(model: Model, tokenizer: Tokenizer, *, pages: int = 64, context: int = 256, limits: Limits) -> Served:
-    """``model`` with what the core needs, and a cache of ``pages`` pages of 16 tokens."""
+def serve(
+    model: Model, tokenizer: Tokenizer, *, pages: int = 64, context: int = 256, limits: Limits, kv: str = "auto"
+) -> Served:
+    """``model`` with what the core needs, and a cache of ``pages`` pages of 16 tokens, kept as ``kv`` says."""
     info = ModelInfo("tiny", "llama", context, tokenizer.vocab_size, 0, "fp32", "suffix as comment", False)
     return Served(
-        runner=Runner.create(model, pages),
+        runner=Runner.create(model, pages, kv),
         tokenizer=tokenizer,
         card=PromptCard("tiny", context, context // 2),
         info=info,
@@ -224,4 +230,5 @@ def serve(model: Model, tokenizer: Tokenizer, *, pages: int = 64, context: int =
         pages=pages,
         governor=Governor([1], 1, lambda _: None),
         plan=[],
+        speculation=Speculation(),
     )

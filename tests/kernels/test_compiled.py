@@ -9,9 +9,14 @@ import torch
 
 from famulus.kernels.block import attention_block, mlp_block
 from famulus.kernels.check import outcomes
-from famulus.kernels.cpu import compiled, library
+from famulus.kernels.cpu import compiled, ends, library
+from famulus.kernels.layers import layers
 from famulus.kernels.linear import linear, make_weight
-from famulus.kernels.pack import dequantize_int4, quantize_int4, tile_int4, untile_int4
+from famulus.kernels.moe import moe
+from famulus.kernels.moe_block import moe_block
+from famulus.kernels.pack import Weight, dequantize_int4, quantize_int4, tile_int4, untile_int4, with_minimums
+from famulus.kernels.rope import frequencies
+from famulus.kernels.router import route
 
 pytestmark = pytest.mark.skipif(not library.ready(), reason="the compiled kernels were not built")
 
@@ -32,15 +37,23 @@ def test_products_of_all_remainders_are_those_of_float64(level: str) -> None:
     for m, n, k in SHAPES:
         x, bias = torch.randn(m, k, generator=g) * 10, torch.randn(n, generator=g)
         dense = torch.randn(n, k, generator=g)
-        for form, tolerance in (("tiles", 0.01), ("int8", 1e-4)):
-            weight = make_weight(dense, form, torch.float32, bias)
+        packed, scale, _ = quantize_int4(dense)
+        flat = Weight(n, k, "tiles", tiles=tile_int4(packed, scale, -8 * scale), bias=bias)
+        made = (make_weight(dense, form, torch.float32, bias) for form in ("tiles", "int8"))
+        for weight, tolerance in zip((flat, *made), (0.01, 0.01, 1e-4), strict=True):
             exact = linear.reference(torch.eye(k), weight).t().double() - bias[:, None]
-            run = compiled.linear if form == "tiles" else compiled.rows8
+            run = compiled.linear if weight.format == "tiles" else compiled.rows8
             error = (run(x, weight) - bias - x.double() @ exact.t()).abs()
-            assert (error / (x.norm(dim=1)[:, None] * exact.norm(dim=1))).max() < tolerance, (seed, m, n, k, form)
+            assert (error / (x.norm(dim=1)[:, None] * exact.norm(dim=1))).max() < tolerance, (
+                seed,
+                m,
+                n,
+                k,
+                weight.format,
+            )
 
 
-@pytest.mark.parametrize("block", [attention_block, mlp_block], ids=lambda op: op.name)
+@pytest.mark.parametrize("block", [attention_block, mlp_block, route, moe, moe_block, layers], ids=lambda op: op.name)
 def test_halves_of_a_layer_agree_with_their_references(level: str, block: object) -> None:
     chosen = next(i for i in block.implementations if i.name == "compiled")  # type: ignore[attr-defined]
     found = list(outcomes(block, chosen, seed := torch.seed() % (1 << 31)))  # type: ignore[arg-type]
@@ -64,6 +77,22 @@ def test_zeros_and_huge_values_stay_what_they_are(level: str) -> None:
     assert torch.allclose(huge, torch.full((1, 20), 64e30), rtol=0.01)
 
 
+def test_angles_are_those_of_float64() -> None:
+    positions, inverse = torch.randint(0, 9000, (40,)), frequencies(64, 1e4)
+    cos, sin = ends.turns(positions, inverse, 1.5)
+    angles = (positions[:, None].float() * inverse).double()  # f32, as every model computes them
+    assert torch.allclose(cos[:, 0].double(), 1.5 * angles.cos().repeat(1, 2), atol=1e-6)
+    assert torch.allclose(sin[:, 0].double(), 1.5 * torch.cat([-angles.sin(), angles.sin()], -1), atol=1e-6)
+
+
+def test_the_largest_is_torchs_choice() -> None:
+    rows = torch.randint(0, 50, (6, 999)).float()
+    rows[1] = float("-inf")
+    rows[2, [40, 7]] = float("nan")
+    rows[3, 998] = 1e30
+    assert torch.equal(ends.largest(rows, []), rows.argmax(-1))
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="sse9"):
         library.force("sse9")
@@ -72,5 +101,8 @@ def test_an_unknown_level_is_refused() -> None:
 def test_tiles_keep_every_nibble() -> None:
     packed, scale, minimum = quantize_int4(torch.randn(37, 96))
     scale, minimum = scale.half().float(), minimum.half().float()
-    back = untile_int4(tile_int4(packed, scale, minimum), 37)
-    assert torch.equal(dequantize_int4(*back), dequantize_int4(packed, scale, minimum))
+    for kept, size in ((minimum, 320), (-8 * scale, 288)):
+        tiles = tile_int4(packed, scale, kept)
+        assert tiles.shape == (3, 3, size)
+        for form in (tiles, with_minimums(tiles)):
+            assert torch.equal(dequantize_int4(*untile_int4(form, 37)), dequantize_int4(packed, scale, kept))

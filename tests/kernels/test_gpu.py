@@ -42,15 +42,24 @@ def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: in
             assert made.spilled == 0, made
             assert made.shared <= aot.SHARED[architecture], made
             assert made.tensor_cores or not aot.multiplies(launch), made
+            assert not made.tf32, made
             if implementation.gpu.streams:
                 assert 16 in made.asynchronous and not made.bytewise, made
 
 
-@pytest.mark.parametrize("family", ["qwen3_moe", "deepseek-v2"])
-def test_a_whole_model_computes_the_same_with_the_kernels(family: str) -> None:
-    """Interpreted, the kernels stand in for torch's operations everywhere in a model: prompts and single tokens."""
-    test = f"tests/engine/models/test_parity.py::test_sequences_of_unequal_length_share_steps[{family}]"
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_parity.py::test_sequences_of_unequal_length_share_steps[qwen3_moe]",
+        "test_parity.py::test_sequences_of_unequal_length_share_steps[deepseek-v2]",
+        "test_parity.py::test_keys_and_values_in_8_bits_are_rounded_once[qwen2-fp8]",
+        "test_offload.py::test_a_step_in_portions_is_the_same_step",
+    ],
+)
+def test_a_whole_model_computes_the_same_with_the_kernels(test: str) -> None:
+    """Interpreted, the kernels stand in for torch's operations everywhere in a model: prompts and single tokens, and
+    experts that are fetched in portions."""
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/engine/models/{test}"]
     ran = subprocess.run(
         command,
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},

@@ -35,22 +35,25 @@ def test_the_command_explains_and_checks() -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     assert "torch-int4" in run("why", "linear")
+    for text in (run("list"), run("why", "moe_block")):
+        assert "not called (a layer calls rms_norm, route, moe one by one)" in text
     for op in REGISTRY.values():
         key = op.key(*next(op.cases(torch.Generator().manual_seed(0))).arguments)
         assert len(op.words) == (0 if isinstance(key, str) else len(key) - 1), f"{op.name} does not explain its key"
-    assert "attention" in run("list")
-    assert ", 0 failed" in run("check", "--seed", "1")
+        assert set(op.made_of) <= REGISTRY.keys()
+    assert ", 0 failed" in run("check", "--quick", "--seed", "1")
 
 
 def test_forcing_the_reference_is_honoured_and_undone() -> None:
     op = REGISTRY["rms_norm"]
-    case = next(op.cases(torch.Generator().manual_seed(0)))
+    key = op.key(*next(op.cases(torch.Generator().manual_seed(0))).arguments)
+    usual = op.choose(key)[0].name
     op.force("reference")
     try:
-        assert op.choose(op.key(*case.arguments))[1] == "forced"
+        assert op.choose(key)[1] == "forced"
     finally:
         op.force(None)
-    assert op.choose(op.key(*case.arguments))[0].name == "torch"
+    assert op.choose(key)[0].name == usual != "reference"
     with pytest.raises(ValueError, match="no implementation"):
         op.force("nonsense")
 

@@ -12,11 +12,6 @@ from famulus.kernels import convert, pack
 from famulus.kernels.linear import linear, make_pairs
 
 
-def _dense(grid: convert.Grid) -> Tensor:
-    spread = [t.float().repeat_interleave(grid.group, 1) for t in (grid.scales, grid.minimums)]
-    return grid.values.float() * spread[0] + spread[1]
-
-
 @pytest.mark.parametrize("group", [32, 64, 128])
 def test_paired_groups_come_back(group: int) -> None:
     values = torch.randint(0, 16, (3, 7, 4 * group), dtype=torch.uint8)
@@ -42,6 +37,26 @@ def test_fp8_is_within_half_a_step(blocks: bool, shape: tuple[int, int]) -> None
     assert torch.allclose(again, back, rtol=1e-5)
 
 
+@pytest.mark.parametrize("digits", [1, 2])
+def test_int8_comes_back(digits: int) -> None:
+    first, second = torch.randint(-126, 127, (2, 5, 64))
+    first[:, 7], second[:, 7] = torch.where(first[:, 7] < 0, -127, 127), 0  # the largest of a row sets its scale
+    scales = 2.0 ** torch.randint(-9, 3, (5,))
+    exact = first + second / pack.FINER if digits == 2 else first.float()
+    values, found = pack.quantize_int8(exact * scales[:, None], digits)
+    assert torch.equal(found, scales)
+    assert torch.equal(values, torch.cat([first, second][:digits]).to(torch.int8))
+
+
+def test_fp8_comes_back() -> None:
+    values = torch.randn(256, 384).to(torch.float8_e4m3fn)
+    values[::128, ::128] = pack.FP8_LARGEST  # the largest of every block
+    scales = 2.0 ** torch.randint(-9, 3, (2, 3))
+    again, found = pack.quantize_fp8(values.float() * pack.fp8_scales(scales, 256, 384), blocks=True)
+    assert torch.equal(found, scales)
+    assert torch.equal(again.view(torch.uint8), values.view(torch.uint8))
+
+
 def _words(values: Tensor, order: tuple[int, ...] = tuple(range(8))) -> Tensor:
     """[..., 8 n] → [..., n] int32; nibble i of a word is its value ``order[i]``."""
     eight = values.long().view(*values.shape[:-1], -1, 8)[..., list(order)]
@@ -49,18 +64,20 @@ def _words(values: Tensor, order: tuple[int, ...] = tuple(range(8))) -> Tensor:
     return torch.where(words >= 1 << 31, words - (1 << 32), words).int()
 
 
-def test_gptq_weights_mean_what_they_mean_there() -> None:
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("less_one", [False, True])
+def test_gptq_weights_mean_what_they_mean_there(less_one: bool, mixed: bool) -> None:
+    """Also zeros of 0, which borrow from their neighbour where one is taken off whole words; and mixed groups."""
     rows, columns, group = 16, 64, 32
     values = torch.randint(0, 16, (columns, rows))
-    zeros = torch.randint(1, 17, (columns // group, rows))
+    zeros = torch.randint(0, 16, (columns // group, rows))
     scales = torch.rand(columns // group, rows).half()
-    grid = convert.gptq(_words(values.t()).t().contiguous(), _words(zeros - 1), scales, torch.arange(columns) // group)
-    spread = (values - zeros.repeat_interleave(group, 0)) * scales.float().repeat_interleave(group, 0)
-    assert torch.allclose(_dense(grid), spread.t(), atol=1e-5)
-    with pytest.raises(ValueError, match="desc_act"):
-        convert.gptq(
-            _words(values.t()).t().contiguous(), _words(zeros - 1), scales, torch.arange(columns).flip(0) // group
-        )
+    groups = torch.arange(columns) // group
+    groups = groups[torch.randperm(columns)] if mixed else groups
+    stored = _words(zeros) - 0x11111111 if less_one else _words(zeros)
+    grid = convert.gptq(_words(values.t()).t().contiguous(), stored, scales, groups, less_one=less_one)
+    assert torch.allclose(grid.dense(), ((values - zeros[groups]) * scales.float()[groups]).t(), atol=1e-5)
+    assert grid.group == (1 if mixed else group)
 
 
 def test_awq_weights_mean_what_they_mean_there() -> None:
@@ -71,7 +88,7 @@ def test_awq_weights_mean_what_they_mean_there() -> None:
     order = (0, 2, 4, 6, 1, 3, 5, 7)
     grid = convert.awq(_words(values, order), _words(zeros, order), scales)
     spread = (values - zeros.repeat_interleave(group, 0)) * scales.float().repeat_interleave(group, 0)
-    assert torch.allclose(_dense(grid), spread.t(), atol=1e-5)
+    assert torch.allclose(grid.dense(), spread.t(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q4_K"])
@@ -82,7 +99,7 @@ def test_blocks_of_ggml_are_exact(name: str) -> None:
     blocks[:, 1] &= 0x3B  # the halves at the front are small and finite
     blocks[:, 3] &= 0x3B
     read = {"Q4_0": convert.q4_0, "Q4_1": convert.q4_1, "Q4_K": convert.q4_k}[name]
-    assert np.allclose(_dense(read(torch.from_numpy(raw))).numpy(), ggml.dequantize(form, raw), rtol=1e-6, atol=1e-7)
+    assert np.allclose(read(torch.from_numpy(raw)).dense().numpy(), ggml.dequantize(form, raw), rtol=1e-6, atol=1e-7)
 
 
 def test_a_grid_becomes_a_layer() -> None:
@@ -91,4 +108,4 @@ def test_a_grid_becomes_a_layer() -> None:
     )
     x = torch.randn(3, 128)
     layer = make_pairs(grid.values, grid.scales, grid.minimums, grid.group)
-    assert torch.allclose(linear(x, layer), x @ _dense(grid).t(), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(linear(x, layer), x @ grid.dense().t(), rtol=1e-4, atol=1e-4)

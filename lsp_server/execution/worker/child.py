@@ -32,6 +32,7 @@ from .finding import static, unwrapped
 from .forms import Form, Writer
 from .frames import Message, send
 from .looking import looks
+from .reached import Reached
 from .scene import Scene, Sources
 
 MEMORY = 1 << 30
@@ -92,9 +93,11 @@ class Child:
         self.dated: Message = {"datetime": datetime} if self.names["datetime"] is datetime.datetime else {}
         """What ``datetime.date(...)`` needs where the class is known by the name of the module."""
         self.effects: list[str] = []
-        self.lines: set[int] = set()
-        self.arcs: set[tuple[int, int]] = set()
+        self.reached = Reached()
         self.sources = Sources(root)
+        self.steady = False
+        """Whether chance is the same for all calls: then what they ask is not told, and each line that they reach
+        once only."""
         self.looking = False
         """Whether objects are asked what can be asked of them from outside."""
 
@@ -107,7 +110,8 @@ class Child:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         gc.freeze()
         self.looking = bool(batch.get("looks"))
-        if batch.get("dice") is not None:
+        self.steady = batch.get("dice") is not None
+        if self.steady:
             random.seed(batch["dice"])
             if "numpy.random" in sys.modules:
                 sys.modules["numpy.random"].seed(batch["dice"])
@@ -166,7 +170,8 @@ class Child:
         module; of another one, where it is the name of that."""
         out, err = Kept(), Kept()
         kept = sys.stdout, sys.stderr
-        self.effects, self.lines, self.arcs, self.sources.asked = [], set(), set(), set()
+        self.effects, self.sources.asked = [], set()
+        self.reached.begin()
         started = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, call.get("cpu", 1.0))
         sys.stdout, sys.stderr = out, err
@@ -186,7 +191,9 @@ class Child:
         answer.setdefault("effects", sorted(set(self.effects)))
         answer["cpu"] = time.process_time() - started
         if trace:
-            answer.update(lines=sorted(self.lines), arcs=sorted(self.arcs), asked=sorted(self.sources.asked))
+            answer.update(
+                lines=sorted(self.reached.lines), arcs=sorted(self.reached.arcs), asked=sorted(self.sources.asked)
+            )
         return answer
 
     def _placed(self, call: Message, trace: Any) -> Message:
@@ -210,12 +217,16 @@ class Child:
         names = {**names, **self.dated} if _DATES.search(text) else names
         if call.get("receiver"):
             if trace and call["target"].endswith(".__call__"):  # what made the function is a part of it
-                sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
+                self._trace(trace)
             receiver = eval(call["receiver"], names)
             sys.settrace(None)
             names = {**names, "self": receiver}
+        if trace and call.get("before"):
+            self._trace(trace)
         for statement in call.get("before", ()):
             exec(statement, names)
+        sys.settrace(None)
+        self.sources.stop()
         arguments = [eval(text, names) for text in call.get("args", ())]
         named = {name: eval(text, names) for name, text in call.get("kwargs", {}).items()}
         given = {**{str(i): value for i, value in enumerate(arguments)}, **named}
@@ -226,13 +237,14 @@ class Child:
         own = self.writer.form(receiver, drain=False)
         function = self._function(call, receiver)
         if trace:
-            self.sources.start()
-            sys.settrace(self._tracer(sys.modules[trace] if isinstance(trace, str) else self.module))
+            self._trace(trace)
         value: Any = None
         try:
             value = finished(function(*arguments, **named))
             if call.get("how") == "with":
                 answer: Message = {"value": self._inside(value, call.get("inside", ()), names, given)}
+            elif self.looking and isinstance(value, types.GeneratorType):
+                answer = self._begun(value)
             else:
                 answer = {"value": self.writer.form(value)}
         except BaseException as error:
@@ -250,6 +262,14 @@ class Child:
             if changed != own:
                 answer["receiver_looks"] = looks(receiver, self.writer)
         return answer
+
+    def _begun(self, made: types.GeneratorType[Any, Any, Any]) -> Message:
+        """The answer of a generator: where its first step fails, that is what its caller gets (``drawn``)."""
+        try:
+            first = list(itertools.islice(made, 1))
+        except Exception as error:
+            return {**self._raised(error), "drawn": True}
+        return {"value": self.writer.form(itertools.chain(first, made))}
 
     def _inside(self, manager: Any, statements: Any, names: Message, given: Message) -> Form:
         """The form of what a context manager gives; ``statements`` are run inside of it, where it is ``entered``."""
@@ -300,26 +320,14 @@ class Child:
         form: Form = self.writer.form(error, drain=False)
         return {"raised": form, "kinds": kinds, "message": self.writer.text(_message(error))[:2000], "at": at}
 
-    def _tracer(self, module: Any) -> Callable[..., Any]:
-        file, lines, arcs = getattr(module, "__file__", None), self.lines, self.arcs
-
-        def entered(frame: Any, event: str, argument: Any) -> Any:
-            if frame.f_code.co_filename != file:
-                return None
-            last = 0
-
-            def line(frame: Any, event: str, argument: Any) -> Any:
-                nonlocal last
-                lines.add(frame.f_lineno)
-                now = frame.f_lineno if event == "line" else 0 if event == "return" else last
-                if last and now != last:
-                    arcs.add((last, now))
-                last = now
-                return line
-
-            return line
-
-        return entered
+    def _trace(self, trace: Any) -> None:
+        """Listen to this thread: which lines of the module are run, and what else it asks."""
+        module = sys.modules[trace] if isinstance(trace, str) else self.module
+        if self.steady:
+            sys.settrace(self.reached.new_lines(module))
+        else:
+            self.sources.start()
+            sys.settrace(self.reached.tracer(module))
 
 
 def _message(error: BaseException) -> str:

@@ -61,6 +61,8 @@ class Writer:
         self._inside: list[int] = []
         self._nodes = 0
         self._drain = True
+        self._slots: dict[type, list[str]] = {}
+        """Of classes whose objects are told by their attributes."""
 
     def form(self, value: Any, *, drain: bool = True) -> Form:
         """The form of ``value``; an iterator is read, up to a bound, if ``drain``."""
@@ -78,6 +80,8 @@ class Writer:
     def _form(self, value: Any, depth: int) -> Form:
         kind = type(value)
         self._nodes += 1
+        if kind is str:
+            return ["str", *_short(self.text(value))]
         if value is None or value is Ellipsis or value is NotImplemented:
             return ["const", repr(value)]
         if kind is bool:
@@ -86,8 +90,6 @@ class Writer:
             return ["int", str(value) if value.bit_length() < 4000 else hex(value)]
         if kind in (float, complex):
             return [kind.__name__, repr(value)]
-        if kind is str:
-            return ["str", *_short(self.text(value))]
         if kind in (bytes, bytearray):
             return [kind.__name__, *_short(self.text(value.decode("latin-1")))]
         if isinstance(value, _NAMED):
@@ -103,11 +105,16 @@ class Writer:
             self._inside.pop()
 
     def _whole(self, value: Any, kind: type, depth: int) -> Form:
-        for way in (self._container, self._standard, self._foreign):
-            form = way(value, kind, depth + 1)
-            if form is not None:
-                return form
-        return self._object(value, kind, depth + 1)
+        slots = self._slots.get(kind)
+        if slots is None:
+            for way in (self._container, self._standard, self._foreign):
+                form = way(value, kind, depth + 1)
+                if form is not None:
+                    return form
+            slots = _slots_of(kind)
+            if not any("__class__" in vars(cls) for cls in kind.__mro__[:-1]):  # a proxy is like what it stands for
+                self._slots[kind] = slots
+        return self._object(value, kind, slots, depth + 1)
 
     def _named(self, value: Any, depth: int) -> Form:
         if isinstance(value, types.ModuleType):
@@ -138,7 +145,7 @@ class Writer:
         pairs = [[self._form(k, depth), self._form(v, depth)] for k, v in itertools.islice(items, ITEMS)]
         if len(items) > ITEMS:
             pairs.append([["cut", str(len(items))], ["cut", ""]])
-        return sorted(pairs, key=json.dumps) if sort else pairs
+        return _sorted(pairs) if sort else pairs
 
     def _standard(self, value: Any, kind: type, depth: int) -> Form | None:
         name = kind.__qualname__
@@ -192,13 +199,11 @@ class Writer:
             return ["repr", kind.__qualname__, self.text(repr(value))]
         return None
 
-    def _object(self, value: Any, kind: type, depth: int) -> Form:
+    def _object(self, value: Any, kind: type, slots: list[str], depth: int) -> Form:
         state: dict[str, Any] = {}
-        for cls in reversed(kind.__mro__):
-            slots = cls.__dict__.get("__slots__", ())
-            for slot in (slots,) if isinstance(slots, str) else slots:
-                with contextlib.suppress(AttributeError):
-                    state[slot] = object.__getattribute__(value, slot)
+        for slot in slots:
+            with contextlib.suppress(AttributeError):
+                state[slot] = object.__getattribute__(value, slot)
         with contextlib.suppress(AttributeError):
             state.update(object.__getattribute__(value, "__dict__"))
         names = sorted((name for name in state if name != "__doc__"), key=str)[:ITEMS]
@@ -210,6 +215,26 @@ class Writer:
         if not attributes and built_in and getattr(kind, "__repr__", None) is not object.__repr__:
             return ["repr", kind.__qualname__, self.text(repr(value))]
         return ["object", kind.__qualname__, attributes]
+
+
+def _slots_of(kind: type) -> list[str]:
+    found: list[str] = []
+    for cls in reversed(kind.__mro__):
+        slots = cls.__dict__.get("__slots__", ())
+        found += (slots,) if isinstance(slots, str) else slots
+    return found
+
+
+def _sorted(pairs: list[Form]) -> list[Form]:
+    """By the keys, and only where these are told alike also by the values: to write them all down takes long."""
+    if all(key[0] == "str" for key, _ in pairs):
+        keys: list[Any] = [tuple(key[1:]) for key, _ in pairs]
+    else:
+        keys = [json.dumps(key) for key, _ in pairs]
+    order = sorted(range(len(pairs)), key=keys.__getitem__)
+    if len(set(keys)) < len(keys):
+        order.sort(key=lambda n: (keys[n], json.dumps(pairs[n])))
+    return [pairs[n] for n in order]
 
 
 def _size(shape: Any) -> int:

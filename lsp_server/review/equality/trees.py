@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.syntax.grammars import GRAMMARS, Grammar, load
-
 if TYPE_CHECKING:
     import tree_sitter
+
+    from famulus.lsp_server.syntax.grammars import Grammar
 
 LANGUAGES = {
     ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".jsx": "javascriptreact", ".ts": "typescript",
@@ -54,6 +54,8 @@ def parsed(language: str, text: str) -> tree_sitter.Node | None:
     """The tree of a text; None if there is no grammar or the text has a syntax error."""
     import tree_sitter
 
+    from famulus.lsp_server.syntax.grammars import load  # takes long, and most changes are Python's alone
+
     grammar = load(language)
     if grammar is None:
         return None
@@ -76,6 +78,8 @@ def compare(language: str, old: str, new: str) -> TreeComparison | None:
 
 class _Comparison:
     def __init__(self, language: str) -> None:
+        from famulus.lsp_server.syntax.grammars import GRAMMARS
+
         self._grammar: Grammar = GRAMMARS[language]
         self._tools = _READ_BY_TOOLS.get(language, _BY_DEFAULT)
         self._numbers: dict[object, int] = {}

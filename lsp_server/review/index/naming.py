@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.review.index.facts import ModuleFacts
+from famulus.lsp_server.review.index.aliases import WORDS
 from famulus.lsp_server.review.index.values import Method, Partial, Symbol, Use, Value
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.project import Project
-
-_WORDS = re.compile(r"[^\W\d]\w*")
 
 
 def other_names(project: Project, names: Iterable[str]) -> frozenset[str]:
@@ -23,35 +20,10 @@ def other_names(project: Project, names: Iterable[str]) -> frozenset[str]:
         found: set[str] = set()
         for module in project.modules:
             if module.facts is not None and not fresh.isdisjoint(module.facts.names):
-                found.update(new for known, new in _pairs(module.facts) if known in fresh)
+                found.update(*(module.aliases[known] for known in fresh & module.aliases.keys()))
         fresh = found - wanted
         wanted |= fresh
     return frozenset(wanted)
-
-
-def _pairs(facts: ModuleFacts) -> Iterator[tuple[str, str]]:
-    for found in facts.imports:
-        source = found.attribute or found.module.rpartition(".")[2]
-        if found.name != source and found.attribute != "*":
-            yield source, found.name
-    for scope in facts.scopes:
-        for group in (scope.bindings, scope.attributes):
-            for name, bindings in group.items():
-                for binding in bindings:
-                    if binding.value and (source := _meant(binding.value)) and source != name:
-                        yield source, name
-                    elif binding.kind == "definition" and facts.definitions[binding.index].kind == "value":
-                        for path in facts.definitions[binding.index].returns:
-                            if (source := _meant(path)) and source != name:
-                                yield source, name
-
-
-def _meant(path: str) -> str:
-    """The name that a path ends with, if it stands for that name's value and not for a result of it."""
-    if path.startswith("#"):
-        return ""
-    path = path.partition("!")[0]
-    return _WORDS.findall(path)[-1] if path and (path[-1].isalnum() or path[-1] == "_") else ""
 
 
 def uses(project: Project, names: Iterable[str]) -> Iterator[Use]:
@@ -63,7 +35,7 @@ def uses(project: Project, names: Iterable[str]) -> Iterator[Use]:
             continue
         for reference in module.facts.references:
             path = reference.path
-            named = path in wanted or (not path.isalnum() and not wanted.isdisjoint(_WORDS.findall(path)))
+            named = path in wanted or (not path.isalnum() and not wanted.isdisjoint(WORDS.findall(path)))
             if named or (objects and reference.call is not None):
                 yield Use(module, reference)
 

@@ -10,6 +10,7 @@ from typing import Any
 from famulus.lsp_server.review.index.facts import Binding, Guard, Reference, Scope, Shape, Text
 from famulus.lsp_server.review.index.outcomes import Outcome
 from famulus.lsp_server.review.index.paths import UNKNOWN, alternatives, path_of
+from famulus.lsp_server.review.index.shapes import shape_of
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+(:[^\W\d]\w*(\.[^\W\d]\w*)*)?\Z")
 _WORD = re.compile(r"[^\W\d]\w*\Z")
@@ -134,14 +135,8 @@ class Uses:
 
     def in_Call(self, node: ast.Call, use: str) -> None:
         callee = path_of(node.func)
-        shape = Shape(
-            sum(not isinstance(a, ast.Starred) for a in node.args),
-            tuple(k.arg for k in node.keywords if k.arg is not None),
-            any(isinstance(a, ast.Starred) for a in node.args),
-            any(k.arg is None for k in node.keywords),
-        )
         if callee != UNKNOWN:
-            self.refer(node, callee, use, shape)
+            self.refer(node, callee, use, shape_of(node))
         inner: ast.expr = node.func
         last = ""
         while isinstance(inner, ast.Attribute):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from famulus.lsp_server.review.index.aliases import aliases
 from famulus.lsp_server.review.index.facts import Definition, Import, ModuleFacts, Reference, Scope
 
 
@@ -34,6 +35,11 @@ class Module:
         assert self.facts is not None
         bindings = self.facts.scopes[symbol.definition.scope].bindings.get(symbol.definition.name, [])
         return any(b.kind == "definition" and self.symbols[b.index] is symbol for b in bindings)
+
+    @cached_property
+    def aliases(self) -> dict[str, set[str]]:
+        """Other names that the file gives to what bears a name."""
+        return aliases(self.facts) if self.facts else {}
 
     def scope_names(self, scope: int) -> tuple[str, str]:
         """What tells a scope apart from the others of its file, and finds it again in another version."""

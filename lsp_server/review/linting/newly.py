@@ -119,7 +119,7 @@ class _File:
             if isinstance(node, Definition):
                 scope = f"{scope}.{node.name}".lstrip(".")
                 found.append((node.lineno, node.end_lineno or node.lineno, scope))
-            stack += [(child, scope) for child in ast.iter_child_nodes(node)]
+            stack += [(child, scope) for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
         return sorted(found, key=lambda span: (span[0], -span[1]))
 
     def symbol(self, line: int) -> str:

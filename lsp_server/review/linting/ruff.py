@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from famulus.lsp_server.prediction.ruff import RULES, SYNTAX, RuffFailed, program
+from famulus.lsp_server.prediction.ruff_program import RULES, SYNTAX, RuffFailed, program
 from famulus.lsp_server.review.change import Tree, decoded
 from famulus.lsp_server.review.finding import Edit, Severity
 from famulus.lsp_server.review.linting.newly import Remark

@@ -18,11 +18,12 @@ _MOST_RELATED = 10
 def text(report: Report, shown: Sequence[Finding], change: Change) -> str:
     """The report; the first line says how it went."""
     lines = Lines(change)
-    said = f"{len(shown)} finding{'' if len(shown) == 1 else 's'}" if shown else "nothing to report"
+    said = _counted(len(shown), "finding") if shown else "nothing to report"
     parts = [f"### Famulus review: {said}"]
     parts += [prose(report.summary)] if report.summary else []
     parts += [f"In the model's words: {prose(' '.join(report.words))}"] if report.words else []
-    parts.append(f"{prose(report.title)}: {report.changed_lines:,} changed lines of {report.files:,} files.")
+    changed = f"{_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}"
+    parts.append(f"{prose(report.title)}: {changed}.")
     parts += [prose(fact) for fact in report.facts.values()]
     parts += [block(finding, lines) for finding in shown]
     if notes := list(remarks(report, shown)):
@@ -42,9 +43,14 @@ def block(finding: Finding, lines: Lines) -> str:
         more = len(finding.related) - len(listed)
         parts.append("\n".join([*listed, *([f"- and {more} more places"] if more else [])]))
     if finding.proof.code:
-        test = fenced(visible(finding.proof.code).rstrip(), "python")
-        parts.append(f"<details><summary>As a test</summary>\n\n{test}\n\n</details>")
+        shown_as = "As a test" if "def test_" in finding.proof.code else "As code"
+        written = fenced(visible(finding.proof.code).rstrip(), "python")
+        parts.append(f"<details><summary>{shown_as}</summary>\n\n{written}\n\n</details>")
     return "\n\n".join(parts)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def prose(words: str) -> str:

@@ -62,13 +62,14 @@ def _source(number: int, line: str) -> Padding:
 
 def _verdict(report: Report, shown: Sequence[Finding]) -> Text:
     text = Text()
-    if not report.files and not report.unread:
+    if not report.files and not report.unread and not shown:
         return text.append("Nothing has changed", style="bold green").append(f" ({visible(report.title)})", style="dim")
     if shown:
         text.append(_counted(len(shown), "finding"), style="bold")
     else:
         text.append("Nothing to report" if report.complete else "Nothing found so far", style="bold green")
-    text.append(f" in {_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}")
+    if report.files or report.unread:  # else what is shown lies before the versions that were named
+        text.append(f" in {_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}")
     return text.append(f" ({visible(report.title)}, {report.seconds:.1f} s)", style="dim")
 
 

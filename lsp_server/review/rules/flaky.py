@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from famulus.lsp_server.execution.interpreter import located
 from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.execution.testserver import NoPytest, TestResult, TestServer
 from famulus.lsp_server.execution.workbench import Workbench
@@ -15,6 +16,7 @@ from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Place, Proof
 from famulus.lsp_server.review.narrowing import Narrowing, Suspect, Verdict
 from famulus.lsp_server.review.rule import Context, Rule, Stage, TimeUp
+from famulus.lsp_server.review.rules.flaky_kept import Outcomes
 
 SEEDS = (1, 2)
 """Of the hashes."""
@@ -74,7 +76,22 @@ class Flaky:
         tests = [test for file in context.change.python() for test in changed_tests(file, context.neutral)][:MOST_TESTS]
         if not tests or context.run_code == "no":
             return
+        path, _ = located(context.root, context.interpreter)
+        kept = Outcomes(context, path, tests) if context.run_code == "sandboxed" else None
+        known = kept.known() if kept is not None else None
+        if known is None:
+            known = yield from self._run(context, tests)
+            if kept is not None and known is not None:
+                kept.keep(known)
+        else:
+            yield from known
+
+    def _run(self, context: Context, tests: Sequence[NewTest]) -> Generator[Finding, None, list[Finding] | None]:
+        """The findings; at the end all of them, or None if something was left out."""
         context.progress(f"Running {len(tests)} new or changed tests {len(RUNS)} times")
+        assert context.run_code != "no"
+        told = len(context.left_out)
+        found: list[Finding] = []
         try:
             with (
                 Workbench(
@@ -90,9 +107,16 @@ class Flaky:
                 servers = {SEEDS[0]: bench.server}
                 for seed in SEEDS[1:]:
                     servers[seed] = stack.enter_context(bench.another(seed))
-                yield from _found(context, servers, tests)
+                looking = _found(context, servers, tests)
+                while True:
+                    try:
+                        found.append(next(looking))
+                    except StopIteration as end:
+                        return found if end.value and len(context.left_out) == told else None
+                    yield found[-1]
         except NoPytest as error:
             context.left_out.append(f"The tests were not run: {error}")
+        return None
 
 
 def changed_tests(file: FileChange, neutral: dict[str, frozenset[int]]) -> Iterator[NewTest]:
@@ -117,7 +141,10 @@ def changed_tests(file: FileChange, neutral: dict[str, frozenset[int]]) -> Itera
                 yield NewTest(file.path, f"{prefix}{node.name}", node.lineno, source, new)
 
 
-def _found(context: Context, servers: dict[int, TestServer], tests: Sequence[NewTest]) -> Iterator[Finding]:
+def _found(
+    context: Context, servers: dict[int, TestServer], tests: Sequence[NewTest]
+) -> Generator[Finding, None, bool]:
+    """Gives at the end whether all runs came to their end."""
     files = list(dict.fromkeys(test.path for test in tests))
     runs: list[OneRun] = []
     trouble = ""
@@ -136,7 +163,7 @@ def _found(context: Context, servers: dict[int, TestServer], tests: Sequence[New
         context.left_out.append(
             f"Whether new tests are flaky was not seen: {len(runs)} of {len(RUNS)} runs came to an end{why}."
         )
-        return
+        return False
     for test in tests:
         nodes = sorted({node for run in runs for node in run.results if test.stands_for(node)})
         for node in nodes:
@@ -150,6 +177,7 @@ def _found(context: Context, servers: dict[int, TestServer], tests: Sequence[New
                 ordinary = not test.new and cause.startswith("on the order")  # it did before the change as well
                 yield _finding(test, node, runs, cause, "possible" if ordinary else "certain")
                 break
+    return len(runs) == len(RUNS)
 
 
 @dataclass

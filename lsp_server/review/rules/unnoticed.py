@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from famulus.lsp_server.execution import interpreter
 from famulus.lsp_server.execution.layout import is_test
-from famulus.lsp_server.execution.testserver import NoPytest, TestRun
-from famulus.lsp_server.execution.workbench import Workbench
+from famulus.lsp_server.execution.testserver import TOO_LONG, NoPytest
 from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.finding import Certainty, Finding, Grade, Place, Proof
 from famulus.lsp_server.review.importers import related_tests
-from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage
+from famulus.lsp_server.review.rule import NOTHING_RUN, Context, Rule, Stage
+from famulus.lsp_server.review.rules.unnoticed_bench import Bench
+from famulus.lsp_server.review.rules.unnoticed_kept import Tests
 from famulus.lsp_server.review.rules.unnoticed_mutants import Changed, Mutation, Seen
 from famulus.lsp_server.review.statements import bodies_of
-from famulus.lsp_server.review.turned_red import turned_red
+from famulus.lsp_server.review.turned_red import findings, turned_red
 
-FIRST_RUN = 0.5
-"""Part of the time in which the tests must have run once."""
-_EACH = 10.0  # seconds for one test
 _NAMED = 3  # functions that a message names
 
 
@@ -37,15 +36,15 @@ class Unnoticed:
         """What turned red first, then what no test runs, then what tests run and do not check."""
         files = [file for file in context.change.python() if _is_code(file)]
         parts = [part for file in files for part in _changed(file, context.neutral.get(file.path, frozenset()))]
-        names = {part.function.node.name for part in parts}
+        names = {part.function.own_name for part in parts}
         were = {
-            body.code for file in context.change.python() for body in bodies_of(file, "old") if body.node.name in names
+            body.code for file in context.change.python() for body in bodies_of(file, "old") if body.own_name in names
         }
         changed = [part for part in parts if part.function.code not in were]  # the others only moved
         if not changed:
             return
         if context.run_code == "no":
-            context.left_out.append("The tests were not run, since no code is run.")
+            context.left_out.append(NOTHING_RUN)
             return
         tests = related_tests(context.new, [part.file.path for part in changed])
         if not tests:
@@ -54,59 +53,63 @@ class Unnoticed:
                 return
             yield from _never_run([replace(part, unknown=True) for part in changed], "no test imports the file")
             return
+        path, origin = interpreter.located(context.root, context.interpreter)
+        if note := interpreter.Interpreter(path, origin, (), frozenset()).note:
+            context.left_out.append(note)
+        kept = Tests(context, path, tests) if context.run_code == "sandboxed" else None
         try:
-            with Workbench(
-                context.change.new,
-                root=context.root,
-                interpreter=context.interpreter,
-                run=context.run_code,
-                check=context.clock.check,
-            ) as bench:
-                yield from self._with(context, bench, tests, changed)
+            with Bench(context, tests, sorted({part.file.path for part in changed})) as bench:
+                yield from _looked_at(context, bench, kept, changed)
         except NoPytest as error:
             context.left_out.append(f"The tests were not run: {error}")
-
-    def _with(
-        self, context: Context, bench: Workbench, tests: Sequence[str], changed: Sequence[Changed]
-    ) -> Iterator[Finding]:
-        if bench.python.note:
-            context.left_out.append(bench.python.note)
-        paths = sorted({part.file.path for part in changed})
-        context.progress(f"Running {len(tests)} test files that import the changed code")
-        wall = _seconds(context.clock)
-        held = bench.server.hold(tests, wall=wall, each=min(_EACH, wall / 5), trace=paths)
-        seen = _run(context, bench, held)
-        if seen is None:
-            return
-        yield from turned_red(context.change, bench, [test for test in seen.tests if test.red], wall)
-        not_run = [
-            replace(part, statements=missing, unknown=not seen.knows(part.file.path, part.function))
-            for part in changed
-            if part.file.path not in seen.blind
-            and (missing := tuple(s for s in part.statements if not seen.ran(part.file.path, s)))
-        ]
-        lines = sum(len(part.statements) for part in changed)
-        if seen.complete:
-            gone = sum(len(part.statements) for part in not_run)
-            context.facts["tests"] = f"{lines - gone} of {lines} changed statements are run by tests"
-            certainty: Certainty = "possible" if any(test.red for test in seen.tests) else "certain"
-            yield from _never_run(not_run, f"{len(seen.tests)} tests ran", certainty)
-        yield from Mutation(context, bench, seen, changed).findings()
+        except (KeyboardInterrupt, GeneratorExit):
+            kept = None  # somebody waits for the end; what was found holds as long as no file changes
+            raise
+        finally:
+            if kept is not None:
+                kept.end()
 
 
-def _seconds(clock: Clock) -> float:
-    return min(clock.left * FIRST_RUN, 600.0)
+def _looked_at(context: Context, bench: Bench, kept: Tests | None, changed: Sequence[Changed]) -> Iterator[Finding]:
+    known = kept.ran(changed) if kept is not None else None
+    if known is not None:
+        seen: Seen | None = Seen(known.tests, known.imported, True, known.blind)
+        red = known.red
+    else:
+        seen = _run(context, bench)
+        red = ()
+        if seen is not None:
+            red = tuple(turned_red(context.change, bench.open()[0], [t for t in seen.tests if t.red], bench.seconds))
+            if kept is not None and seen.complete and not any(test.type == TOO_LONG for test in seen.tests):
+                kept.keep(seen, red, sorted({part.file.path for part in changed}))
+    if seen is None:
+        return
+    yield from findings(context.change, [test for test in seen.tests if test.node in red])
+    not_run = [
+        replace(part, statements=missing, unknown=not seen.knows(part.file.path, part.function))
+        for part in changed
+        if part.file.path not in seen.blind
+        and (missing := tuple(s for s in part.statements if not seen.ran(part.file.path, s)))
+    ]
+    lines = sum(len(part.statements) for part in changed)
+    if seen.complete:
+        gone = sum(len(part.statements) for part in not_run)
+        context.facts["tests"] = f"{lines - gone} of {lines} changed statements are run by tests"
+        certainty: Certainty = "possible" if any(test.red for test in seen.tests) else "certain"
+        yield from _never_run(not_run, f"{len(seen.tests)} tests ran", certainty)
+    yield from Mutation(context, bench, seen, changed, kept).findings()
 
 
-def _run(context: Context, bench: Workbench, held: TestRun) -> Seen | None:
+def _run(context: Context, bench: Bench) -> Seen | None:
     """Run what is held once, with its lines. None if there is nothing to go by."""
+    opened, held = bench.open()
     if not held.collected:
         told = held.errors[0].message if held.errors else held.said or held.broken
         late = "pytest was not done with importing them in the time there was" if held.ended == "wall" else ""
         reason = told or late or "pytest found none in the files that import the code"
         context.left_out.append(f"Which changed lines no test notices was not looked at: no test could run ({reason}).")
         return None
-    run = bench.server.again(held.collected, wall=_seconds(context.clock), trace=True)
+    run = opened.server.again(held.collected, wall=bench.seconds, trace=True)
     if run.ended:
         context.left_out.append(
             f"Of {len(held.collected)} tests that import the changed code {len(run.tests)} ran in the time there was, "

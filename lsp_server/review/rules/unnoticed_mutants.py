@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.mutants import KINDS, Mutant, equivalent, mutants
 from famulus.lsp_server.execution.testserver import TestResult
-from famulus.lsp_server.execution.workbench import Workbench
 from famulus.lsp_server.review.change import FileChange
 from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof
 from famulus.lsp_server.review.rule import Context, TimeUp
+from famulus.lsp_server.review.rules.unnoticed_bench import Bench
 from famulus.lsp_server.review.statements import FunctionBody, Statement
+
+if TYPE_CHECKING:
+    from famulus.lsp_server.review.rules.unnoticed_kept import Tests
 
 MOST_OF_A_FUNCTION = 3
 """Mutants of one function that are reported."""
@@ -74,9 +79,10 @@ class Mutation:
     """Tries mutants of changed lines that tests run, the most telling ones of all functions first."""
 
     context: Context
-    bench: Workbench
+    bench: Bench
     seen: Seen
     changed: Sequence[Changed]
+    kept: Tests | None = None
     tried: int = 0
     noticed: int = 0
 
@@ -99,8 +105,9 @@ class Mutation:
         except TimeUp:
             pass
         finally:
-            with suppress(ExecutionFailed, TimeUp):
-                self.bench.exchange({})
+            if self.bench.opened is not None:
+                with suppress(ExecutionFailed, TimeUp):
+                    self.bench.opened.exchange({})
             if self.tried:
                 self.context.facts["mutants"] = f"{self.noticed} of {self.tried} small changes were noticed by a test"
             if reached < len(waiting):
@@ -110,19 +117,27 @@ class Mutation:
 
     def _candidates(self) -> list[tuple[Changed, Mutant, list[TestResult]]]:
         """Mutants of lines that passing tests run; in turn from each function, so that a short time is spread."""
-        ranked = []
+        parts: dict[str, list[tuple[Changed, set[int]]]] = {}
         for part in self.changed:
             if part.file.new is None or not _is_utf8(part.file.new):
                 continue
             lines = {line for s in part.statements for line in s.lines} & self._lines(part)
-            own = [m for m in mutants(part.file.new_text, lines) if m.function]
-            own.sort(key=lambda m: (KINDS.index(m.kind), m.line, m.column))
-            rank = 0
-            for mutant in own:
-                tests = self.seen.touching(part.file.path, mutant.line, part.function)
-                if tests and sum(test.seconds for test in tests) <= _SLOWEST:
-                    ranked.append((rank, part, mutant, tests))
-                    rank += 1
+            lines = {line for line in lines if self.seen.touching(part.file.path, line, part.function)}
+            if lines:
+                parts.setdefault(part.file.path, []).append((part, lines))
+        ranked = []
+        for own in parts.values():
+            every = mutants(own[0][0].file.new_text, set().union(*(lines for _, lines in own)))
+            every.sort(key=lambda m: (KINDS.index(m.kind), m.line, m.column))
+            for part, lines in own:
+                rank = 0
+                for mutant in every:
+                    if not mutant.function or mutant.line not in lines:
+                        continue
+                    tests = self.seen.touching(part.file.path, mutant.line, part.function)
+                    if sum(test.seconds for test in tests) <= _SLOWEST:
+                        ranked.append((rank, part, mutant, tests))
+                        rank += 1
         ranked.sort(key=lambda item: (item[0], item[1].file.path, item[2].line))
         return [(part, mutant, tests) for _, part, mutant, tests in ranked]
 
@@ -132,19 +147,30 @@ class Mutation:
 
     def _survives(self, part: Changed, mutant: Mutant, tests: Sequence[TestResult]) -> bool:
         """Whether no test notices: quickly where the tests are held, then once more from the beginning."""
-        if equivalent(part.file.new_text, mutant.source):
-            return False
-        wall = 3.0 + 5 * sum(test.seconds for test in tests)
         names = [test.node for test in tests]
-        survives = self.bench.server.survives(part.file.path, mutant, names, wall=wall)
+        wall = 3.0 + 5 * sum(test.seconds for test in tests)
+        survives = self.kept.survives(part, mutant, names) if self.kept is not None else None
+        if survives is None:
+            if equivalent(part.file.new_text, mutant.source):
+                return False
+            survives = self._run(part, mutant, names, wall)
+            if survives is not None and self.kept is not None:
+                self.kept.tried(part, mutant, names, survives=survives)
         self.tried += 1
-        if survives is not False:
-            self.bench.exchange({part.file.path: mutant.source.encode()})
-            run = self.bench.server.run(names, wall=wall + 30.0)
-            self.bench.exchange({})
-            survives = not run.ended and not run.red and len(run.tests) == len(names)
         self.noticed += not survives
-        return survives
+        return bool(survives)
+
+    def _run(self, part: Changed, mutant: Mutant, names: Sequence[str], wall: float) -> bool | None:
+        """Whether it survives; None if that it does not is only a matter of time."""
+        bench, _ = self.bench.open()
+        began = time.monotonic()
+        survives = bench.server.survives(part.file.path, mutant, names, wall=wall)
+        if survives is False:
+            return False if time.monotonic() - began < wall else None
+        bench.exchange({part.file.path: mutant.source.encode()})
+        run = bench.server.run(names, wall=wall + 30.0)
+        bench.exchange({})
+        return None if run.ended == "wall" else not run.ended and not run.red and len(run.tests) == len(names)
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from famulus.lsp_server.review.finding import Finding, Place
-from famulus.lsp_server.review.rule import Clock, Context, Rule, Stage, TimeUp
+from famulus.lsp_server.review.finding import Finding
+from famulus.lsp_server.review.rule import NOTHING_RUN, Clock, Context, Rule, Stage, TimeUp
 
 if TYPE_CHECKING:
+    from famulus.lsp_server.execution.calls import Call
     from famulus.lsp_server.execution.interpreter import Interpreter
     from famulus.lsp_server.execution.lanes import Lanes
     from famulus.lsp_server.execution.mining import Mine
@@ -18,17 +20,21 @@ if TYPE_CHECKING:
     from famulus.lsp_server.execution.recording import Recording
     from famulus.lsp_server.execution.search import Found
     from famulus.lsp_server.review.rules.witness_changes import Changed
+    from famulus.lsp_server.review.rules.witness_kept import Late
+    from famulus.lsp_server.review.rules.witness_known import Known
     from famulus.lsp_server.review.rules.witness_search import Looking
 
 _SECONDS = 1.5
 """The longest that one function is looked at."""
 _THROUGH = 0.7
 """The part of that for which it is looked at through functions that come to it, if calls of it show nothing."""
-_AROUND = 10.0
+_AROUND = 6.0
 """The longest that all of them together are looked at through others."""
+_IN_VAIN = 12
+"""Functions in a row for which that shows nothing, before it is given up."""
 _TOGETHER = 8
 """Functions of a file that one process looks at, one after the other."""
-_RECORDED, _WAITED = 15.0, 6.0
+_RECORDED, _WAITED = 15.0, 4.0
 """The longest that tests run to tell with what they call the changed functions, and that they are waited for."""
 
 
@@ -43,24 +49,39 @@ class _Witness:
         from famulus.lsp_server.execution import interpreter, lanes, pair, version
         from famulus.lsp_server.execution.errors import ExecutionFailed
         from famulus.lsp_server.review.rules.witness_changes import changed
+        from famulus.lsp_server.review.rules.witness_known import Known
 
         items = list(changed(context))
         if not items:
             return
         if context.run_code == "no":
-            context.left_out.append(f"{_many(items)} not run: running code was not allowed.")
+            context.left_out.append(NOTHING_RUN)
             return
         if context.run_code == "sandboxed" and (reason := version.can_run()):
             context.left_out.append(f"{_many(items)} not run. {reason}")
             return
         try:
+            path, origin = interpreter.located(context.root, context.interpreter)
+            known = Known(context, path if context.run_code == "sandboxed" else None, _IN_VAIN)
+            yield from known.findings(items)
+            items = [item for item in items if id(item) not in known.settled]
+            if not items:
+                if note := interpreter.Interpreter(path, origin, (), frozenset()).note:
+                    context.left_out.append(note)
+                known.end()
+                return
             python = interpreter.find(context.root, context.interpreter, run=context.run_code)
             if python.note:
                 context.left_out.append(python.note)
             work: Lanes[Changed, Finding | str] = lanes.Lanes(context.clock.check)
             count = lanes.many(len(items))
             with pair.pairs(context.change, python.path, count, run=context.run_code, check=work.check) as found:
-                yield from _Run(context, found, work, python, items).findings()
+                try:
+                    yield from _Run(context, found, work, python, items, known).findings()
+                except TimeUp:
+                    known.end()
+                    raise
+            known.end()
         except (ExecutionFailed, sandbox.SandboxError) as error:
             context.left_out.append(f"{_many(items)} not run: {error}")
 
@@ -75,6 +96,7 @@ class _Run:
         lanes: Lanes[Changed, Finding | str],
         python: Interpreter,
         items: Sequence[Changed],
+        known: Known,
     ) -> None:
         from famulus.lsp_server.execution.mining import Mine
         from famulus.lsp_server.review.rules.witness_search import Looking
@@ -85,11 +107,12 @@ class _Run:
         self.reading = threading.Lock()
         """For what reads the project, and remembers it: by one lane at a time."""
         self.looking: Looking = Looking(context.change, pairs, self.mine, self.reading)
-        self.failed: set[str] = set()
-        """Paths that were told of, and causes."""
+        self.known = known
+        self.cut: set[int] = set()
+        """Functions for which there would have been more to try."""
         self.waiting = {id(item): item for item in items}
         self.unshown: dict[int, Changed] = {}
-        self.unusable: dict[int, Changed] = {}
+        self.unusable = known.unusable
 
     def findings(self) -> Iterator[Finding]:
         """What differs; who is not reached is named."""
@@ -97,19 +120,21 @@ class _Run:
             recording = self._recording()
             if recording is not None:
                 stack.enter_context(recording)
+            all_were_called = False
             try:
                 yield from self._in_lanes(self.items, self._first)
+                all_were_called = True
+                if recording is not None and self.unshown:
+                    yield from self._again(recording)
+                    if not recording.done:
+                        self.cut.update(self.unshown)
+                yield from self._around()
             except TimeUp:
-                self._name_the_rest(list(self.waiting.values()))
+                if not all_were_called:
+                    self._name_the_rest(list(self.waiting.values()))
+                for item in self.unshown.values():
+                    self.known.nothing(item, (), late="around")
                 raise
-            if recording is not None and self.unshown:
-                yield from self._again(recording)
-            yield from self._around()
-        unusable = [item.new.name for item in self.items if id(item) in self.unusable]
-        if unusable:
-            names = ", ".join(f"{name}()" for name in unusable[:5])
-            more = f" and {len(unusable) - 5} more" if len(unusable) > 5 else ""
-            self.context.left_out.append(f"No arguments were found that {names}{more} can be compared with.")
 
     def _in_lanes(
         self, items: Sequence[Changed], work: Callable[[Pair, Changed], Iterator[Finding | str]]
@@ -130,11 +155,11 @@ class _Run:
         from famulus.lsp_server.execution.errors import ImportFailed
         from famulus.lsp_server.execution.mining import top_names
 
-        yield f"running {item.new.name} of {item.file.path}"
+        yield f"running {item.name} of {item.file.path}"
         try:
             with self.reading:
                 mined = self.mine.of(item.old, item.file.old_path or "", top_names(item.file.old_text))
-            result = self.looking.directly(pair, item, mined.calls, self._seconds())
+            result = self._directly(pair, item, mined.calls)
         except ImportFailed as error:
             del self.waiting[id(item)]
             yield from self._not_imported(pair, item, error)
@@ -145,6 +170,13 @@ class _Run:
             self.unshown[id(item)] = item
             if not result.usable:
                 self.unusable[id(item)] = item
+
+    def _directly(self, pair: Pair, item: Changed, calls: Sequence[Call]) -> Found:
+        seconds, began = self._seconds(), time.monotonic()
+        result = self.looking.directly(pair, item, calls, seconds)
+        if seconds < _SECONDS and time.monotonic() - began > seconds / 2:  # it might have gone on
+            self.cut.add(id(item))
+        return result
 
     def _again(self, recording: Recording) -> Iterator[Finding]:
         """What was not shown differently, with arguments that tests were seen to use."""
@@ -161,7 +193,7 @@ class _Run:
 
         def again(pair: Pair, item: Changed) -> Iterator[Finding | str]:
             with contextlib.suppress(ImportFailed):
-                result = self.looking.directly(pair, item, known[id(item)], self._seconds())
+                result = self._directly(pair, item, known[id(item)])
                 yield from self._told(item, result)
                 if result.usable:
                     self.unusable.pop(id(item), None)
@@ -172,89 +204,81 @@ class _Run:
         yield from self._in_lanes(list(self.waiting.values()), again)
 
     def _around(self) -> Iterator[Finding]:
-        """What is still not shown, through functions that come to it: when all were looked at, since it takes long."""
-        self.waiting = {id(item): item for item in self.items if id(item) in self.unshown}
+        """What is still not shown, through functions that come to it: when all were looked at, since it takes long.
+
+        Those come first that no call could be made of."""
+        last = sorted(self.unshown.values(), key=lambda item: id(item) not in self.unusable)
+        self.waiting = {id(item): item for item in last}
         clock = Clock(min(_AROUND, self.context.clock.left / 2))
+        vain: list[Changed] = []
 
         def around(pair: Pair, item: Changed) -> Iterator[Finding | str]:
-            if clock.left <= 0:
+            if clock.left <= 0 or len(vain) >= _IN_VAIN:
                 return
-            yield f"running what comes to {item.new.name} of {item.file.path}"
-            result = self.looking.through(pair, item, min(self._seconds() * _THROUGH, clock.left))
-            if result is not None:
+            yield f"running what comes to {item.name} of {item.file.path}"
+            seconds, began = min(self._seconds() * _THROUGH, clock.left), time.monotonic()
+            result = self.looking.through(pair, item, seconds)
+            if seconds < _SECONDS * _THROUGH and time.monotonic() - began > seconds / 2:
+                self.cut.add(id(item))
+            if result is None:
+                vain.append(item)
+            else:
+                vain.clear()
                 yield from self._told(item, result)
+                if result.witnesses:
+                    self.unshown.pop(id(item), None)
             del self.waiting[id(item)]
 
         yield from self._in_lanes(list(self.waiting.values()), around)
-        if self.waiting:
-            names = ", ".join(f"{item.new.name}()" for item in list(self.waiting.values())[:5])
-            more = f" and {len(self.waiting) - 5} more" if len(self.waiting) > 5 else ""
-            self.context.left_out.append(f"No time was left to call {names}{more} through the functions around them.")
+        given_up = len(vain) >= _IN_VAIN
+        for item in self.unshown.values():
+            not_called, cut = id(item) in self.waiting, id(item) in self.cut
+            late: Late = "around" if not_called and not given_up else "itself" if cut else ""
+            own = self.looking.around.get(id(item), ())
+            self.known.nothing(item, own, given_up=not_called and given_up, late=late)
 
     def _told(self, item: Changed, result: Found) -> Iterator[Finding]:
         from famulus.lsp_server.review.rules.witness_wording import finding
 
         if result.witnesses:
             with self.reading:
-                callers = self._callers(item)
-            yield finding(item, result, result.module, callers)
+                callers = self.known.callers(item)
+            found = finding(item, result, result.module, callers)
+            self.known.shown(item, found)
+            yield found
 
     def _not_imported(self, pair: Pair, item: Changed, error: Exception) -> Iterator[Finding]:
         """Only the new version fails: that is a finding, unless it needs a package that is not there."""
         from famulus.lsp_server.execution.errors import ImportFailed
-        from famulus.lsp_server.review.rules.witness_wording import broken_import
 
         assert isinstance(error, ImportFailed)
-        if not self._first_time(item.file.path):
-            return
         old = self.layout.module(item.file.old_path or "")
         new_only = False
         if old is not None and error.kind not in ("", "ModuleNotFoundError"):
             with contextlib.suppress(ImportFailed):
                 pair.old.open(old[0])
                 new_only = True
-        if new_only:
-            cause = f"{error.at} {error.reason}"  # one broken module takes those with it that import it
-            if self._first_time(cause):
-                yield broken_import(item, error)
-        else:
-            reason = error.reason.strip().splitlines()[-1]
-            self.context.left_out.append(f"Nothing in {item.file.path} was run: it cannot be imported ({reason}).")
-
-    def _first_time(self, what: str) -> bool:
-        """Whether a path or a cause was not told of before."""
-        with self.reading:
-            known = what in self.failed
-            self.failed.add(what)
-            return not known
+        yield from self.known.not_imported(item, error, new_only=new_only)
 
     def _recording(self) -> Recording | None:
         """Tests that speak of the changed functions, about to run beside us."""
         from famulus.lsp_server.execution.recording import Recording
 
-        words = [w for item in self.items for w in (item.old.node.name, item.old.owner.name if item.old.owner else "")]
+        words = [word for item in self.items for word in item.name.split(".")[-2:]]
         tests = self.mine.tests(list(dict.fromkeys(word for word in words if word and not word.startswith("__"))))
         old = self.pairs[0].old
         if not tests or "pytest" not in self.python.has or old.run != "sandboxed" or self.context.clock.left < 5:
             return None
         there = [path for path in tests if (old.root / path).is_file()][:30]
         modules = [self.layout.module(item.file.old_path or "") for item in self.items]
-        targets = [(m[0] if m else "", item.old.name) for m, item in zip(modules, self.items, strict=True)]
+        targets = [(m[0] if m else "", item.name) for m, item in zip(modules, self.items, strict=True)]
         seconds = min(_RECORDED, self.context.clock.left / 2)
         return Recording(old.python, old.root, old.folders, targets, there, seconds) if there else None
 
-    def _callers(self, item: Changed) -> list[Place]:
-        """Who calls the function, in the new version."""
-        project = self.context.new
-        module = project.module(item.file.new_path or "")
-        symbol = module.by_qualname.get(item.new.name) if module is not None else None
-        uses = project.callers(symbol) if symbol is not None else []
-        return [project.place(use.module, use.reference) for use in uses]
-
     def _name_the_rest(self, rest: Sequence[Changed]) -> None:
-        names = ", ".join(f"{item.new.name}()" for item in rest[:5])
-        more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
-        self.context.left_out.append(f"No time was left to run {names}{more}.")
+        from famulus.lsp_server.review.rules.witness_known import named
+
+        self.context.left_out.append(f"No time was left to run {named([item.name for item in rest])}.")
 
 
 def _groups(items: Sequence[Changed]) -> list[list[Changed]]:

@@ -5,58 +5,122 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from famulus.lsp_server.execution.functions import Function, Parameter, functions_in
 from famulus.lsp_server.execution.layout import is_test
 from famulus.lsp_server.review.change import FileChange
+from famulus.lsp_server.review.kept import Kept, digest_of, python_mark
 from famulus.lsp_server.review.rule import Context
 
+VERSION = 1
+"""Raised whenever the same two files give other functions."""
 _POSITIONAL = ("position", "either")
+
+
+class _Sides:
+    """The functions of both versions of a file, read when one of them is asked for."""
+
+    def __init__(self, file: FileChange) -> None:
+        self._file = file
+
+    @cached_property
+    def old(self) -> dict[str, Function]:
+        """By dotted name."""
+        return functions_in(self._file.old_tree) if self._file.old_tree is not None else {}
+
+    @cached_property
+    def new(self) -> dict[str, Function]:
+        """By dotted name."""
+        return functions_in(self._file.new_tree) if self._file.new_tree is not None else {}
+
+
+class _Place(NamedTuple):
+    """Of one function: its name, where the change is and all its lines on the new side, and its head on the old one."""
+
+    name: str
+    line: int
+    first: int
+    stop: int
+    old_line: int
+    called: str
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A function that may answer differently. ``parameters``: those that calls may give in both versions.
-
-    ``line``: of the new side, where the change is."""
+    """A function that may answer differently. ``line``: of the new side, where the change is; ``lines``: all of it
+    there; ``old_line``: its head on the old side; ``called``: the name by which code calls it."""
 
     file: FileChange
-    old: Function
-    new: Function
-    parameters: Sequence[Parameter]
+    name: str
     line: int
+    lines: range
+    old_line: int
+    called: str
+    _sides: _Sides
+
+    @property
+    def old(self) -> Function:
+        """The old version."""
+        return self._sides.old[self.name]
+
+    @property
+    def new(self) -> Function:
+        """The new version."""
+        return self._sides.new[self.name]
+
+    @property
+    def parameters(self) -> Sequence[Parameter]:
+        """Those that calls may give in both versions."""
+        return shared(self.old, self.new) or ()
 
 
 def changed(context: Context) -> Iterator[Changed]:
     """Functions whose code differs, or that read a constant of their module that differs."""
+    kept = Kept(f"changed-{VERSION}-{python_mark()}", list[_Place])
     for file in context.change.python():
         if file.old is None or file.new is None or is_test(file.path) or not file.path.endswith(".py"):
             continue
-        if file.old_tree is None or file.new_tree is None:
-            continue
-        was, now = functions_in(file.old_tree), functions_in(file.new_tree)
-        old_lines, new_lines = file.old_text.split("\n"), file.new_text.split("\n")
         neutral = context.neutral.get(file.path, frozenset())
-        constants = {n: line for n, line in _constants(file.old_tree, file.new_tree).items() if line not in neutral}
-        for name in (name for name in now if name in was):
-            old, new = was[name], now[name]
-            own = file.changed_new_lines & frozenset(new.lines)
-            lines = sorted(own - neutral) or sorted(own)
-            if old.how != new.how:
+        sides = _Sides(file)
+        digest = digest_of(file.old, file.new, ",".join(map(str, sorted(neutral))).encode())
+        places = kept.get(digest)
+        if places is None:
+            places = list(_places(file, sides, neutral))
+            kept.put(digest, places)
+        for place in places:
+            lines = range(place.first, place.stop)
+            yield Changed(file, place.name, place.line, lines, place.old_line, place.called, sides)
+    kept.sweep()
+
+
+def _places(file: FileChange, sides: _Sides, neutral: frozenset[int]) -> Iterator[_Place]:
+    if file.old_tree is None or file.new_tree is None:
+        return
+    was, now = sides.old, sides.new
+    old_lines, new_lines = file.old_text.split("\n"), file.new_text.split("\n")
+    constants = {n: line for n, line in _constants(file.old_tree, file.new_tree).items() if line not in neutral}
+    for name in (name for name in now if name in was):
+        old, new = was[name], now[name]
+        own = file.changed_new_lines & frozenset(new.lines)
+        lines = sorted(own - neutral) or sorted(own)
+        if old.how != new.how:
+            continue
+        same = _text(old, old_lines) == _text(new, new_lines)  # the same lines are the same code
+        if not same and old.shape != new.shape and not (lines and neutral.issuperset(lines)):
+            line = lines[0] if lines else new.node.lineno
+        else:
+            if not constants:
                 continue
-            same = _text(old, old_lines) == _text(new, new_lines)  # the same lines are the same code
-            if not same and old.shape != new.shape and not (lines and neutral.issuperset(lines)):
-                line = lines[0] if lines else new.node.lineno
-            else:
-                if not constants:
-                    continue
-                read = {node.id for node in ast.walk(new.node) if isinstance(node, ast.Name)} & constants.keys()
-                if not read:
-                    continue
-                line = min(constants[constant] for constant in read)
-            parameters = shared(old, new)
-            if parameters is not None:
-                yield Changed(file, old, new, parameters, line)
+            read = {node.id for node in ast.walk(new.node) if isinstance(node, ast.Name)} & constants.keys()
+            if not read:
+                continue
+            line = min(constants[constant] for constant in read)
+        if shared(old, new) is not None:
+            special = old.owner is not None and old.node.name.startswith("__")
+            called = old.owner.name if special and old.owner else old.node.name
+            yield _Place(name, line, new.lines.start, new.lines.stop, old.node.lineno, called)
 
 
 def _text(function: Function, lines: Sequence[str]) -> Sequence[str]:

@@ -13,7 +13,8 @@ from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.errors import ImportFailed
 from famulus.lsp_server.execution.inputs import Inputs, names_used, vocabulary
 from famulus.lsp_server.execution.mining import Mine, top_names
-from famulus.lsp_server.execution.search import Found, Search, Subject, Within, reshaped
+from famulus.lsp_server.execution.relevance import reshaped
+from famulus.lsp_server.execution.search import Found, Search, Subject, Within
 from famulus.lsp_server.execution.upstream import Upstream
 from famulus.lsp_server.review.change import decoded
 
@@ -37,6 +38,8 @@ class Looking:
         self._searches = {id(pair): Search(pair.old, pair.new, self.source, pair.again) for pair in pairs}
         self._upstream = Upstream(change.old)
         self._texts: dict[str, str | None] = {}
+        self.around: dict[int, list[str]] = {}
+        """Files of the functions that were looked at in stead of another one, by its identity."""
 
     def directly(self, pair: Pair, item: Changed, found: Sequence[Call], seconds: float) -> Found:
         """Calls of the function itself. ``found``: those that the project makes. Raises :class:`ImportFailed`."""
@@ -61,10 +64,11 @@ class Looking:
         with self.reading:
             target = self.old_layout.module(old_path)
             candidates = self._upstream.of(old_path, item.old)[:CANDIDATES]
+        self.around[id(item)] = [candidate.path for candidate in candidates]
         if target is None:
             return None
         others = reshaped(item.old, item.new)
-        within = Within(target[0], item.old.name, item.old.lines, item.file.new_text, others)
+        within = Within(target[0], item.name, item.old.lines, item.file.new_text, others)
         search = self._searches[id(pair)]
         for candidate in candidates:
             left = until - time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from famulus.lsp_server.execution import pytest_text
 from famulus.lsp_server.execution.errors import ImportFailed
@@ -26,15 +27,12 @@ def finding(item: Changed, result: Found, module: str, callers: Sequence[Place])
     in_value = what in ("value", "type")
     slight = what in ("type", "message")
     certain = first.call.source != "guess" and what != "message"
-    return Finding(
+    found = Finding(
         rule=f"witness/{what}",
         message=_sentence(first),
         grade=Grade.WITNESSED,
-        place=Place(path=item.file.path, line=item.line, symbol=item.new.name),
-        old_place=Place(
-            path=item.file.old_path or item.file.path, line=item.old.node.lineno, symbol=item.old.name, side="old"
-        ),
-        key=f"{item.new.name} {what}",
+        place=Place(path=item.file.path, line=item.line, symbol=item.name),
+        key=f"{item.name} {what}",
         proof=Proof(
             kind="witness",
             text="\n".join(_shown(witness) for witness in result.witnesses[:3]),
@@ -58,7 +56,17 @@ def finding(item: Changed, result: Found, module: str, callers: Sequence[Place])
         ),
         severity="note" if slight else "warning",
         certainty="certain" if certain else "possible" if what == "message" else "likely",
-        related=tuple(Related(place=place, message=f"Calls {item.new.name}().") for place in _lines(callers)[:_SHOWN]),
+    )
+    return placed(found, item, callers)
+
+
+def placed(found: Finding, item: Changed, callers: Sequence[Place]) -> Finding:
+    """A finding on ``item``, perhaps of an earlier review, where the function and its callers are now."""
+    return replace(
+        found,
+        place=Place(path=item.file.path, line=item.line, symbol=item.name),
+        old_place=Place(path=item.file.old_path or item.file.path, line=item.old_line, symbol=item.name, side="old"),
+        related=tuple(Related(place=place, message=f"Calls {item.name}().") for place in _lines(callers)[:_SHOWN]),
         reach=len(callers),
     )
 

@@ -24,14 +24,17 @@ def bind(server: FamulusServer) -> None:
         from famulus.lsp_server.testgen.doors.service import TestMaker
 
         made = TestMaker(session)
-        session.code_lenses.append(made.scores.lenses)  # there is none before something was measured
         session.at_end.append(made.close)
         return made
 
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
         return await maker().actions(params)
 
+    async def lenses(uri: str) -> list[types.CodeLens]:
+        return await maker().scores.lenses(uri)
+
     session.code_actions.append(actions)
+    session.code_lenses.append(lenses)
 
     @server.command(GENERATE)
     async def generate(uri: str, *name: str) -> None:

@@ -118,7 +118,7 @@ def test_the_size_is_that_of_the_checkpoint_and_what_one_token_meets_is_less(tmp
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     *((name, {"hidden_act": "gelu"}, "hidden_act") for name in sorted(FAMILIES)),
-    *((name, {"quantization_config": {"quant_method": "gptq"}}, "quant_method = 'gptq'") for name in sorted(FAMILIES)),
+    *((name, {"quantization_config": {"quant_method": "hqq"}}, "quant_method = 'hqq'") for name in sorted(FAMILIES)),
     *((name, {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "longrope") for name in sorted(FAMILIES)),
     (
         "deepseek_v3",
@@ -127,8 +127,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("qwen3", {"use_sliding_window": True}, "use_sliding_window"),
     ("qwen3", {"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+    ("qwen3", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
+    ("llama", {"layer_types": 7}, "layer_types"),
     ("qwen3_moe", {"num_experts_per_tok": 9}, "num_experts_per_tok 9 of 8"),
     ("qwen3_moe", {"num_experts": None}, "num_experts"),
+    ("qwen3_moe", {"router_top_p": 0.7}, "router_top_p"),
     ("qwen3_moe", {"decoder_sparse_step": 0}, "decoder_sparse_step"),
     ("qwen3_moe", {"moe_intermediate_size": "many"}, "moe_intermediate_size"),
     ("mixtral", {"num_local_experts": 1}, "num_experts_per_tok 2 of 1"),
@@ -146,6 +149,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("deepseek_v3", {"mlp_layer_types": ["sparse"] * 3}, "mlp_layer_types"),
     ("deepseek_v32", {"index_topk": 0}, "index_topk"),
 ]
+
+
+def test_what_a_checkpoint_says_of_its_positions_alone_is_named_too(tmp_path: Path) -> None:
+    zoo.write(tmp_path / "m", "qwen3")
+    rewrite(tmp_path / "m", rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5})
+    with pytest.raises(BadWeights, match="partial_rotary_factor"):
+        tiny.open_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize(("name", "change", "says"), REFUSED, ids=lambda value: str(value)[:40])

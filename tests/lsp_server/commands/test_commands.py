@@ -195,9 +195,10 @@ def test_a_cancelled_command_ends_at_once(inside: Callable[..., Any], served: An
     editor = inside(
         served.home, capabilities={"window": {"workDoneProgress": True}}, options={"famulus": {"documents": True}}
     )
-    editor.open(URI, "def total(numbers):\n    return sum(numbers)\n")
+    many = "".join(f"def total_{n}(numbers):\n    return sum(numbers) + {n}\n" for n in range(60))
+    editor.open(URI, many)
     asked = editor.ask(
-        "workspace/executeCommand", {"command": "famulus.explain", "arguments": [URI, span(0, 0, 1, 23)]}
+        "workspace/executeCommand", {"command": "famulus.explain", "arguments": [URI, span(0, 0, 119, 20)]}
     )
     token = editor.told("$/progress", lambda p: p["value"]["kind"] == "begin")["token"]
     editor.notify("window/workDoneProgress/cancel", {"token": token})

@@ -41,6 +41,12 @@ def test_what_is_changed(source: str, wanted: set[str]) -> None:
     assert _told(source) == wanted
 
 
+def test_numbers_that_are_passed_on_or_stored_choose_tests() -> None:
+    source = "def f(self, a: int, b: float, c: str):\n    g(a)\n    self.b = b\n    self.c = c\n    d = a\n"
+    told = [f"{mutant.before} → {mutant.after}" for mutant in mutants(source, values=True) if mutant.kind == "value"]
+    assert told == ["a → a + 1", "b → b + 1", "b → b * 2"]
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -137,6 +137,11 @@ def test_a_function_gets_other_code(version: Make) -> None:
 def test_lines_are_told(version: Make) -> None:
     shop = version({"shop.py": "def sign(x):\n    if x < 0:\n        return -1\n    return 1\n"})
     assert shop.calls("shop", [Call("sign", ("5",))], trace=True)[0].lines == {2, 4}
+    box = version(
+        {"box.py": "class Box:\n    def put(self, x):\n        self.x = x\n    def get(self):\n        return self.x\n"}
+    )
+    looked = Call("Box.get", (), receiver="Box()", before=("self.put(1)",))
+    assert box.calls("box", [looked], trace=True)[0].lines == {3, 5}
 
 
 def test_a_module_that_cannot_be_imported(version: Make) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus.lsp_server.documents import Text
-from famulus.lsp_server.prediction import ruff
+from famulus.lsp_server.prediction import ruff_program
 from famulus.lsp_server.prediction.surprise.candidates import KINDS, alternatives
 from famulus.lsp_server.prediction.surprise.plausible import Plausible
 from famulus.lsp_server.prediction.surprise.source import Source
@@ -127,7 +127,7 @@ def test_every_kind_occurs_in_real_code_and_every_change_parses_and_can_be_undon
 
 def test_no_change_of_a_name_makes_it_undefined(tmp_path: Path):
     source = Source(REAL)
-    program = ruff.program()
+    program = ruff_program.program()
     assert program is not None
     for number, function in enumerate(source.functions):
         for change in [a for a in alternatives(source, function) if a.kind == "name"][::40]:

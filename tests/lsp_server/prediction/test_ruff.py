@@ -9,6 +9,7 @@ import pytest
 
 from famulus.lsp_server.documents import Snapshot, Text
 from famulus.lsp_server.prediction import ruff
+from famulus.lsp_server.prediction.ruff_program import RuffFailed
 
 
 def found(text, path=None, trusted=False, kind="document", cells=()):
@@ -43,7 +44,7 @@ def test_an_untrusted_workspace_configures_nothing(tmp_path):
     assert found("import os\n", path, trusted=True) == []
     (tmp_path / "ruff.toml").write_text("this is no toml")
     assert [f.code for f in found("import os\n", path)] == ["F401"]
-    with pytest.raises(ruff.RuffFailed):
+    with pytest.raises(RuffFailed):
         found("import os\n", path, trusted=True)
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,14 @@ QUIET = {
     "GIT_COMMITTER_EMAIL": "n@example.com",
 }
 """The user's own configuration plays no part, in git's commands and in ours."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_kept_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What an earlier run of the tests has kept plays no part either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAMULUS_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @dataclass

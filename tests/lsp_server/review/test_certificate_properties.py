@@ -209,7 +209,7 @@ def _words(text: str) -> str:
 def test_ruffs_format_of_the_standard_library_is_certified() -> None:
     import subprocess
 
-    from famulus.lsp_server.prediction.ruff import program
+    from famulus.lsp_server.prediction.ruff_program import program
 
     ruff = program()
     assert ruff is not None

@@ -303,6 +303,7 @@ def test_in_the_middle_of_something_the_review_goes_on(repo: Any, state: str) ->
     found = asked(repo)
     assert files(found.change)["b.py"] == ("modified", b"b\n", b"2\n")
     assert [state in note for note in found.notes] == [True]
+    assert ("brings" in found.notes[0]) == (state != "bisection")
     if state in ("merge", "rebase", "cherry-pick"):
         assert "a.py" in found.change.unread and "conflict" in found.change.unread["a.py"]
         assert "a.py" in change(repo, staged=True).unread
@@ -331,6 +332,10 @@ def test_worktrees_git_files_bare_and_detached_repositories(repo: Any, new_repo:
     module = type(repo)(outer.path / "inside")
     module.write({"a.py": "4\n"})
     assert files(change(module)) == {"a.py": ("modified", b"2\n", b"4\n")}
+    outer.commit({})
+    assert change(outer).unread == {}
+    module.commit({})
+    assert list(change(outer).unread) == ["inside"]  # it stands at another commit
 
 
 def test_a_shallow_clone_says_that_history_is_missing(repo: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from famulus.lsp_server.review.change import Change, Memory, between
 from famulus.lsp_server.review.finding import Edit, Finding, Grade, Place, Proof, Related, Suggestion
 from famulus.lsp_server.review.report import as_json, github, gitlab, markdown, sarif, terminal
-from famulus.lsp_server.review.report.source import seen_places, visible
+from famulus.lsp_server.review.report.source import Lines, seen_places, visible
 from famulus.lsp_server.review.review import Report
 
 SARIF = json.loads((Path(__file__).parent / "data/sarif-2.1.0.schema.json").read_text())
@@ -107,6 +107,7 @@ def test_the_terminal_shows_the_call_its_proof_its_cause_and_what_is_missing() -
     assert printed(report()).startswith("Nothing to report in 5 changed lines")
     assert printed(report(complete=False)).startswith("Nothing found so far")
     assert printed(report(files=0, unread={})).startswith("Nothing has changed (one..two)\n")
+    assert "Nothing has changed" not in printed(report(WITNESS, files=0, unread={}))
     twice = replace(CALL, related=(Related(place=CALL.related[0].place, message=f"{CALL.proof.text}."),))
     assert printed(report(twice)).count(CALL.proof.text) == 1, "what a related place says is not said before it as well"
 
@@ -283,6 +284,13 @@ def test_gitlab_gets_stable_fingerprints_and_places() -> None:
     assert issue["fingerprint"] == CALL.fingerprint
     assert issue["location"] == {"path": "cart.py", "lines": {"begin": 11}}
     assert issue["severity"] in ("info", "minor", "major", "critical", "blocker")
+
+
+def test_markdown_calls_a_test_only_what_is_one() -> None:
+    code = replace(CALL, proof=replace(CALL.proof, code="price(i, rate=...)  # TypeError"))
+    assert "As a test" not in markdown.block(code, Lines(change()))
+    assert "As a test" in markdown.block(WITNESS, Lines(change()))
+    assert "of 1 file." in markdown.text(report(CALL, files=1), [CALL], change())
 
 
 def test_markdown_leaves_no_markup_to_the_code() -> None:

@@ -11,8 +11,8 @@ from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.finding import Finding, Grade
 from famulus.lsp_server.review.importers import related_tests
 from famulus.lsp_server.review.index.project import Project
-from famulus.lsp_server.review.rule import Clock, Context
-from famulus.lsp_server.review.rules import neutral, unnoticed
+from famulus.lsp_server.review.rule import NOTHING_RUN, Clock, Context
+from famulus.lsp_server.review.rules import neutral, unnoticed, unnoticed_bench
 from famulus.lsp_server.review.rules.unnoticed_mutants import MOST_OF_A_FUNCTION
 from famulus.lsp_server.review.statements import function_bodies
 
@@ -150,7 +150,7 @@ def test_tests_that_the_change_turns_red_are_told_and_those_that_were_red_are_no
 
 
 def test_a_test_that_hangs_takes_its_time_only_and_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unnoticed, "_EACH", 2.0)
+    monkeypatch.setattr(unnoticed_bench, "_EACH", 2.0)
     hangs = "import time\n\nfrom shop import pricing\n\n\ndef test_it():\n    time.sleep(1000)\n    pricing.fresh(1)\n"
 
     found, context = _found({"test_a.py": hangs, "tests/test_pricing.py": TESTS})
@@ -168,7 +168,7 @@ def test_without_tests_or_without_running_it_is_said() -> None:
     )
     found, context = _found({"tests/test_pricing.py": TESTS}, run_code="no")
     assert found == []
-    assert "no code is run" in context.left_out[0]
+    assert context.left_out == [NOTHING_RUN]
 
     found, context = _found({"tests/test_other.py": "def test_x():\n    pass\n"})
     assert [f.message for f in found] == [

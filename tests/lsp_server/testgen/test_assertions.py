@@ -20,6 +20,7 @@ from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.domain import Domain
 from famulus.lsp_server.testgen.selection import price
 from famulus.lsp_server.testgen.simpler import observed, prepared
+from famulus.lsp_server.testgen.stating import accepts
 from famulus.lsp_server.testgen.style import read
 
 SOURCE = """
@@ -60,6 +61,7 @@ def said(name: str, call: Call, answer: dict[str, Any]) -> str:
         (["array", "int64", [1], ["list", [["int", "2"]]]], "np.testing.assert_array_equal(plain([1]), [2])"),
         (["object", "Point", [["x", ["int", "1"]], ["_y", ["int", "2"]]]], "assert plain([1]).x == 1"),
         (["object", "Point", [["_y", ["int", "2"]]]], ""),
+        (["dict", [[["str", "{a}"], ["object", "Point", [["x", ["int", "1"]]]]]]], "assert plain([1])['{a}'].x == 1"),
     ],
 )
 def test_a_value_is_compared_in_the_form_that_fits_it(form: list[Any], expected: str) -> None:
@@ -189,10 +191,28 @@ def repeat(times: int):
     assert found and found.text == f"assert {wrapped[0].text} == []"
 
 
+@pytest.mark.parametrize(
+    ("line", "other", "holds"),
+    [
+        ("assert f(1) == 0.0", "assert f(1) == -0.0", True),
+        ("assert f(1) == [0]", "assert f(1) == [0.0]", True),
+        ("assert f(1) == 0.0", "assert f(1) == 0.5", False),
+        ("assert f(1) == 0", "assert f(2) == 0", False),
+        ("assert f(1) == x", "assert f(1) == y", False),
+        ("assert f(1) is True", "assert f(1) == 1", False),
+    ],
+)
+def test_an_assertion_does_not_notice_an_equal_number(line: str, other: str, holds: bool) -> None:
+    assert accepts(line, other) is holds
+
+
 def test_hidden_state_is_seen_by_other_methods() -> None:
     push = Call("Stack.push", ("2",), receiver="Stack()")
-    looks = [(call.target, call.before) for call in observed(aim("Stack.push"), [push])]
+    looks = [(call.target, call.before) for call in observed(aim("Stack.push"), {push: True})]
     assert looks[0] == ("Stack.top", ("self.push(2)",))
+    filled = Call("Stack.push", ("2",), receiver="Stack()", before=("self.fill(7)",))
+    looks = [(call.target, call.before) for call in observed(aim("Stack.push"), {push: True}, [filled])]
+    assert ("Stack.top", ("self.fill(7)", "self.push(2)")) in looks
     assert [call.before for call in prepared(aim("Stack.top"))] == [
         ("self.push(1)",),
         ("self.push(1)", "self.push(2)"),

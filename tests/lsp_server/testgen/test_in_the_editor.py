@@ -132,6 +132,8 @@ def test_the_tests_come_as_an_edit_that_is_asked_about(start: Callable[..., Any]
     assert lens["range"]["start"]["line"] == 0
     editor.change(uri, 2, {"text": SHOP.replace("min(x, high)", "min(high, x)")})
     assert editor.request("textDocument/codeLens", {"textDocument": {"uri": uri}}) is None, "of other code"
+    later, _, uri = start()
+    assert later.request("textDocument/codeLens", {"textDocument": {"uri": uri}}) == [lens], "of another server"
 
 
 def test_a_test_is_explained_and_strengthened(start: Callable[..., Any]) -> None:

@@ -17,10 +17,13 @@ from famulus.lsp_server.execution.version import Version
 from famulus.lsp_server.review.folders import Folder
 from famulus.lsp_server.testgen import writing
 from famulus.lsp_server.testgen.case import Aim, Example
+from famulus.lsp_server.testgen.choosing import best
 from famulus.lsp_server.testgen.commandline import runner
 from famulus.lsp_server.testgen.domain import Domain
 from famulus.lsp_server.testgen.examples import Oracle
 from famulus.lsp_server.testgen.fixtures import fixtures
+from famulus.lsp_server.testgen.kills import kills
+from famulus.lsp_server.testgen.style import Style
 from famulus.lsp_server.testgen.unittesting import converted
 
 KINDS = '''\
@@ -107,6 +110,17 @@ def means():
         mean = total / count
 
 
+def found(names: dict[str, int], name: str) -> int | None:
+    return names.get(name)
+
+
+def windows(items: list[int], size: int):
+    if size < 1:
+        raise ValueError("size must be positive")
+    for i in range(len(items) - size + 1):
+        yield items[i : i + size]
+
+
 class Account:
     def __init__(self) -> None:
         self._sum = 0
@@ -137,6 +151,7 @@ def account():
     return made
 """
 SHOWN = {
+    "windows": 'match="size must be positive"):\n        list(windows(',
     "count": "write_text",
     "save": ".read_text() ==",
     "names": "names(folder) == [",
@@ -242,6 +257,7 @@ def test_what_surrounds_a_call_is_part_of_its_test(oracle: Oracle, project: Path
         plain = [one.text.replace("'", '"') for one in made]
         assert any(shown.replace("'", '"') in text for text in plain), (name, plain)
         written += made
+    assert {"test_greet_without_arguments", "test_greet_with_name"} & {one.name for one in written}
     cased = [one for test in written if (one := converted(test)) is not None and test.holder == ""]
     assert not [one.text for one in cased if "monkeypatch" in one.text or "capsys" in one.text]
     (project / "test_kinds.py").write_text(writing.module(written))
@@ -275,3 +291,11 @@ def test_arguments_outside_the_documented_domain_are_known(docstring: str, insid
     function = functions(f'def page(size: int):\n    """Cut.\n\n    {docstring}\n    """\n    return size\n')["page"]
     assert Domain(function).holds(Call("page", (inside,)))
     assert not Domain(function).holds(Call("page", (outside,)))
+
+
+def test_answers_of_none_fill_no_table(oracle: Oracle) -> None:
+    aim, examples, _ = asked(oracle, "kinds", KINDS, "found")
+    notice = kills(oracle.version, aim, examples)
+    chosen = [examples[n].outcome for n in best(aim, examples, notice, None, 5, Style())]
+    assert notice.killed and {one.kind for one in chosen} == {"value"}
+    assert 0 < sum(one.value == ["const", "None"] for one in chosen) <= 2

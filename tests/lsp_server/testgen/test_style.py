@@ -17,7 +17,7 @@ from famulus.lsp_server.testgen import writing
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.formatting import demanded, formatted
 from famulus.lsp_server.testgen.importing import added
-from famulus.lsp_server.testgen.style import Style, read
+from famulus.lsp_server.testgen.style import Style, in_quotes, read
 
 SOURCE = '''
 def chunks(items: list[int], size: int) -> list[list[int]]:
@@ -175,3 +175,16 @@ def test_the_format_is_blacks_where_only_that_is_configured(tmp_path: Path) -> N
     assert formatted(long, file, tmp_path, single) == long.replace("'", '"')
     (tmp_path / "ruff.toml").write_text("line-length = 120\nformat.quote-style = 'preserve'\n")
     assert formatted(long, file, tmp_path, Style()) == long
+
+
+@pytest.mark.parametrize(
+    ("line", "quote", "written"),
+    [
+        ("assert cart.items == {'fig': 1}", '"', 'assert cart.items == {"fig": 1}'),
+        ('assert said == "it\'s"', "'", 'assert said == "it\'s"'),
+        ("assert said == 'a \"b\"'", '"', "assert said == 'a \"b\"'"),
+        ("    (1, 'a'),", '"', '    (1, "a"),'),
+    ],
+)
+def test_texts_have_the_quotes_of_the_file(line: str, quote: str, written: str) -> None:
+    assert in_quotes(line, quote) == written

@@ -1,0 +1,151 @@
+"""``python -m famulus.bench.code_pairs CORPUS``: pairs to train on beside a corpus, in the very prompts of production.
+
+*edit*: an instruction and a function → the function changed; *summary*: a diff → a commit's subject (both from small
+rewrites on the syntax tree, whose words say only what was done); *values*: a documented function and a call → its
+value, which was computed in the sandbox. Each split has the functions of its own packages, and what shares a run of
+words with a held-out or validation item is not learned from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import itertools
+import json
+import lzma
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from famulus.engine.errors import FamulusError
+from famulus.engine.protocol import Chat
+from famulus.engine.training.data.build import documents
+from famulus.engine.training.data.duplicates import hashed_runs
+from famulus.engine.training.data.rewrites import Rewrite, functions, rewrites
+from famulus.engine.training.evaluation.runnable import alone, observed
+from famulus.lsp_server.commands import commit, rewrite
+from famulus.lsp_server.commands.staged import parse_diff
+from famulus.lsp_server.testgen import forecast
+
+KINDS = ("edit", "summary", "values")
+ORDER = ("held-out", "validation", "train")
+"""What is measured on is made first."""
+MOST = {"edit": 3, "summary": 3, "values": 12}
+"""Pairs of one file, so that many give some."""
+
+Line = dict[str, Any]
+
+
+def lines(kind: str, path: str, text: str, chance: random.Random) -> Iterator[tuple[Line, str]]:
+    """The pairs that one file gives, each with what it shows of the file."""
+    tree = ast.parse(text)
+    if kind == "values":
+        yield from values(tree, text)
+        return
+    for source in functions(tree, text):
+        found = list(rewrites(source, chance))
+        if found:
+            (made,) = chance.choices(found, range(1, len(found) + 1))  # the rarer ones stand last
+            yield (edit(made) if kind == "edit" else summary(made, path, source)), source
+
+
+def edit(made: Rewrite) -> Line:
+    """An instruction with its code, as the language server asks."""
+    asked = rewrite.question(made.asked, made.before.rstrip("\n"), "python")
+    return {**told(asked), "answer": made.after + "```"}
+
+
+def summary(made: Rewrite, path: str, source: str) -> Line:
+    """A diff with its subject, as the language server asks."""
+    before, after = source.splitlines(keepends=True), made.after.splitlines(keepends=True)
+    diff = "".join(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}"))
+    (change,) = parse_diff(f"diff --git a/{path} b/{path}\n{diff}")
+    return {**told(commit.question([change])), "answer": made.told}
+
+
+def told(asked: Chat) -> Line:
+    """A conversation as JSON."""
+    messages = [{"role": m.role, "content": m.content} for m in asked.messages]
+    return {"messages": messages, "answer_prefix": asked.answer_prefix}
+
+
+def values(tree: ast.Module, text: str) -> Iterator[tuple[Line, str]]:
+    """Calls of functions that can be run by themselves, as test generation asks."""
+    for _, source, start in alone(tree, text):
+        node = ast.parse(source).body[-1]
+        assert isinstance(node, ast.FunctionDef)
+        for call, value in observed(source):
+            if len(value) <= 40 and _literal(value):
+                asked = forecast.question(node, ast.get_docstring(node), call)
+                yield {"text": asked, "answer": f"{value}\n"}, source[source.rfind("\ndef ", 0, start) + 1 :]
+
+
+def _literal(value: str) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return False
+    return True
+
+
+def chosen(corpus: Path, kind: str, split: str, count: int, seen: set[int]) -> Iterator[Line]:
+    """Up to ``count`` pairs of a split; ``seen``: runs of words of what is measured on."""
+    made = 0
+    files = documents(corpus, split) if split == "train" else in_turn(documents(corpus, split))
+    for file in files:
+        found = lines(kind, file["path"], file["text"], random.Random(file["path"]))
+        for line, shown in itertools.islice(found, MOST[kind]):
+            own = hashed_runs(shown + line["answer"])
+            if split == "train" and own & seen:
+                continue
+            seen.update(own if split != "train" else ())
+            yield line
+            made += 1
+            if made == count:
+                return
+
+
+def in_turn(files: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """From every package one after the other; for splits that fit into memory."""
+    by_package: dict[str, list[dict[str, str]]] = {}
+    for file in files:
+        by_package.setdefault(file["package"], []).append(file)
+    rows = itertools.zip_longest(*by_package.values())
+    return (file for row in rows for file in row if file is not None)
+
+
+def write(corpus: Path, kind: str, split: str, found: Iterable[Line]) -> int:
+    """Puts them beside the corpus → how many."""
+    path, count = corpus / f"pairs-{kind}.{split}.jsonl.xz", 0
+    draft = path.with_suffix(".part")
+    with lzma.open(draft, "wt", encoding="utf-8") as file:
+        for line in found:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    draft.replace(path)
+    return count
+
+
+def main() -> None:
+    """Writes ``pairs-KIND.SPLIT.jsonl.xz`` and says how many there are."""
+    parser = argparse.ArgumentParser(prog="python -m famulus.bench.code_pairs", description=__doc__)
+    parser.add_argument("corpus", type=Path, help="what `python -m famulus.engine.training.data` built")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--count", type=int, default=20_000, help="pairs of a kind to learn from, at most")
+    parser.add_argument("--held", type=int, default=400, help="pairs of a kind in each of the other splits, at most")
+    said = parser.parse_args()
+    for kind in said.kind or KINDS:
+        seen: set[int] = set()
+        try:
+            for split in ORDER:
+                count = said.count if split == "train" else said.held
+                made = write(said.corpus, kind, split, chosen(said.corpus, kind, split, count, seen))
+                print(f"{kind}, {split}: {made}", flush=True)
+        except FamulusError as error:
+            parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""A model's forward pass that gradients go through: whole sequences at once, no cache.
+
+It walks the same :class:`~famulus.engine.decoder.Decoder` that the engine serves, loaded dense or in 4 bits; what it
+adds is :class:`~famulus.engine.training.changes.Changes`. The products run in the decoder's compute dtype, the residual
+stream, norms and router in f32, as they do when it is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from famulus.engine.decoder import Decoder
+from famulus.engine.errors import InvalidRequest
+from famulus.engine.latent import LATENT_EPS, LatentAttention
+from famulus.engine.layers import MLP, Attention, Block, MoE, embed
+from famulus.engine.training.changes import Changes
+from famulus.engine.training.frozen import product
+from famulus.kernels.activation import clamped_swiglu, swiglu
+from famulus.kernels.norm import rms_norm
+from famulus.kernels.pack import Weight
+from famulus.kernels.rope import rope, tables
+from famulus.kernels.router import route
+
+LOGITS = 4096
+"""Positions whose logits are in memory at once."""
+
+
+@dataclass
+class Extra:
+    """What a pass tells beside the hidden states. ``router``: the mean squares of the routers' logits."""
+
+    router: list[Tensor] = field(default_factory=list)
+
+
+class Trained:
+    """A frozen ``decoder`` with its ``changes``. ``recompute``: activations of a layer are computed again when its
+    gradients are, which takes a third more time and far less memory."""
+
+    def __init__(self, decoder: Decoder, changes: Changes, recompute: bool = False) -> None:
+        self.decoder, self.changes, self.recompute = decoder, changes, recompute
+
+    def hidden(self, tokens: Tensor, extra: Extra | None = None) -> Tensor:
+        """``tokens`` [sequences, length] int64 → [sequences, length, hidden] f32 after the final norm."""
+        d, (count, length) = self.decoder, tokens.shape
+        positions = torch.arange(length, device=tokens.device)
+        inverse, amplitude = d.rotation
+        cos, sin = tables(positions, inverse.to(tokens.device), amplitude)
+        h = self._embed(tokens).view(count, length, -1) * d.embedded
+        for i, block in enumerate(d.blocks):
+            if self.recompute and torch.is_grad_enabled():
+                h, squares = checkpoint(self._block, h, i, block, cos, sin, use_reentrant=False)
+            else:
+                h, squares = self._block(h, i, block, cos, sin)
+            if extra is not None and squares is not None:
+                extra.router.append(squares)
+        return rms_norm.reference(h, d.norm, d.args.rms_norm_eps, torch.float32)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        table, changes = self.decoder.embedding, self.changes
+        found = embed(tokens.flatten(), table)
+        if changes.rows is None:
+            return found
+        place = torch.full((table.rows,), -1, device=tokens.device)
+        place[changes.row_ids] = torch.arange(len(changes.row_ids), device=tokens.device)
+        mine = place[tokens.flatten()]
+        return torch.where((mine >= 0)[:, None], changes.rows[mine.clamp(min=0)].float(), found)
+
+    def _linear(self, x: Tensor, weight: Weight, name: str) -> Tensor:
+        found = product(x, weight)
+        added = self.changes.added(name, x)
+        return found if added is None else found + added
+
+    def _block(self, h: Tensor, i: int, block: Block, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, mixing = rms_norm.reference(h, block.attention_norm, block.eps, block.compute), block.attention
+        if isinstance(mixing, LatentAttention):
+            seen = self._latent(x, i, mixing, cos, sin)
+        else:
+            assert isinstance(mixing, Attention)
+            seen = self._attention(x, i, mixing, cos, sin)
+        h = h + seen.float() * block.residual
+        x = rms_norm.reference(h, block.mlp_norm, block.eps, block.compute).flatten(0, 1)
+        added, squares = self._pointwise(x, i, block), None
+        experts = self.changes.layer(i)
+        if experts is not None:
+            routed, squares = experts(x)
+            added = added + routed
+        return h + added.float().view(h.shape) * block.residual, squares
+
+    def _attention(self, x: Tensor, i: int, a: Attention, cos: Tensor, sin: Tensor) -> Tensor:
+        count, length, _ = x.shape
+        mixed = self._linear(x, a.qkv, f"{i}.qkv").view(count, length, a.heads + 2 * a.kv_heads, a.head_dim)
+        q, k, v = torch.split(mixed, [a.heads, a.kv_heads, a.kv_heads], 2)
+        if a.q_norm is not None and a.k_norm is not None:
+            q, k = _normalised(q, a.q_norm, a.eps), _normalised(k, a.k_norm, a.eps)
+        if a.clip is not None:
+            q, k, v = (t.clamp(-a.clip, a.clip) for t in (q, k, v))
+        q, k = (rope.reference(t, cos, sin).transpose(1, 2) for t in (q, k))
+        seen = _seen(q, k, v.transpose(1, 2), a, self.decoder.window if a.windowed else 0)
+        return self._linear(seen.transpose(1, 2).reshape(count, length, -1), a.out, f"{i}.out")
+
+    def _latent(self, x: Tensor, i: int, a: LatentAttention, cos: Tensor, sin: Tensor) -> Tensor:
+        count, length, _ = x.shape
+        heads, plain, rank = a.keys.shape
+        if a.indexer is not None and length > a.indexer.count:
+            raise InvalidRequest(f"This model is trained on sequences of at most {a.indexer.count} tokens.")
+        first = a.latents.rows - rank - a.turned
+        query, latent, key = torch.split(self._linear(x, a.latents, f"{i}.latents"), [first, rank, a.turned], 2)
+        if a.queries is not None and a.query_norm is not None:
+            query = self._linear(
+                rms_norm.reference(query, a.query_norm, LATENT_EPS, x.dtype), a.queries, f"{i}.queries"
+            )
+        q = query.reshape(count, length, heads, -1)
+        turned = rope.reference(torch.cat([q[..., plain:], key[:, :, None]], 2), cos, sin)
+        latent = rms_norm.reference(latent, a.kv_norm, LATENT_EPS, x.dtype)
+        keys = torch.einsum("ntr,hpr->nhtp", latent, a.keys)
+        values = torch.einsum("ntr,hvr->nhtv", latent, a.values)
+        shared = turned[:, :, heads:].transpose(1, 2).expand(-1, heads, -1, -1)
+        whole = torch.cat([q[..., :plain], turned[:, :, :heads]], -1).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(
+            whole, torch.cat([keys, shared], -1), values, is_causal=True, scale=a.scale
+        )
+        return self._linear(seen.transpose(1, 2).reshape(count, length, -1), a.out, f"{i}.out")
+
+    def _pointwise(self, x: Tensor, i: int, block: Block) -> Tensor:
+        if isinstance(block.mlp, MLP):
+            return self._mlp(x, block.mlp, f"{i}.")
+        assert isinstance(block.mlp, MoE)
+        found = _mixture(x, block.mlp)
+        return found if block.mlp.shared is None else found + self._mlp(x, block.mlp.shared, f"{i}.shared_")
+
+    def _mlp(self, x: Tensor, mlp: MLP, name: str) -> Tensor:
+        both = self._linear(x, mlp.gate_up, f"{name}gate_up")
+        return self._linear(swiglu.reference(both), mlp.down, f"{name}down")
+
+    def loss(self, tokens: Tensor, targets: Tensor, extra: Extra | None = None) -> tuple[Tensor, Tensor]:
+        """``tokens`` and ``targets`` [sequences, length]; a target below 0 does not count → the summed cross-entropy in
+        nats, and how many targets count."""
+        hidden = self.hidden(tokens, extra).flatten(0, 1)
+        wanted = targets.flatten()
+        counted = (wanted >= 0).nonzero().flatten()
+        total = hidden.new_zeros(())
+        for places in torch.split(counted, LOGITS):
+            total = total + checkpoint(self._cross_entropy, hidden[places], wanted[places], use_reentrant=False)
+        return total, torch.tensor(len(counted), device=tokens.device)
+
+    def _cross_entropy(self, hidden: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(hidden), wanted, reduction="sum")
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[rows, hidden] → [rows, vocabulary] f32."""
+        d, changes = self.decoder, self.changes
+        x = hidden.to(d.compute)
+        found = product(x, d.head).float() * d.head_scale
+        if changes.rows is not None and d.head is d.embedding:
+            mine = F.linear(x, changes.rows.to(x.dtype)).float() * d.head_scale
+            found = found.index_copy(1, changes.row_ids, mine)
+        return found
+
+
+def _normalised(heads: Tensor, weight: Tensor, eps: float) -> Tensor:
+    flat = heads.reshape(*heads.shape[:2], -1, len(weight))
+    return rms_norm.reference(flat, weight, eps, heads.dtype).view(heads.shape)
+
+
+def _seen(q: Tensor, k: Tensor, v: Tensor, a: Attention, window: int) -> Tensor:
+    """[sequences, heads, length, D] each → the same for the queries."""
+    length, group = q.shape[2], a.heads // a.kv_heads
+    if a.sinks is None and not window:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=a.scale, enable_gqa=group > 1)
+    ahead = torch.arange(length, device=q.device)[None] - torch.arange(length, device=q.device)[:, None]
+    visible = (ahead <= 0) & (ahead > -window) if window else ahead <= 0
+    keys, values = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+    scores = (q @ keys.transpose(2, 3)).float() * a.scale
+    scores = scores.masked_fill(~visible, float("-inf"))
+    if a.sinks is not None:
+        sinks = a.sinks[None, :, None, None].expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, sinks], -1)
+    return scores.softmax(-1)[..., :length].to(v.dtype) @ values
+
+
+def _mixture(x: Tensor, m: MoE) -> Tensor:
+    """Frozen experts, each over the tokens that go to it."""
+    weights, experts, _ = route.reference(x, m.gate, m.rule, m.bias, m.correction)
+    out = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
+    for e, (both, down) in enumerate(zip(m.gate_up.each, m.down.each, strict=True)):
+        tokens, places = (experts == e).nonzero(as_tuple=True)
+        if len(tokens):
+            made = product(x[tokens], both)
+            clamp = m.clamp
+            inner = (
+                swiglu.reference(made) if clamp is None else clamped_swiglu.reference(made, clamp.alpha, clamp.limit)
+            )
+            answer = product(inner, down).float() * weights[tokens, places][:, None]
+            out = out.index_add(0, tokens, answer)
+    return out.to(x.dtype)
