@@ -180,7 +180,8 @@ def _reviewed(
     if write_down:
         file = (found.root or Path.cwd()) / BASELINE
         write_baseline(running.found, file)
-        print(f"famulus: {len(running.found)} findings are settled in {file}", file=sys.stderr)
+        count = len(running.found)
+        print(f"famulus: {count} finding{' is' if count == 1 else 's are'} settled in {file}", file=sys.stderr)
         return 0
     return EXIT_FOUND if fail_on is not None and report.reaches(Grade(fail_on.value)) else 0
 

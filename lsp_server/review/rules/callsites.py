@@ -89,7 +89,7 @@ def _call(changes: Changes, use: Use, values: tuple[Value, ...], shape: Shape) -
         return
     before = _before(changes, use, known[0], shape)
     if before is not None and troubles[0] is not None:
-        sure = all(s.sure for s in known) and before.sure
+        sure = all(s.sure for s in known)
         yield broken(changes, use, shape, (before, known[0]), troubles[0], "certain" if sure else "likely")
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof, Related, Suggestion
 from famulus.lsp_server.review.index.affected import Affected
 from famulus.lsp_server.review.index.changes import Changes
+from famulus.lsp_server.review.index.elsewhere import comes_from_elsewhere
 from famulus.lsp_server.review.index.facts import Import
 from famulus.lsp_server.review.index.naming import other_names
-from famulus.lsp_server.review.index.values import Gone, Instance, Method, Module, Symbol, Unknown, Use, Value
+from famulus.lsp_server.review.index.values import Gone, Instance, Method, Module, Outside, Symbol, Unknown, Use, Value
 from famulus.lsp_server.review.rules import callsites_edits as edits
 from famulus.lsp_server.review.rules import callsites_words as words
 
@@ -42,9 +43,14 @@ def of_imports(changes: Changes, affected: Affected) -> Iterator[Finding]:
 def _import(changes: Changes, module: Module, found: Import) -> Iterator[Finding]:
     values = changes.new.resolver.of_import(module, found) if found.attribute != "*" else _star(changes, module, found)
     lost = values[0] if len(values) == 1 else None
+    before = changes.old_module(module) or module
+    target = changes.old.imported(before, found)
+    if isinstance(lost, Outside) and target is not None:
+        lost = Gone(Module("the project", "", None), found.module.partition(".")[0], (module, found))
     if not isinstance(lost, Gone) or lost.through is None or lost.through[1] is not found or _elsewhere(module, found):
         return
-    before = changes.old_module(module) or module
+    if target is not None and changes.new.module(target.path) is None and comes_from_elsewhere(changes, target):
+        return
     was = (
         changes.old.resolver.of_import(before, found)
         if found.attribute != "*"

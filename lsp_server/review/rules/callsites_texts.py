@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from famulus.lsp_server.review.finding import Finding, Grade, Place, Proof, Related
 from famulus.lsp_server.review.index.affected import Affected
 from famulus.lsp_server.review.index.changes import Changes
+from famulus.lsp_server.review.index.elsewhere import comes_from_elsewhere
 from famulus.lsp_server.review.index.facts import Text
 from famulus.lsp_server.review.index.naming import other_names
 from famulus.lsp_server.review.index.project import Project
@@ -62,21 +63,23 @@ def _text(changes: Changes, module: Module, text: Text) -> Iterator[Finding]:
         was = changes.old.resolver.resolve(*old_scope, f"{text.owner}.{text.value}") if old_scope else ()
     else:
         now, was = named(changes.new, text.value), named(changes.old, text.value)
-    if (
-        not was
-        or not all(isinstance(v, Gone) for v in now)
-        or any(isinstance(v, (Gone, Unknown, Outside)) for v in was)
-    ):
-        return
-    lost = now[0]
-    assert isinstance(lost, Gone)
-    if lost.through is not None:
+    if not _lost(changes, was, now) or any(isinstance(v, Gone) and v.through is not None for v in now):
         return
     last = text.callee.rpartition(".")[2]
     sure = bool(text.owner) or last in _RESOLVING or "patch" in text.callee.split(".")
     yield _finding(
         changes, module, place, text.value, was, sure, f"`{text.value}`" if text.owner else f'"{text.value}"'
     )
+
+
+def _lost(changes: Changes, was: tuple[Value, ...], now: tuple[Value, ...]) -> bool:
+    """Whether a name that meant something means nothing now; ``now`` is empty where its first module is gone."""
+    if not was or any(isinstance(v, (Gone, Unknown, Outside)) for v in was):
+        return False
+    if now:
+        return all(isinstance(v, Gone) for v in now)
+    owner = was[0] if isinstance(was[0], Module) else getattr(was[0], "module", None)
+    return owner is not None and not comes_from_elsewhere(changes, owner)
 
 
 def named(project: Project, name: str) -> tuple[Value, ...]:
@@ -155,9 +158,7 @@ def _entry_points(changes: Changes) -> Iterator[Finding]:
             for match in _ENTRY.finditer(line):
                 name = f"{match[1]}:{match[2]}"
                 now, was = named(changes.new, name), named(changes.old, name)
-                if now and was and all(isinstance(v, Gone) for v in now) and not any(
-                    isinstance(v, (Gone, Unknown)) for v in was
-                ):  # fmt: skip
+                if _lost(changes, was, now):
                     column = match.start(1) + 1
                     place = Place(path=path, line=number, column=column, end_line=number, end_column=match.end() + 1)
                     holder = Module(path, path, None)
@@ -175,9 +176,7 @@ def _documents(changes: Changes, wanted: frozenset[str]) -> Iterator[Finding]:
                     continue
                 name = f"{match[1]}.{last}"
                 now, was = named(changes.new, name), named(changes.old, name)
-                if now and was and all(isinstance(v, Gone) for v in now) and not any(
-                    isinstance(v, (Gone, Unknown)) for v in was
-                ):  # fmt: skip
+                if _lost(changes, was, now):
                     column = line.index(last, match.start(2)) + 1
                     place = Place(path=path, line=number, column=column, end_line=number, end_column=column + len(last))
                     yield _finding(changes, Module(path, path, None), place, name, was, False, f"`{name}`")

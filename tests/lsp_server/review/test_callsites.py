@@ -357,6 +357,48 @@ def test_a_removed_module_is_missed_by_its_importers() -> None:
     assert found(review(old, {"pkg/a.py": GONE})) == {"u.py:1 missing-import", "u.py:2 missing-import"}
 
 
+TOP = {
+    "shop.py": SHOP,
+    "a.py": "import shop\nshop.price(1)\n",
+    "b.py": "from shop import price\nprice(1)\n",
+    "c.py": "from shop import *\nprice(1)\n",
+    "d.py": "from unittest import mock\nmock.patch('shop.price')\n",
+    "e.py": "try:\n    import shop\nexcept ImportError:\n    shop = None\n",
+    "pyproject.toml": '[project]\nname = "shop"\n[project.scripts]\nshop = "shop:price"\n',
+}
+
+
+@pytest.mark.parametrize("fate", ["deleted", "renamed"])
+def test_a_module_outside_of_packages_is_missed_as_well(fate: str) -> None:
+    new, renames = ({"store.py": SHOP}, {"store.py": "shop.py"}) if fate == "renamed" else ({}, None)
+    findings = review(TOP, {"shop.py": GONE, **new}, renames)
+    imports = {f"{name}.py:1 missing-import" for name in "abc"}
+    assert found(findings) == imports | {"d.py:2 missing-in-string", "pyproject.toml:4 missing-in-string"}
+    assert all(finding.certainty == "certain" for finding in findings)
+
+
+STILL_THERE = {
+    "a dependency": ("shop", {"requirements.txt": "shop==1.0\n"}),
+    "not kept": ("shop", {".gitignore": "/shop.py\n"}),
+    "compiled": ("shop", {"shop.pyx": "def price(net, rate=0.2): ...\n"}),
+    "Python's own": ("graphlib", {}),
+    "in src": ("shop", {"src/shop.py": SHOP}),
+    "a package": ("shop", {"shop/__init__.py": SHOP}),
+}
+
+
+@pytest.mark.parametrize("how", STILL_THERE)
+def test_a_module_that_comes_from_elsewhere_now_is_not_missed(how: str) -> None:
+    name, new = STILL_THERE[how]
+    old = {f"{name}.py": SHOP, "u.py": f"import {name}\nfrom {name} import price\nprice(1)\n"}
+    assert not review(old, {f"{name}.py": GONE, **new})
+
+
+def test_a_call_of_a_new_file_fails_for_certain_if_it_fits_the_old_code_only() -> None:
+    (finding,) = review({"shop.py": SHOP}, {**RENAMED_KEYWORD, "u.py": "import shop\nshop.price(1, rate=2)\n"})
+    assert finding.place.path == "u.py" and finding.certainty == "certain" and finding.grade is Grade.PROVED
+
+
 def test_renames_and_moves_are_named_and_edited() -> None:
     body = (
         "def {}(items, start=0):\n    total = start\n    for item in items:\n        total += item\n    return total\n"
