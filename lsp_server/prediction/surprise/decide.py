@@ -47,6 +47,8 @@ class Rule:
 
 LEAST = 3.0
 """Nats; what gains less is not asked about in the other context."""
+DOUBT = 0.5
+"""Nats; lines after a change that lose less than this do not speak against it: four-bit products round by as much."""
 _CALM = 0.5
 """Nats a token; a function that the model knows by heart counts as this surprising."""
 
@@ -67,7 +69,7 @@ def first_weight(evidence: Evidence) -> float:
     """The most that the weight can be, before the other context was asked: the gain of the line and the lines after it,
     in units of the function's usual surprisal; nothing where the lines after it speak against it."""
     gain = evidence.gain(FOLLOWING)
-    against = gain < LEAST or sum(evidence.after) < 0
+    against = gain < LEAST or sum(evidence.after) < -DOUBT
     return -math.inf if against else gain / max(evidence.usual, _CALM)
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from famulus.lsp_server.documents import Snapshot, Text
 from famulus.lsp_server.prediction.surprise import rule
-from famulus.lsp_server.prediction.surprise.decide import Rule
-from famulus.lsp_server.prediction.surprise.scoring import PLACES, LinkAsker, context, examine
+from famulus.lsp_server.prediction.surprise.candidates import Alternative
+from famulus.lsp_server.prediction.surprise.decide import Rule, first_weight
+from famulus.lsp_server.prediction.surprise.scoring import PLACES, Evidence, LinkAsker, context, examine
 from famulus.lsp_server.prediction.surprise.source import Source
 
 RIGHT = '''import sys
@@ -231,3 +232,9 @@ def test_cancelling_forgets_nothing_that_was_judged():
             await task
 
     asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_lines_after_a_change_speak_against_it_from_half_a_nat_on():
+    change = Alternative("name", 0, 1, "a", "b")
+    weak, strong = (Evidence(change, 9.0, 0, 9.0, (against,), 1.0) for against in (-0.4, -0.6))
+    assert first_weight(weak) == 8.6 and first_weight(strong) == -math.inf
