@@ -45,7 +45,9 @@ extern "C" int64_t famulus_draw(const float* logits, int64_t n, float temperatur
     double masses[BUCKETS] = {0}, highest = -1, whole = 0;
     for (int64_t i = 0; i < n; i++) {
         float distance;
-        if (!row.near(i, &distance)) continue;
+        bool near = row.near(i, &distance);
+        if (distance != distance) return -1;  // a NaN, or the largest is infinite
+        if (!near) continue;
         float weight = expf(-distance);
         if (!cut) {
             if (weight / noise[i] > highest) highest = weight / noise[i], best = i;
