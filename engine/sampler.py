@@ -31,8 +31,13 @@ class Sampler:
 
     @property
     def plain(self) -> bool:
-        """Greedy with nothing to apply first."""
-        return self._sampling.temperature == 0 and self.mask is None and not self._bias and not self._penalised
+        """Whether nothing is applied to a row before the choice."""
+        return self.mask is None and not self._bias and not self._penalised
+
+    @property
+    def greedy(self) -> bool:
+        """Whether it takes the likeliest token."""
+        return self._sampling.temperature == 0
 
     @property
     def finished(self) -> bool:
@@ -40,18 +45,19 @@ class Sampler:
         return self.mask is not None and self.mask.finished
 
     def adjusted(self, row: Tensor) -> Tensor:
-        """``row`` [vocabulary] f32 with penalty, bias and mask applied, in a copy."""
+        """``row`` [vocabulary] f32 with penalty, bias and mask applied, in a copy on the same device."""
         row = row.clone()
         if self._penalised and self._seen:
-            ids = torch.tensor(sorted(self._seen))
+            ids = torch.tensor(sorted(self._seen), device=row.device)
             values, penalty = row[ids], self._sampling.repetition_penalty
             row[ids] = torch.where(values > 0, values / penalty, values * penalty)
-        for token, bias in self._bias.items():
-            if 0 <= token < row.numel():
-                row[token] += bias
+        bias = {token: added for token, added in self._bias.items() if 0 <= token < row.numel()}
+        if bias:
+            row[torch.tensor(list(bias), device=row.device)] += torch.tensor(list(bias.values()), device=row.device)
         allowed = None if self.mask is None else self.mask.allowed()
         if allowed is not None:
-            row[: len(allowed)].masked_fill_(~torch.from_numpy(allowed), float("-inf"))
+            barred = ~torch.from_numpy(allowed).to(row.device)
+            row[: len(allowed)].masked_fill_(barred, float("-inf"))
             row[len(allowed) :] = float("-inf")
         return row
 
@@ -79,19 +85,16 @@ def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | Inval
 
     Where a grammar became too complex for its compiler, the error stands in the place of the token.
     """
-    if all(s.plain for s in samplers):
-        found = sample(logits, [Choice()] * len(samplers)).tolist()
-        return [sampler.accept(token) for token, sampler in zip(found, samplers, strict=True)]
-    logits = logits.cpu()  # masks and noise are made there
+    rows = list(logits)
     failed: dict[int, InvalidConstraint] = {}
-    rows = []
-    for i, (row, sampler) in enumerate(zip(logits, samplers, strict=True)):
+    for i, sampler in enumerate(samplers):
         try:
-            rows.append(sampler.adjusted(row))
+            rows[i] = rows[i] if sampler.plain else sampler.adjusted(rows[i])
         except InvalidConstraint as error:
             failed[i] = error
-            rows.append(row)
-    found = sample(torch.stack(rows), [s.choice(logits.shape[1]) for s in samplers]).tolist()
+    if not all(s.plain for s in samplers):
+        logits = torch.stack(rows)
+    found = sample(logits, [s.choice(logits.shape[1]) for s in samplers]).tolist()
     accepted: list[int | InvalidConstraint] = []
     for i, (token, sampler) in enumerate(zip(found, samplers, strict=True)):
         try:
@@ -110,9 +113,12 @@ def continuations(
     as if there were no draft, with the noise, penalty and mask of their place: the answer is the same with and without.
     Where it is sampled, a drafted token is so kept with its own probability, and one that replaces it drawn from the
     rest: speculative sampling (Leviathan et al. 2023) of drafts that are certain. An error stands in its token's place.
+
+    Greedy rows are chosen together. Others place by place: to make noise for a place behind the last token that is said
+    takes longer than to ask a card once more, and the generator would have to be wound back.
     """
     starts = [sum(1 + len(d) for d in drafts[:i]) for i in range(len(drafts))]
-    if all(s.plain for s in samplers):
+    if all(s.plain and s.greedy for s in samplers):
         best = sample(logits, [Choice()] * len(logits)).tolist()
         return [
             [s.accept(t) for t in _agreed(best[at : at + 1 + len(draft)], draft)]

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from famulus.engine import sampler as module
 from famulus.engine.errors import InvalidConstraint
 from famulus.engine.protocol import Sampling
-from famulus.engine.sampler import Sampler, log_probabilities, next_tokens
+from famulus.engine.sampler import Sampler, continuations, log_probabilities, next_tokens
+from famulus.kernels.sample import Choice
 
 DRAWS = 8000
 
@@ -235,6 +237,46 @@ def test_a_constraint_that_breaks_fails_its_own_row_only() -> None:
     found = next_tokens(rows, [Sampler(Sampling(), 0, [], Broken(50, [1], 9)), Sampler(Sampling(), 0, [], None)])
     assert isinstance(found[0], InvalidConstraint)
     assert found[1] == int(rows[1].argmax())
+
+
+def test_rows_stay_on_their_device_and_ids_come_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be copied from the device "meta"."""
+
+    def chosen(rows: Tensor, choices: list[Choice]) -> Tensor:
+        assert (rows.device.type, rows.shape) == ("meta", (3, 50))
+        assert [c.noise is not None for c in choices] == [False, True, True]
+        return torch.tensor([8, 3, 9])
+
+    monkeypatch.setattr(module, "sample", chosen)
+    samplers = [
+        Sampler(Sampling(), 0, [], Only(40, [3, 8], 9)),
+        Sampler(Sampling(temperature=1), 0, [], None),
+        Sampler(Sampling(temperature=1, repetition_penalty=1.5, logit_bias={4: 5.0}), 0, [1, 2], None),
+    ]
+    assert next_tokens(torch.empty(3, 50, device="meta"), samplers) == [8, 3, 9]
+
+
+@given(right=st.lists(st.integers(0, 5), min_size=4, max_size=4), seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_drafts_use_up_the_noise_of_what_was_said_and_no_more(right: list[int], seed: int) -> None:
+    """A step with drafts and a step after it say what steps without drafts say."""
+    kinds = [
+        Sampling(temperature=1, seed=seed),
+        Sampling(),
+        Sampling(temperature=0.7, top_k=9, seed=seed, repetition_penalty=1.5),
+        Sampling(temperature=2, top_p=0.9, seed=seed, logit_bias={4: 5.0}),
+    ]
+    rows = torch.stack([logits(30, seed + i) for i in range(7)])  # of each place
+    alone = [Sampler(kind, 0, [1, 2], None) for kind in kinds]
+    plain = [[next_tokens(row[None], [sampler])[0] for row in rows] for sampler in alone]
+    drafts = [[*said[:n], (int(said[n]) + 1) % 30] for said, n in zip(plain, right, strict=True)]  # type: ignore[call-overload]
+    drafted = [Sampler(kind, 0, [1, 2], None) for kind in kinds]
+    together = torch.cat([rows[: 1 + len(draft)] for draft in drafts])
+    found = continuations(together, drafted, drafts)  # type: ignore[arg-type]
+    assert found == [said[: n + 1] for said, n in zip(plain, right, strict=True)]
+    assert next_tokens(rows[[n + 1 for n in right]], drafted) == [
+        said[n + 1] for said, n in zip(plain, right, strict=True)
+    ]
 
 
 def test_log_probabilities_are_those_of_the_softmax() -> None:
