@@ -168,12 +168,13 @@ class TestServer:
         shuffle: int | None = None,
         reverse: bool = False,
         ordered: bool = False,
+        chance: int = 1,
     ) -> TestRun:
         """Run tests (ids of pytest; none: all) with the files as they are now.
 
         ``trace``: paths whose lines are told. ``shuffle``: a number for an order of its own; ``ordered``: in
-        the order of ``tests``; ``reverse``: that order from behind."""
-        order = {"shuffle": shuffle, "reverse": reverse, "ordered": ordered}
+        the order of ``tests``; ``reverse``: that order from behind. ``chance``: the seed of random numbers."""
+        order = {"shuffle": shuffle, "reverse": reverse, "ordered": ordered, "chance": chance}
         asked = {"tests": list(tests), "trace": list(trace), **order}
         return _told(self._ask({"do": "run", "wall": wall, **asked}, wall))
 

@@ -148,7 +148,8 @@ def certify_files(
     alone = {n: _alone(changed[n], kept, clock, late) for n in small_first}
     found = [alone[n].certificate for n in range(len(changed))]
     _moves([(n, file, alone[n].moves) for n, file in enumerate(changed)], found)
-    return Certificates(tuple(found), tuple(sorted(late)))
+    shown = (_telling_what_is_gone(file, certificate) for file, certificate in zip(changed, found, strict=True))
+    return Certificates(tuple(shown), tuple(sorted(late)))
 
 
 def _alone(file: FileChange, kept: Kept[Alone] | None, clock: Clock, late: list[str]) -> Alone:
@@ -270,6 +271,18 @@ def _documentation(side: Source, other: Source) -> frozenset[int]:
 def _counted(file: FileChange, made: Certificate, neutral: frozenset[int], old: frozenset[int]) -> Certificate:
     gone = {n for hunk in file.hunks if not hunk.new_lines for n in range(hunk.old_start, hunk.old_end)}
     return replace(made, neutral=neutral, old_neutral=old, proven=len(neutral) + len(old & gone))
+
+
+def _telling_what_is_gone(file: FileChange, made: Certificate) -> Certificate:
+    """The certificate without new lines in whose place something stood that is gone, and matters: where all new lines
+    of a hunk are neutral, only they can tell of it."""
+    hiding: set[int] = set()
+    for hunk in file.hunks:
+        gone = frozenset(range(hunk.old_start, hunk.old_end)) - made.old_neutral
+        if gone and hunk.new_lines and made.neutral.issuperset(range(hunk.new_start, hunk.new_end)):
+            count, of = len(hunk.new_lines), len(hunk.old_lines)
+            hiding.update(hunk.new_start + (line - hunk.old_start) * count // of for line in gone)
+    return _counted(file, made, made.neutral - hiding, made.old_neutral) if hiding else made
 
 
 def _moves(moving: Sequence[tuple[int, FileChange, Leftovers]], found: list[Certificate]) -> None:

@@ -64,12 +64,12 @@ class Kept(Generic[T]):
             return None
 
     def put(self, digest: str | None, value: T) -> None:
-        """Keeps a value; readers never see half of it."""
+        """Keeps a value that can be written; readers never see half of it."""
         path = self._path(digest)
         if path is None:
             return
-        content = self._encoder.encode(value)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, OverflowError, TypeError):  # text that is no text
+            content = self._encoder.encode(value)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent)
             try:

@@ -66,11 +66,15 @@ _IN_URL = re.compile(
 _SAID = re.compile(r"(?i)pass(?:w|phrase)|secret|pwd|token|user")
 _LOCAL = re.compile(r"(?:localhost|127\.|0\.0\.0\.0|10\.|192\.168\.)")
 
-_ASSIGNED = re.compile(
+_NAME = (
     r"""(?i)(?<![A-Za-z])(?P<name>[\w.-]{0,40}?(?:secret|token|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key"""
     r"""|private[_-]?key|auth[_-]?key|signing[_-]?key|encryption[_-]?key|credential)s?(?:[_-]?(?:key|value|secret))?)"""
-    r"""["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?(?:=>|:=|=|:)\s*[bru]{0,2}["'](?P<value>[^"'\s]{20,200})["']"""
 )
+_ASSIGNED = re.compile(
+    _NAME + r"""["']?\]?\s*(?::\s*[\w.\[\]]+\s*)?(?:=>|:=|=|:)\s*[bru]{0,2}["'](?P<value>[^"'\s]{20,200})["']"""
+)
+_BARE = re.compile(_NAME + r"""["']?(?::\s|\s*=)\s*(?P<value>[A-Za-z0-9+/]{20,200}={0,2})\s*(?:#.*)?$""")
+"""A value without quotes, where no name of something else can stand in its place."""
 _PLACEHOLDER = re.compile(
     r"(?i)example|sample|change[_-]?me|placeholder|dummy|fake|your|redact|replace|insert|x{4,}|\*{3,}|\.{3}|test"
     r"|0123456789|123456|abcdef|qwerty|foobar|deadbeef|lorem|todo|<|>|\$\{|\{\{|\{|%\("
@@ -82,8 +86,9 @@ _NAMED_OTHERWISE = re.compile(
 )
 
 
-def in_line(line: str, following: str = "") -> Iterator[Secret]:
-    """The secrets of a line. ``following`` is the next line, in which the body of a key stands."""
+def in_line(line: str, following: str = "", *, bare: bool = False) -> Iterator[Secret]:
+    """The secrets of a line. ``following`` is the next line, in which the body of a key stands; ``bare``: values may
+    stand without quotes, as in YAML or a shell."""
     line = line[:LONGEST_LINE]
     taken = 0
     for kind, name, form in _FORMATS:
@@ -96,7 +101,7 @@ def in_line(line: str, following: str = "") -> Iterator[Secret]:
         taken += 1
         yield Secret("private-key", "a private key", *head.span())
     if not taken:
-        yield from _by_its_place(line)
+        yield from _by_its_place(line, bare=bare)
 
 
 def bits(text: str) -> float:
@@ -118,14 +123,15 @@ def _convincing(value: str) -> bool:
     return bits(value) > 3.0 and not re.search(r"(?i)example|x{6,}|0{8,}|1234567|abcdefg", value)
 
 
-def _by_its_place(line: str) -> Iterator[Secret]:
+def _by_its_place(line: str, *, bare: bool) -> Iterator[Secret]:
     """A password in an address, or a random value that is assigned to a secret's name."""
     for found in _IN_URL.finditer(line) if "@" in line else ():
         value = found["value"]
         shown = _PLACEHOLDER.search(value) or _SAID.search(value) or "." not in found["host"]
         if not shown and not _LOCAL.match(found["host"]) and "example" not in found["host"]:
             yield Secret("password-in-address", "a password in an address", *found.span("value"))
-    for found in _ASSIGNED.finditer(line) if '"' in line or "'" in line else ():
+    assigned = list(_ASSIGNED.finditer(line)) if '"' in line or "'" in line else []
+    for found in assigned or (_BARE.finditer(line) if bare else ()):
         value = found["value"]
         if _NAMED_OTHERWISE.search(found["name"]) or not _random(value):
             continue

@@ -29,7 +29,7 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
 
     With ``served`` they are held: the messages that come on ``fd`` say which to run."""
     os.chdir(root)
-    random.seed(1)
+    random.seed(asked.get("chance", 1))
     root = os.path.realpath(root)
     tracer = Tracer({os.path.join(root, path): path for path in asked.get("trace", ())})
     errors: list[Message] = []

@@ -27,11 +27,12 @@ def run(fd: int, root: str, asked: Message, served: bool = False) -> None:
 
     importlib.invalidate_caches()
     os.chdir(root)
-    random.seed(1)
+    chance = asked.get("chance", 1)
+    random.seed(chance)
     cache = os.path.join(os.environ.get("TMPDIR", "/tmp"), "famulus-pytest-cache")
     options = ["--rootdir", root, "-q", "--maxfail=0", "-o", "cache_dir=" + cache]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    options += quieted()
+    options += quieted(chance)
     if asked.get("each"):
         signal.signal(signal.SIGALRM, _too_long)
         options += ["--timeout=0"] if "pytest_timeout" in sys.modules else []

@@ -31,7 +31,7 @@ _GRACE = 5.0  # seconds that a held runner gets beyond the time of its copy
 _QUIETED = (
     ("xdist.plugin", ("-n0",)),
     ("pytest_cov.plugin", ("--no-cov",)),
-    ("pytest_randomly", ("--randomly-seed=1", "--randomly-dont-reorganize")),
+    ("pytest_randomly", ("--randomly-seed={chance}", "--randomly-dont-reorganize")),
     ("pytest_rerunfailures", ("--reruns=0",)),
 )
 """Plugins, if they are there, and what keeps them from doing what a run of ours must not do."""
@@ -196,12 +196,13 @@ def ready() -> Message:
     return {"pytest": pytest.__version__, "python": list(sys.version_info[:3])}
 
 
-def quieted() -> list[str]:
-    """Options of pytest with which the plugins that are imported do nothing that a run of ours must not do."""
+def quieted(chance: int = 1) -> list[str]:
+    """Options of pytest with which the plugins that are imported do nothing that a run of ours must not do; ``chance``
+    seeds what they seed."""
     options: list[str] = []
     for name, switches in _QUIETED:
         if name in sys.modules:
-            options += switches
+            options += [switch.format(chance=chance) for switch in switches]
     reruns = sys.modules.get("pytest_rerunfailures")
     if reruns is not None:  # beside xdist it listens on a socket, which there is none of here
         vars(reruns)["HAS_PYTEST_HANDLECRASHITEM"] = False

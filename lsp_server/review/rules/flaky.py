@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ SEEDS = (1, 2)
 RUNS: tuple[tuple[int, int | None, bool], ...] = (
     (1, None, False), (2, None, True), (2, 1, False), (1, 1, True), (2, 2, False),
 )  # fmt: skip
-"""Seed, shuffle and whether from behind: any two tests are run in both orders."""
+"""Seed, shuffle and whether from behind: any two tests are run in both orders. Each has random numbers of its own."""
 MOST_TESTS = 200
 SEED_OF_HASHES = "on the seed of the hashes (most likely the order of a set)"
 _REPEATS = 2  # after the run that is known
@@ -149,9 +150,9 @@ def _found(
     runs: list[OneRun] = []
     trouble = ""
     try:
-        for seed, shuffle, reverse in RUNS:
+        for chance, (seed, shuffle, reverse) in enumerate(RUNS, 1):
             wall = min(context.clock.left / 2, 120.0)
-            run = servers[seed].run(files, wall=wall, shuffle=shuffle, reverse=reverse)
+            run = servers[seed].run(files, wall=wall, shuffle=shuffle, reverse=reverse, chance=chance)
             if run.ended or not run.tests:
                 trouble = run.said or (run.errors[0].message if run.errors else "")
                 break
@@ -188,6 +189,7 @@ class _Cause:
     runs: Sequence[OneRun]
     node: str
     test: NewTest
+    chances: Iterator[int] = field(default_factory=lambda: itertools.count(len(RUNS) + 1))
 
     def words(self) -> str:
         """As the end of a sentence; empty if it was not found out."""
@@ -207,7 +209,7 @@ class _Cause:
         return seen.pop() if len(seen) == 1 else None
 
     def _red(self, seed: int, order: Sequence[str]) -> bool:
-        result = self.servers[seed].run(order, ordered=True).of(self.node)
+        result = self.servers[seed].run(order, ordered=True, chance=next(self.chances)).of(self.node)
         return result is not None and result.red
 
     def _neighbour(self, bad: OneRun, good: OneRun) -> str:

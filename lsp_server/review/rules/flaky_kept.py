@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,8 +42,7 @@ class Outcomes:
 
     def keep(self, findings: Sequence[Finding]) -> None:
         """Keeps what was found."""
-        with contextlib.suppress(ValueError, OverflowError, TypeError):  # text that is no text
-            self._store.put(self._name, _Found(tuple(findings), self._tests.state))
+        self._store.put(self._name, _Found(tuple(findings), self._tests.state))
         self._tests.end()
         self._store.sweep()
 

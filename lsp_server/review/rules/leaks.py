@@ -19,6 +19,10 @@ _SECRET_FILE = re.compile(
     r"|\.pgpass|\.git-credentials|\.htpasswd|[^/]+\.(?:p12|pfx|ppk|kdbx|jks|keystore|tfstate)|service[-_]account[^/]*\.json)$"
 )
 _FOR_TESTS = re.compile(r"(?:^|/)(?:tests?|testdata|fixtures?|examples?|samples?|mocks?)(?:/|_|$)")
+_BARE_VALUES = re.compile(
+    r"(?:^|/)(?:[^/]*\.(?:ya?ml|env|properties|ini|cfg|conf|sh|bash|zsh|envrc)|\.env[^/]*|[^/]*\.env\.[^/]+|Dockerfile[^/]*)$"
+)
+"""Files in which values are written without quotes."""
 _BESIDE = 4
 """Characters on each side by which a place is known again."""
 _SHOWN = {
@@ -49,7 +53,7 @@ class Leaks:
 
 
 def _secrets(file: FileChange, number: int, line: str, following: str, removed: str) -> Iterator[Finding]:
-    for secret in secret_formats.in_line(line, following):
+    for secret in secret_formats.in_line(line, following, bare=_BARE_VALUES.search(file.path) is not None):
         value = line[secret.start : secret.end]
         if secret.kind == "random-value" and (_MACHINE_MADE.search(file.path) or _FOR_TESTS.search(file.path)):
             continue

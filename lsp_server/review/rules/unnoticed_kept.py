@@ -7,7 +7,6 @@ programs themselves, every Python file counts.
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -100,8 +99,7 @@ class Tests:
         pieces = {path: lines_of(self._text(path)) for path in sorted(told)}
         imported, state = dict(seen.imported), self.state
         ran = Ran(tuple(seen.tests), imported, seen.blind, tuple(red), frozenset(traced), pieces, state)
-        with contextlib.suppress(ValueError, OverflowError, TypeError):  # text that is no text
-            self._runs.put(self.name, ran)
+        self._runs.put(self.name, ran)
 
     def survives(self, part: Changed, mutant: Mutant, tests: Sequence[str]) -> bool | None:
         """Whether no test notices a mutant, if that is known and holds."""

@@ -9,7 +9,6 @@ without the sandbox, which may see other files and variables.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,8 +82,7 @@ class Results:
 
     def put(self, item: Changed, result: Result) -> None:
         """Keeps what was found out."""
-        with contextlib.suppress(ValueError, OverflowError, TypeError):  # text that is no text
-            self._store.put(self._name(item), replace(result, state=self._states.state, budget=self._seconds))
+        self._store.put(self._name(item), replace(result, state=self._states.state, budget=self._seconds))
 
     def end(self) -> None:
         """Keeps what later reviews compare with."""

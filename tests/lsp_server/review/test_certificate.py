@@ -147,6 +147,24 @@ def test_only_the_lines_that_matter_are_left() -> None:
     assert made.changed == ("f",)
 
 
+GONE = {
+    "beside": ("a.py", "def f(): a(); b()\n", "def f(): a()\n"),
+    "below": ("a.py", "def f():\n    a()\n    b()\n", "def f():\n    a()  # as ever\n"),
+    "in a type": (
+        "a.tsx",
+        "function f(p: {a: string, b: string}) { return 1; }\n",
+        "function f(p: {a: string}) { return 1; }\n",
+    ),
+    "in braces": ("a.go", "package p\n\nfunc f() { a(); b() }\n", "package p\n\nfunc f() { a() }\n"),
+}
+
+
+@pytest.mark.parametrize("where", GONE)
+def test_a_line_in_whose_place_something_is_gone_is_left(where: str) -> None:
+    path, old, new = GONE[where]
+    assert _certified(old, new, path).proven == 0
+
+
 def test_lines_of_a_statement_shared_with_a_changed_one_are_left() -> None:
     made = _certified("a( ); b()\n", "a(); c()\n")
     assert made.proven == 0

@@ -18,6 +18,8 @@ def test_old():
     assert {"a", "b"}
 """
 NEW = """
+import random
+
 SEEN = []
 
 
@@ -35,6 +37,10 @@ def test_needs_nobody():
 
 def test_order_of_a_set():
     assert list({"a", "b", "c", "d", "e", "f"})[0] == FIRST
+
+
+def test_dice():
+    assert random.random() < 0.6
 
 
 def test_steady():
@@ -79,7 +85,8 @@ def test_causes_are_told_apart_and_steady_tests_are_left_alone() -> None:
 
     found = {finding.place.symbol: finding for finding in flaky.RULE.check(context)}
 
-    assert set(found) == {"test_needs_nobody", "test_order_of_a_set"}
+    assert set(found) == {"test_needs_nobody", "test_order_of_a_set", "test_dice"}
+    assert found["test_dice"].message.endswith("depending on random numbers.")
     assert all(finding.grade is Grade.MEASURED for finding in found.values())
     order = found["test_needs_nobody"]
     assert order.message.endswith("depending on the order of the tests: it fails after test_leaves_something.")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from famulus.commands import application
 from famulus.engine.errors import FamulusError, InvalidRequest
 from famulus.lsp_server.review.change import Change
 from famulus.lsp_server.review.comparison import Asked, Compared, compared
@@ -203,6 +204,23 @@ def test_names_and_contents_that_are_no_text_are_read(repo: Any) -> None:
     assert latin is not None and latin.new_text.splitlines()[1] == "x = 'é'"
     repo.commit()
     assert set(files(change(repo, "HEAD~1..HEAD"))) == set(files(found))
+
+
+@pytest.mark.parametrize(
+    "form", ["terminal", "json", "sarif", "markdown", "github", "github-review", "gitlab", "stream"]
+)
+def test_names_that_are_no_text_are_reviewed_and_reported(
+    repo: Any, form: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform == "darwin":
+        pytest.skip("the file system takes no names that are not UTF-8")
+    name = os.fsdecode(b"caf\xe9.py")
+    repo.commit({name: "def f(a):\n    return a\n\n\nf(a=1)\n"})
+    repo.write({name: "def f(b):\n    return b\n\n\nf(a=1)\n"})
+    monkeypatch.chdir(repo.path)
+    assert application.run(["review", "--no-run", "--format", form]) == 0
+    shown = capfd.readouterr()
+    assert not shown.err and "unknown-keyword" in shown.out
 
 
 def test_line_ends_that_git_converts_are_no_change(repo: Any) -> None:

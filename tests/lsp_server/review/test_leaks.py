@@ -70,6 +70,15 @@ def test_a_random_value_under_a_secret_name_is_found(line: str, kind: str) -> No
     assert RANDOM[:14] not in str(finding.as_json())
 
 
+@pytest.mark.parametrize("path", ["deploy/app.yml", "Dockerfile", ".env.sample", "run.sh", "app.properties", "m.py"])
+def test_values_without_quotes_count_where_no_code_can_stand_in_their_place(path: str) -> None:
+    name = "password: " if path.endswith(".yml") else "ENV API_KEY=" if path == "Dockerfile" else "API_KEY="
+    findings = found(f"{name}{RANDOM}\n", path=path)
+    assert [finding.rule for finding in findings] == ([] if path == "m.py" else ["secrets/random-value"])
+    assert found(f"{name}$(vault read -field=key secret/app1)\n", path=path) == []
+    assert found(f"{name}my-service-token-of-stage-2024\n", path=path) == []
+
+
 @pytest.mark.parametrize("head", ["RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY"])
 def test_a_private_key_is_found_with_its_body(head: str) -> None:
     begin = f"-----BEGIN {head}-----"
