@@ -37,8 +37,8 @@ _OUTSIDE = 12
 _RETURNED = 8
 """Calls of what a function returns, for so many of its calls in a round."""
 _CPU = 0.2
-_WALL = 3.0
-"""Seconds; a machine may be busy with other things."""
+_WALL, _WAIT = 3.0, 1.0
+"""Seconds at most and at least; a machine may be busy with other things."""
 _CPU_COMMAND = 2.0
 _RUNNER = frozenset(("os.putenv", "os.unsetenv"))
 """What the runner of a command does itself."""
@@ -86,12 +86,14 @@ class Oracle:
             made = [] if settings.is_command else inputs.calls(_FIRST if number == 0 else _NEXT)
             made += matched(made, _MATCHED)
             before = len(told.lines)
-            go_on = self._asked(aim, inputs, self._placed(aim, made, inputs, settings, words), words, told)
+            placed = self._placed(aim, made, inputs, settings, words)
+            go_on = self._asked(aim, inputs, placed, words, told, deadline)
             if not go_on or time.monotonic() > deadline or (len(told.found) >= MOST and len(told.lines) == before):
                 break
         for _ in range(_AIMED if unreached and not settings.is_command else 0):
             made = unreached.calls(told.lines, told.came)[:_NEXT] if unreached and time.monotonic() < deadline else []
-            if not self._asked(aim, inputs, self._placed(aim, made, inputs, settings, words), words, told):
+            placed = self._placed(aim, made, inputs, settings, words)
+            if not self._asked(aim, inputs, placed, words, told, deadline):
                 break
         late = bool(told.found) and time.monotonic() > deadline + (deadline - started)
         made = [call for call, _ in told.came]
@@ -105,10 +107,12 @@ class Oracle:
             return [], "no object of its class could be made"
         return [], reason(told.seen, len(told.seen), asked, stable=not (told.found or sequences))
 
-    def _asked(self, aim: Aim, inputs: Inputs, placed: dict[Call, Call], words: domain.Domain, told: _Told) -> bool:
+    def _asked(
+        self, aim: Aim, inputs: Inputs, placed: dict[Call, Call], words: domain.Domain, told: _Told, deadline: float
+    ) -> bool:
         """Make calls and take note of their answers; whether more of them may tell more."""
         calls = list(placed)
-        outcomes = self._answers(aim, calls) if calls else []
+        outcomes = self._answers(aim, calls, deadline - time.monotonic()) if calls else []
         told.seen += outcomes
         if all(outcome.kind == "ended" for outcome in outcomes):
             return False
@@ -146,10 +150,11 @@ class Oracle:
             found |= {c: c for first in of for c in protocols.called(aim, first, inner, inputs.constructors)}
         return found
 
-    def _answers(self, aim: Aim, calls: list[Call]) -> list[Outcome]:
-        """What the calls answer; those that turn out to ask for random numbers are made again with a seed."""
+    def _answers(self, aim: Aim, calls: list[Call], seconds: float) -> list[Outcome]:
+        """What the calls answer; those that turn out to ask for random numbers are made again with a seed. One that
+        waits gets no longer than ``seconds``, but at least :data:`_WAIT`."""
         command = any(call.receiver == RUNNER for call in calls)  # the first one imports much
-        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, _WALL)
+        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, min(_WALL, max(_WAIT, seconds)))
         outcomes = self.version.calls(
             aim.module, calls, cpu=cpu, wall=wall, trace=True, looks=True, imports=aim.prelude
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from famulus.lsp_server.execution.errors import ExecutionFailed
 from famulus.lsp_server.execution.mutants import Mutant
 from famulus.lsp_server.execution.testserver import TestRun
 from famulus.lsp_server.execution.workbench import Workbench
@@ -37,7 +38,7 @@ class Existing:
     def killed(self, aim: Aim, mutants: Sequence[Mutant], *, seconds: float) -> frozenset[int] | None:
         """Positions of the mutants that these tests notice; None if none of them runs the function.
 
-        Mutants for which the time is too short count as not noticed. Raises :class:`ExecutionFailed`."""
+        Mutants for which the time is too short count as not noticed."""
         deadline = time.monotonic() + seconds
         found: set[int] = set()
         try:
@@ -49,7 +50,7 @@ class Existing:
                     break
                 if self.bench.server.survives(aim.path, mutant, tests, wall=wall) is False:
                     found.add(position)
-        except TimeIsUp:
+        except (TimeIsUp, ExecutionFailed):  # or a mutant ended the process that held the tests
             self._held = False
             return frozenset(found) if found else None
         return frozenset(found)

@@ -8,6 +8,7 @@ host a child that takes too long, the server a host, and the sandbox all of them
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib
 import os
 import select
@@ -237,22 +238,31 @@ def _speaks(fd: int, process: int, seconds: float) -> bool:
 
 
 def _kill_children() -> None:
-    """Kill the processes that a call left behind: they are ours now."""
-    path = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+    """Kill the processes that a call left behind, and wait for them: they are ours now."""
     for _ in range(100):
         try:
-            with open(path, encoding="ascii") as file:
-                left = [int(number) for number in file.read().split()]
-        except OSError:
-            return
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return  # none is left
+        left = _children()
         if not left:
-            return
+            return  # they cannot be seen: the sandbox ends them
         for number in left:
             with contextlib.suppress(OSError):
                 os.kill(number, signal.SIGKILL)
-        for number in left:
-            with contextlib.suppress(OSError):
-                os.waitpid(number, 0)
+        time.sleep(0.001)
+
+
+def _children() -> list[int]:
+    """The processes whose parent this one is, as far as /proc shows them."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            line = file.read()  # the name in brackets may hold spaces and brackets itself
+            if int(line[line.rindex(b")") + 2 :].split()[1]) == os.getpid():
+                found.append(int(path.split("/")[2]))
+    return found
 
 
 def _prctl(option: int, value: int) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .frames import Message
 
 _PDEATHSIG = 1
+_MEMORY = 0.75  # of what the sandbox grants
 _GRACE = 5.0  # seconds that a held runner gets beyond the time of its copy
 
 _QUIETED = (
@@ -164,8 +166,12 @@ def forked(work: Callable[[int], None], wall: float) -> Message:
 
 
 def alone() -> None:
-    """Give this process a session of its own, which ends with its parent."""
+    """Give this process a session of its own, which ends with its parent, and less memory than the sandbox grants to
+    all: the allocation fails, and nobody else is ended."""
     os.setsid()
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(_MEMORY * hard), hard))
     with contextlib.suppress(Exception):
         import ctypes
 

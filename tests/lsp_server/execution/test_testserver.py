@@ -26,6 +26,7 @@ def unused(n):
 """
 TESTS = """
 import os
+import time
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_dies():
 def test_hangs():
     while True:
         pass
+
+
+def test_eats():
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(1_000_000))
+    except MemoryError:
+        time.sleep(0.5)  # who looks at the memory of all has time to see it
+        raise
 """
 FINE = ["test_shop.py::test_small[1]", "test_shop.py::test_small[2]"]
 
@@ -107,6 +118,8 @@ def test_every_outcome_is_told(bench: Workbench) -> None:
 def test_a_run_that_dies_or_hangs_takes_nothing_with_it(bench: Workbench) -> None:
     assert bench.server.run(["test_shop.py::test_dies"]).ended == "died"
     assert bench.server.run([*FINE, "test_shop.py::test_hangs"], wall=3.0).ended == "wall"
+    eaten = bench.server.run(["test_shop.py::test_eats"])
+    assert [test.type for test in eaten.tests] == ["MemoryError"]
     assert not bench.server.run(FINE).red
 
 

@@ -247,6 +247,15 @@ def test_whatever_a_call_does_costs_itself_only(version: Make, backend: str) -> 
         assert outcomes["eat"].exception == "MemoryError" or outcomes["eat"].ended
 
 
+def test_processes_that_ended_leave_room_for_those_of_other_calls(version: Make) -> None:
+    source = "import os, threading\ndef fork(): os.fork() or os._exit(0)\n"
+    source += "def thread(): threading.Thread(target=int).start()\n"
+    forking = version({"forking.py": source})
+    forking.calls("forking", [Call("fork")] * 80)
+    (answer,) = forking.calls("forking", [Call("thread")])
+    assert answer.kind == "value", answer.message
+
+
 def test_nothing_survives(version: Make, tmp_path: Path) -> None:
     seconds = f"97{int.from_bytes(os.urandom(5), 'big')}"
     code = f"import subprocess\ndef daemon():\n    subprocess.Popen(['setsid', 'sleep', '{seconds}'])\n    return 1\n"
