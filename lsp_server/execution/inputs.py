@@ -325,10 +325,20 @@ class Inputs:
             return self._fresh()
         call = replace(call, source=self._source)  # whoever made the first one has not made this one
         place = self._dice.randrange(len(expressions))
-        if len(expressions) > 1 and self._dice.random() < 0.2:
-            return call.replaced(place, self._dice.choice(expressions[1 if call.receiver else 0 :]))
-        pool = [text for slot in self._slots for text in slot.found]
+        slots = self._slots_of(call)
+        alike = [n for n in range(len(expressions)) if _exchangeable(slots[place], slots[n])]
+        if len(alike) > 1 and self._dice.random() < 0.2:
+            return call.replaced(place, expressions[self._dice.choice(alike)])
+        pool = [text for slot in self._slots if _exchangeable(slots[place], slot) for text in slot.found]
         return call.replaced(place, mutation.mutated(expressions[place], self._dice, pool))
+
+    def _slots_of(self, call: Call) -> list[_Slot | None]:
+        """Of each expression of a call; None for the object."""
+        own = [slot for slot in self._slots if slot.parameter.kind in ("position", "either")]
+        star = [slot for slot in self._slots if slot.parameter.kind == "star"]
+        named = {slot.parameter.name: slot for slot in self._slots}
+        placed = [own[n] if n < len(own) else star[0] if star else None for n in range(len(call.args))]
+        return [*[None] * bool(call.receiver), *placed, *(named.get(name) for name, _ in call.kwargs)]
 
     def _learn_expressions(self, call: Call) -> None:
         positional = [slot for slot in self._slots if slot.parameter.kind in ("position", "either")]
@@ -341,6 +351,14 @@ class Inputs:
                 named[name].found.append(text)
         if call.receiver and call.receiver not in self._receivers:
             self._receivers.append(call.receiver)
+
+
+def _exchangeable(one: _Slot | None, other: _Slot | None) -> bool:
+    """Whether what is given for one parameter may be given for the other, as far as is said."""
+    if one is None or other is None:
+        return one is other
+    hints = [slot.parameter.annotation for slot in (one, other)]
+    return not all(hints) or len({ast.unparse(hint) for hint in hints if hint}) == 1
 
 
 def _fits(kind: str, container: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import re
 from dataclasses import dataclass, replace
 
@@ -60,7 +61,7 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
         made = f"list({made})" if outcome.drawn else made
-        lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {made}"]
+        lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {_bare(made)}"]
         return _finished(aim, call, lines, imports | {"import pytest"})
     if outcome.kind != "value" or (outcome.output and not stating.short(repr(outcome.output))):
         return None
@@ -75,11 +76,11 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
     if nothing and not checks and (changing or silent):
         return None  # what it did cannot be seen
     if checks and nothing:
-        lines = [*setup, made, *checks]
+        lines = [*setup, _bare(made), *checks]
     elif said:
-        lines = [*setup, *said, *checks] if len(said) == 1 else [*setup, f"result = {made}", *said, *checks]
+        lines = [*setup, *said, *checks] if len(said) == 1 else [*setup, f"result = {_bare(made)}", *said, *checks]
     elif checks:
-        lines = [*setup, made, *checks]
+        lines = [*setup, _bare(made), *checks]
     else:
         return None
     return _finished(aim, call, lines, imports)
@@ -99,7 +100,7 @@ def _warned(
     else:
         form = outcome.value
     said = list(stating.said(aim, "result", form, imports, outcome.looks)) if form != ["const", "None"] else []
-    named = f"result = {made}" if said else made
+    named = f"result = {_bare(made)}" if said else _bare(made)
     lines = [*setup, f"with pytest.warns({kinds[0]}):", f"    {named}", *said, *checks]
     return _finished(aim, call, lines, imports | {"import pytest"})
 
@@ -238,6 +239,14 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
         checks.append(stating.compared(name, value))
     made = replace(call, args=tuple(args), receiver=receiver, before=()).text
     return setup, made, checks[: stating.MOST]
+
+
+def _bare(made: str) -> str:
+    """An operation that stands alone, without the parentheses around all of it."""
+    with contextlib.suppress(SyntaxError):
+        if made.startswith("(") and ast.dump(ast.parse(made[1:-1])) == ast.dump(ast.parse(made)):
+            return made[1:-1]
+    return made
 
 
 def _object(receiver: str, taken: frozenset[str]) -> str:

@@ -20,7 +20,7 @@ _EFFECTS = (
     (r"builtins", "it replaces what is built into Python"),
 )
 _DISPLAY = re.compile(r"display|tkinter|TclError|Qt|pygame|X server", re.I)
-_CHANCE = {"entropy": "os.urandom", "random": "random", "clock": "the clock"}
+_CHANCE = {"entropy": "os.urandom", "random": "random", "clock": "the clock", "argv": "the command line"}
 
 
 def reason(outcomes: Sequence[Outcome], tried: int, asked: Collection[str], *, stable: bool) -> str:
@@ -34,7 +34,7 @@ def reason(outcomes: Sequence[Outcome], tried: int, asked: Collection[str], *, s
         named = [effect for effect in effects if re.match(pattern, effect)]
         if named:
             return sentence if named == ["builtins"] else f"{sentence} ({', '.join(named[:3])})"
-    sources = [_CHANCE[name] for name in ("entropy", "clock", "random") if name in asked]
+    sources = [_CHANCE[name] for name in ("entropy", "clock", "random", "argv") if name in asked]
     if sources:
         return f"its answers depend on {' and '.join(sources)}, which tests cannot set"
     if not stable:

@@ -72,13 +72,14 @@ class Settings:
             if parameter.name in self.needs.paths:
                 call, made = self._with_path(call, place, parameter)
                 lines += made
-        if any("str(path)" in text for text in call.expressions) and not any("path = " in line for line in lines):
+        named = any("str(path)" in text for text in (*call.expressions, *call.setting))
+        if named and not any("path = " in line for line in lines):
             lines += self._file("path", self._dice.choice(("file", "file", "new")))
         lines += self._around(call)
         if self.needs.clock:
             call, dates = self._with_dates(call)
             lines = [*dates, *lines]
-        return replace(call, setting=(*call.setting, *lines)) if lines else call
+        return replace(call, setting=(*lines, *call.setting)) if lines else call
 
     def _with_fixtures(self, call: Call) -> Call:
         """Objects that fixtures of the project give in place of some of the arguments, or of the object."""

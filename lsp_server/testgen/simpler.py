@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -33,7 +34,20 @@ def simpler(aim: Aim, examples: Sequence[Example]) -> list[Call]:
         found |= dict.fromkeys(
             sorted(smaller, key=lambda c: (familiar.oddity(c, aim.function), -len(c.text)))[: _OF_ONE // 2]
         )
-    return [replace(call, source="hint") for call in found][:_ALL]  # nobody made these calls: they are not trusted
+    # Nobody made these calls: they are not trusted.
+    return [replace(call, source="hint", setting=_needed(call)) for call in found][:_ALL]
+
+
+def _needed(call: Call) -> tuple[str, ...]:
+    """The setting without files that neither the call nor the rest of the setting names any more."""
+    lines = call.setting
+    for name in [match[1] for line in lines if (match := re.match(r"(\w+) = tmp_path\b", line))]:
+        inside = r"|\(tmp_path / " if f"{name} = tmp_path" in lines else ""
+        files = [line for line in lines if re.match(rf"{name} = tmp_path\b|{name}\.write_text\({inside}", line)]
+        others = [line for line in lines if line not in files]
+        if not re.search(rf"\b{name}\b", "\n".join((*call.expressions, *call.before, *call.inside, *others))):
+            lines = tuple(others)
+    return lines
 
 
 def observed(aim: Aim, calls: Mapping[Call, bool], made: Sequence[Call] = ()) -> list[Call]:

@@ -48,7 +48,7 @@ def said(aim: Aim, made: str, form: Form, imports: set[str], looks: Sequence[tup
         imports.add(f"from {aim.module} import {form[1]}")
         yield f"assert {made} is {form[1]}.{form[2]}"
         return
-    parts = [(f"{{}}{path}", value) for path, value in _parts(form, 0) if short(value)]
+    parts = [(text, value) for text, value in _parts(form, "{}", 0) if short(value)]
     if len(parts) > MOST:
         parts.sort(key=lambda part: part[1] in _NOTHING)  # most attributes of a large object are as they always are
     if not parts or _hides(form):
@@ -87,10 +87,13 @@ def _hides(form: Form) -> bool:
     return bool(form) and form[0] == "object" and any(not name or name.startswith("_") for name, _ in form[2])
 
 
-def _parts(form: Form, depth: int) -> Iterator[tuple[str, str]]:
-    """The parts of a value that has no expression itself: items and public attributes, each with its expression."""
+def _parts(form: Form, at: str, depth: int) -> Iterator[tuple[str, str]]:
+    """The parts of a value that has no expression itself and is reached by ``at``: how many items there are, the items
+    and public attributes, each with its expression."""
     if depth > 2 or not form:
         return
+    if form[0] in ("list", "dict"):
+        yield f"len({at})", str(len(form[1]))
     inside: list[tuple[str, Form]] = []
     if form[0] in ("tuple", "list") and len(form[1]) <= MOST:
         inside = [(f"[{n}]", item) for n, item in enumerate(form[1])]
@@ -103,9 +106,9 @@ def _parts(form: Form, depth: int) -> Iterator[tuple[str, str]]:
     for path, item in inside:
         value = expression(item)
         if value:
-            yield path, value
+            yield at + path, value
         else:
-            yield from ((path + below, value) for below, value in _parts(item, depth + 1))
+            yield from _parts(item, at + path, depth + 1)
 
 
 def compared(made: str, value: str) -> str:

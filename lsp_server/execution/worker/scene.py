@@ -125,12 +125,14 @@ class Patches:
 
 
 class Sources:
-    """Listens to the calls of functions that are written in C, and keeps from where a call has its knowledge:
-    ``clock``, ``random`` (the generator that all share), ``entropy``. ``root``: the folder of the project."""
+    """Listens to the calls of functions that are written in C, and to who reads ``sys.argv``, and keeps from where a
+    call has its knowledge: ``clock``, ``random`` (the generator that all share), ``entropy``, ``argv``. ``root``: the
+    folder of the project."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.asked: set[str] = set()
+        sys.argv = _Arguments(self, sys.argv)
 
     def start(self) -> None:
         """Listen to this thread."""
@@ -158,3 +160,25 @@ class Sources:
         if getattr(argument, "__module__", None) == "time":
             return True
         return isinstance(holder, type) and holder.__module__ == "datetime"
+
+
+class _Arguments(list):  # type: ignore[type-arg]
+    """The command line of this process. Whoever reads more of it than the program's name is noted: under pytest it is
+    another one."""
+
+    def __init__(self, sources: Sources, texts: Any) -> None:
+        super().__init__(texts)
+        self._sources = sources
+
+    def __getitem__(self, place: Any) -> Any:
+        if place != 0:
+            self._sources.asked.add("argv")
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Any:
+        self._sources.asked.add("argv")
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._sources.asked.add("argv")
+        return super().__len__()

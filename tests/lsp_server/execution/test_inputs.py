@@ -14,6 +14,7 @@ from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import Function, functions
 from famulus.lsp_server.execution.inputs import Inputs, vocabulary
 from famulus.lsp_server.execution.mining import Mine, top_names
+from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.regexes import Pattern
 from famulus.lsp_server.execution.shapes import Shapes
 from famulus.lsp_server.execution.shrink import shrunk
@@ -74,6 +75,16 @@ def test_use_tells_the_type(body: str, kind: str) -> None:
     f = function(f"def f(x):\n    {body}\n")
     shapes = Shapes(f, Vocabulary(), lambda name: None)
     assert shapes.options(f.parameters[0])[0].kind == kind
+
+
+def test_annotations_are_obeyed_by_calls_that_grow_from_others() -> None:
+    given = inputs("def f(n: int, text: str, m: int): ...", found=[Call("f", ("7", "'seven'", "8"))])
+    for number in range(6):
+        calls = given.calls(60)
+        for call in calls:
+            kinds = [type(ast.literal_eval(text)) for text in call.args]
+            assert kinds == [int, str, int], call.text
+            given.learn(call, Outcome({"value": ["int", "1"], "lines": [number]}))
 
 
 def test_constants_of_the_code_and_their_neighbours_come_up() -> None:

@@ -10,6 +10,7 @@ import pytest
 from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import functions
+from famulus.lsp_server.execution.mutants import mutants
 from famulus.lsp_server.execution.outcome import Outcome
 from famulus.lsp_server.execution.values import Vocabulary
 from famulus.lsp_server.execution.worker.forms import Writer
@@ -18,8 +19,9 @@ from famulus.lsp_server.testgen import naming, protocols
 from famulus.lsp_server.testgen.assertions import body
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.domain import Domain
+from famulus.lsp_server.testgen.kills import kills
 from famulus.lsp_server.testgen.selection import price
-from famulus.lsp_server.testgen.simpler import observed, prepared
+from famulus.lsp_server.testgen.simpler import observed, prepared, simpler
 from famulus.lsp_server.testgen.stating import accepts
 from famulus.lsp_server.testgen.style import read
 
@@ -61,7 +63,11 @@ def said(name: str, call: Call, answer: dict[str, Any]) -> str:
         (["array", "int64", [1], ["list", [["int", "2"]]]], "np.testing.assert_array_equal(plain([1]), [2])"),
         (["object", "Point", [["x", ["int", "1"]], ["_y", ["int", "2"]]]], "assert plain([1]).x == 1"),
         (["object", "Point", [["_y", ["int", "2"]]]], ""),
-        (["dict", [[["str", "{a}"], ["object", "Point", [["x", ["int", "1"]]]]]]], "assert plain([1])['{a}'].x == 1"),
+        (
+            ["dict", [[["str", "{a}"], ["object", "Point", [["x", ["int", "1"]]]]]]],
+            "result = plain([1])\nassert len(result) == 1\nassert result['{a}'].x == 1",
+        ),
+        (["list", [["object", "Point", [["_y", ["int", "2"]]]]] * 9], "assert len(plain([1])) == 9"),
     ],
 )
 def test_a_value_is_compared_in_the_form_that_fits_it(form: list[Any], expected: str) -> None:
@@ -204,6 +210,39 @@ def repeat(times: int):
 )
 def test_an_assertion_does_not_notice_an_equal_number(line: str, other: str, holds: bool) -> None:
     assert accepts(line, other) is holds
+
+
+@pytest.mark.parametrize(
+    ("parts", "noticed"), [({"x": 1, "y": 2, "z": 3}, False), ({"x": 1, "y": 3}, True), ({"x": 1}, True)]
+)
+def test_a_mutant_of_which_no_line_of_a_test_speaks_is_not_noticed(parts: dict[str, int], noticed: bool) -> None:
+    def answer(**parts: int) -> Outcome:
+        return Outcome({"value": ["object", "Point", [[name, ["int", str(n)]] for name, n in parts.items()]]})
+
+    class Changed:
+        """A version in which the mutant's answers are known."""
+
+        def calls(self, *_: object, **__: object) -> list[Outcome]:
+            return [answer(**parts)]
+
+    example = Example(Call("plain", ("[1]",)), answer(x=1, y=2))
+    mutant = mutants("def plain():\n    return 1\n", range(1, 3))[0]
+    found = kills(Changed(), aim("plain"), [example], of=[mutant])  # type: ignore[arg-type]
+    assert bool(found.killed) is noticed
+
+
+def test_a_simpler_call_has_no_file_that_nobody_reads() -> None:
+    files = ('path = tmp_path / "data.txt"', 'path.write_text("a")')
+    example = Example(Call("plain", ("[str(path)]", "3"), setting=files), Outcome({"value": ["int", "1"]}))
+    calls = simpler(aim("plain"), [example])
+    assert {call.setting for call in calls if "path" in call.text} == {files}
+    assert {call.setting for call in calls if "path" not in call.text} == {()}
+
+
+def test_an_operation_alone_has_no_parentheses_around_it() -> None:
+    raised = {"raised": ["exception", "TooMuch", ["list", []]], "kinds": ["TooMuch", "Exception"], "message": ""}
+    text = said("Stack.push", Call("Stack.__add__", ("(1 + 2)",), (), "(1 + 2)"), raised)
+    assert text.endswith("    (1 + 2) + (1 + 2)")
 
 
 def test_hidden_state_is_seen_by_other_methods() -> None:

@@ -112,3 +112,15 @@ def test_what_the_project_tests_already_is_not_tested_again(tmp_path: Path) -> N
     assert set(before.splitlines()) <= set(one.text.splitlines())
     assert "pytest.raises(ValueError" in one.text
     assert one.text.count("== 12.0") == 1
+
+
+def test_what_was_written_notices_what_it_was_said_to_notice(tmp_path: Path) -> None:
+    code = "class Part:\n    def __init__(self, cents: int):\n        self.cents = cents\n\n\n"
+    code += "def split(cents: int, parts: int) -> list[Part]:\n    base, rest = divmod(cents, parts)\n"
+    code += "    return [Part(base + (1 if i < rest else 0)) for i in range(parts)]\n"
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "shop.py").write_text(code)
+    (one,) = made(tmp_path, "shop.py::split", budget=60.0)
+    (tmp_path / one.path).write_text(one.text)
+    (again,) = made(tmp_path, "shop.py::split", budget=60.0)
+    assert again.results[0].killed_before == one.results[0].killed > 0

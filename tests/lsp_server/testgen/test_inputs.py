@@ -266,6 +266,13 @@ def test_what_surrounds_a_call_is_part_of_its_test(oracle: Oracle, project: Path
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def test_no_test_reads_the_command_line_of_pytest(oracle: Oracle) -> None:
+    for name in ("main", "program"):
+        aim, examples, _ = asked(oracle, "kinds", KINDS, name)
+        for example in [*examples, *oracle.more(aim, examples[:10])]:
+            assert example.call.args or "sys.argv" in example.call.script, example.call.script
+
+
 def test_hostile_code_costs_its_own_tests_only(oracle: Oracle, project: Path) -> None:
     for name, why in REFUSED.items():
         _, examples, refused = asked(oracle, "hostile", HOSTILE, name)
