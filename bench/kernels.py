@@ -12,6 +12,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from famulus.kernels.op import Op, interpreting
 from famulus.kernels.pack import GROUP, Weight
 from famulus.kernels.rope import frequencies, rope_store, tables
 from famulus.kernels.router import Rule, route, sorted_pairs
+from famulus.kernels.sample import Choice, sample
 from famulus.kernels.store import FORMATS, Quantized, quantize
 from famulus.kernels.tuned import FOLDER
 
@@ -95,6 +97,11 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
         yield f"rope_store {rows}x{heads}/{kv_heads}x{dim}", rope_store, (mixed, cos, sin, slots, store)
         gate = torch.randn(experts, hidden, device=device) * hidden**-0.5
         yield f"route {rows}x{experts}/8", route, (x, gate, Rule(8, renormalise=True), None, None)
+        logits = torch.randn(rows, s.size(151936), device=device) * 3
+        noise = torch.empty(logits.shape).exponential_()  # made on the processor, as an engine makes it
+        for name, way in (("greedy", Choice()), ("top-p", Choice(0.8, top_p=0.95)), ("top-k", Choice(0.8, 20, 0.8))):
+            choices = [replace(way, noise=n) for n in noise]
+            yield f"sample {name} {rows}x{logits.shape[1]}", sample, (logits, choices)
     for n, k in ((s.size(5120), hidden), (s.size(3584), s.size(18944))):
         for form in ("bf16", "fp8", "int8", "int4"):
             weight = s.weight(form, n, k)
