@@ -194,8 +194,9 @@ def test_a_hook_of_pre_commit_sees_what_is_staged(review: Review, repo: Any) -> 
 
 
 WAITS = """
-import pathlib, time
+import atexit, pathlib, time
 yield finding("before the wait")
+atexit.register(pathlib.Path(context.root, "ended").touch)
 pathlib.Path(context.root, "waits").touch()
 while True:
     time.sleep(3600)
@@ -218,6 +219,7 @@ def test_ctrl_c_ends_it_at_once_with_what_was_found(review: Review, plugin: Inst
     out, err = process.communicate(timeout=60)
     report = json.loads(out)
     assert (process.returncode, err) == (130, b"")
+    assert (repo.path / "ended").exists(), "what is to be done at the end was done"
     assert (report["complete"], [f["message"] for f in report["findings"]]) == (False, ["a.py:1 has before the wait."])
     assert report["left_out"] == ["Interrupted before the end: what a plugin looks for."]
     assert time.monotonic() - started < 5, "promised are 0.2 s, on a machine that does nothing else"
