@@ -61,7 +61,7 @@ def body(aim: Aim, call: Call, outcome: Outcome) -> Body | None:
         found = stable_message(aim, outcome)
         match = f", match={found!r}" if found else ""
         made = f"list({made})" if outcome.drawn else made
-        lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {_bare(made)}"]
+        lines = [*setup, f"with pytest.raises({kind}{match}):", f"    {_called(made)}"]
         return _finished(aim, call, lines, imports | {"import pytest"})
     if outcome.kind != "value" or (outcome.output and not stating.short(repr(outcome.output))):
         return None
@@ -247,6 +247,15 @@ def _bare(made: str) -> str:
         if made.startswith("(") and ast.dump(ast.parse(made[1:-1])) == ast.dump(ast.parse(made)):
             return made[1:-1]
     return made
+
+
+def _called(made: str) -> str:
+    """An expression that is a statement: one that looks as if it did nothing is given to a name."""
+    alone = _bare(made)
+    idle = isinstance(ast.parse(alone).body[0], ast.Expr) and isinstance(
+        ast.parse(alone, mode="eval").body, ast.Attribute | ast.Compare
+    )
+    return f"_ = {alone}" if idle else alone
 
 
 def _object(receiver: str, taken: frozenset[str]) -> str:

@@ -101,14 +101,16 @@ class Property:
 
 @dataclass
 class Result:
-    """What became of one function. ``kills``: the mutants, by number, that each of its ``examples`` notices; ``known``:
-    those that the project's own tests notice, None if there are none or they could not be run; ``reached``: what
-    these run of its file; ``properties``: what holds for all arguments. ``refused``: why there is nothing, as a
-    sentence; ``unexpected``: what it answers against its documentation."""
+    """What became of one function. ``mutants``: how many were tried, ``untried``: how many there was no time for;
+    ``kills``: those, by number, that each of its ``examples`` notices; ``known``: those that the project's own tests
+    notice, None if there are none or they could not be run; ``reached``: what these run of its file; ``properties``:
+    what holds for all arguments. ``refused``: why there is nothing, as a sentence; ``unexpected``: what it answers
+    against its documentation."""
 
     aim: Aim
     examples: Sequence[Example] = ()
     mutants: int = 0
+    untried: int = 0
     kills: Sequence[frozenset[int]] = ()
     known: frozenset[int] | None = None
     properties: Sequence[Property] = ()

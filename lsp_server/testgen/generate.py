@@ -186,12 +186,11 @@ class Generator:
                 late.append(function.name)
         known.close()
         made = self._written(bench, place, before, results, started, clock, style)
-        if late:
-            rest = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
-            made.notes = [
-                *made.notes,
-                f"No time was left for {', '.join(late[:_NAMED])}{rest}: give more with --budget.",
-            ]
+        hasty = [result.aim.function.name for result in results if result.untried > result.mutants]
+        for said, named in (("No time was left for", late), ("There was no time for most mutants of", hasty)):
+            if named:
+                rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+                made.notes = [*made.notes, f"{said} {', '.join(named[:_NAMED])}{rest}: give more with --budget."]
         return made
 
     def _for_words(self, seconds: float) -> float:
@@ -220,6 +219,9 @@ class Generator:
         result = Result(aim)
         if aim.function.is_declared_only:
             result.refused = "it has no code of its own"
+        elif self.options.framework == "pytest" and aim.function.how == "function" and aim.function.name[:4] == "test":
+            result.refused = "pytest would take it for a test wherever it is imported"
+        if result.refused:
             return result
         try:
             answered, result.refused = oracle.examples(
@@ -230,6 +232,7 @@ class Generator:
                 result.refused = "all that it answers contradicts its documentation"
             if examples:
                 found = kills(oracle.version, aim, examples, go_on=lambda: time.monotonic() < started + seconds)
+                result.untried = found.untried
                 known = None
                 with contextlib.suppress(TimeIsUp):  # what was found is given, without what other tests notice
                     known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))

@@ -34,7 +34,8 @@ def block(imports: Iterable[str]) -> str:
 
 def added(before: str, imports: Iterable[str], own: str = "") -> list[str]:
     """The lines of a file with the imports that it lacks. No line of it changes but those that import from the same
-    module, which get the further names. ``own``: the package that the project's modules belong to."""
+    module, which get the further names, below each other if they are too many for a line. ``own``: the package that the
+    project's modules belong to."""
     rows = before.removesuffix("\n").split("\n") if before else []  # a form feed ends no line
     try:
         tree = ast.parse(before)
@@ -49,7 +50,17 @@ def added(before: str, imports: Iterable[str], own: str = "") -> list[str]:
         lacking = sorted(names - _bound(tree), key=_name)
         if not _joined(rows, line, lacking):
             _placed(rows, _with(line, lacking), own)
-    return rows
+    width = max(_WIDTH, *map(len, before.split("\n")))
+    kept = set(before.split("\n"))
+    return [part for row in rows for part in ([row] if row in kept or len(row) <= width else _unfolded(row))]
+
+
+def _unfolded(row: str) -> list[str]:
+    """An import of names that is too long for one line, with one name on each."""
+    if not re.fullmatch(r"from \S+ import \w+(, \w+)*", row):
+        return [row]
+    start, _, names = row.partition(" import ")
+    return [f"{start} import (", *(f"    {name}," for name in names.split(", ")), ")"]
 
 
 def _with(line: str, names: Sequence[str]) -> str:
@@ -75,7 +86,7 @@ def _statements(rows: Sequence[str]) -> list[ast.Import | ast.ImportFrom]:
 
 
 def _joined(rows: list[str], line: str, names: Sequence[str]) -> bool:
-    """Put names into an import of the same module that is there; whether there is one with room."""
+    """Put names into an import of the same module that is there; whether there is one."""
     module = line.partition(" import ")[0].removeprefix("from ")
     for node in _statements(rows):
         plain = isinstance(node, ast.ImportFrom) and "." * node.level + (node.module or "") == module
@@ -84,10 +95,8 @@ def _joined(rows: list[str], line: str, names: Sequence[str]) -> bool:
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
         if first == last and re.fullmatch(r"from \S+ import [\w, ]+", rows[first]):
             start, _, known = rows[first].partition(" import ")
-            merged = f"{start} import {', '.join(_merged(known.split(', '), names))}"
-            if len(merged) <= max(_WIDTH, max(map(len, rows))):
-                rows[first] = merged
-                return True
+            rows[first] = f"{start} import {', '.join(_merged(known.split(', '), names))}"
+            return True
         elif last > first + 1 and all(re.fullmatch(r"\s+\w+,", row) for row in rows[first + 1 : last]):
             indent = rows[first + 1][: len(rows[first + 1]) - len(rows[first + 1].lstrip())]
             merged_names = _merged([row.strip(" ,\t") for row in rows[first + 1 : last]], names)

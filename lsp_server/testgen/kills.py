@@ -20,10 +20,11 @@ MOST = 80
 
 @dataclass(frozen=True)
 class Kills:
-    """``of[n]``: the mutants, by position, that example ``n`` notices."""
+    """``of[n]``: the mutants, by position, that example ``n`` notices; ``untried``: how many more there are."""
 
     mutants: tuple[Mutant, ...]
     of: tuple[frozenset[int], ...]
+    untried: int = 0
 
     @property
     def killed(self) -> frozenset[int]:
@@ -61,7 +62,9 @@ def kills(
     limits = [min(1.0, max(0.02, 2 * slowest, 20 * example.outcome.cpu)) for example in examples]
     noticed: list[set[int]] = [set() for _ in examples]
     tried: list[Mutant] = []
-    for mutant in of_function(aim) if of is None else of:
+    wanted = of_function(aim) if of is None else of
+    untried = len(wanted)
+    for mutant in wanted:
         if not go_on():
             break
         try:
@@ -71,13 +74,14 @@ def kills(
             )  # fmt: skip
         except TimeIsUp:
             break
+        untried -= 1
         if all(answer.kind == "invalid" for answer in answers):
             continue  # the code could not be put in place
         for position, answer in enumerate(answers):
             if answer.ended != "skipped" and _noticed(aim, examples[position], answer):
                 noticed[position].add(len(tried))
         tried.append(mutant)
-    return Kills(tuple(tried), tuple(frozenset(found) for found in noticed))
+    return Kills(tuple(tried), tuple(frozenset(found) for found in noticed), untried)
 
 
 def _noticed(aim: Aim, example: Example, answer: Outcome) -> bool:

@@ -68,11 +68,11 @@ def sentence(aim: Aim, name: str) -> str:
 
 
 def free(name: str, taken: set[str]) -> str:
-    """The name, with a number if it is taken."""
+    """The name, with a number if it is taken: ``test_price_2``, ``CartTest2``."""
     found, number = name, 1
     while found in taken:
         number += 1
-        found = f"{name}_{number}"
+        found = f"{name}{number}" if name[:1].isupper() else f"{name}_{number}"
     return found
 
 

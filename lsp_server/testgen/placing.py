@@ -37,13 +37,18 @@ def insertions(before: str, after: str) -> list[Insertion]:
     Both have ``\\n`` as line ends. Raises :class:`CannotPlace` where a line of ``before`` would change."""
     old, new = _rows(before), _rows(after)
     found: list[Insertion] = []
-    at = 0
-    for row in new:
+    at = number = 0
+    while number < len(new):
+        row = new[number]
+        number += 1
         if at < len(old) and row == old[at]:
             at += 1
         elif at < len(old) and (inside := list(_within(old[at], row))):
             found += [Insertion(at, text, column) for column, text in inside]
             at += 1
+        elif at < len(old) and row.endswith(" import (") and (inside := list(_unfolded(old[at], new[number - 1 :]))):
+            found += [Insertion(at, text, column) for column, text in inside]
+            at, number = at + 1, new.index(")", number) + 1
         elif found and found[-1].line == at and found[-1].column == 0:
             found[-1] = Insertion(at, found[-1].text + f"{row}\n")
         else:
@@ -71,6 +76,31 @@ def _within(old: str, new: str) -> Iterator[tuple[int, str]]:
             inside.append((column, f"{name}, ") if here is not None else (len(old), f", {name}"))
     if here is None:
         yield from inside
+
+
+def _unfolded(old: str, new: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The same for an import that becomes the first of the ``new`` lines, up to the bracket, with a name on each: the
+    space between two names becomes the last one of an indent."""
+    start, found, names = old.partition(" import ")
+    if new[0] != f"{start}{found}(" or ")" not in new:
+        return
+    known, coming = names.split(", "), [[""]]
+    for name in (row.strip(" ,") for row in new[1 : new.index(")")]):
+        if known[len(coming) - 1 : len(coming)] == [name]:
+            coming.append([""])
+        else:
+            coming[-1].append(f"    {name},")
+    if len(coming) != len(known) + 1:
+        return
+    column = len(start + found)
+    for number, rows in enumerate(coming):
+        if number == 0:
+            yield column, "(" + "\n".join([*rows, "    "])
+        elif number < len(known):
+            yield column - 1, "\n".join([*rows, "   "])
+        else:
+            yield len(old), "," + "\n".join([*rows, ")"])
+        column += len(known[min(number, len(known) - 1)]) + 2
 
 
 def placed(content: bytes, inserted: Sequence[Insertion]) -> bytes:

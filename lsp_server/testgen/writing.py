@@ -18,6 +18,8 @@ from famulus.lsp_server.testgen.testcase import as_method
 PLAIN = Style()
 _FLAT, _MANY = 2, 4
 """So many examples of one form become a table: those that have nothing special; all of them."""
+_COMMENT = 79
+"""Characters of a line of the comment above the tests."""
 _HINTS = {
     "capsys": ("pytest.CaptureFixture[str]", "import pytest"),
     "monkeypatch": ("pytest.MonkeyPatch", "import pytest"),
@@ -86,7 +88,10 @@ def headed(results: Sequence[Result], written: Sequence[Written]) -> list[Writte
     known, killed = sum(r.killed_before or 0 for r in told), sum(r.killed for r in told)
     parts.append(f"mutants {known} → {killed} of {sum(r.mutants for r in told)}")
     first = written[0]
-    return [replace(first, text=f"# famulus testgen: {', '.join(parts)}.\n" + first.text), *written[1:]]
+    comment = f"# famulus testgen: {', '.join(parts)}."
+    if len(comment) > _COMMENT:
+        comment = ",\n# mutants".join(comment.split(", mutants"))
+    return [replace(first, text=f"{comment}\n{first.text}"), *written[1:]]
 
 
 def module(written: Sequence[Written], style: Style = PLAIN) -> str:

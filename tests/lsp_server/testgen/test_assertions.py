@@ -243,6 +243,8 @@ def test_an_operation_alone_has_no_parentheses_around_it() -> None:
     raised = {"raised": ["exception", "TooMuch", ["list", []]], "kinds": ["TooMuch", "Exception"], "message": ""}
     text = said("Stack.push", Call("Stack.__add__", ("(1 + 2)",), (), "(1 + 2)"), raised)
     assert text.endswith("    (1 + 2) + (1 + 2)")
+    text = said("Stack.push", Call("Stack.__lt__", ("2",), (), "Stack()"), raised)
+    assert text.endswith("    _ = Stack() < 2")
 
 
 def test_hidden_state_is_seen_by_other_methods() -> None:

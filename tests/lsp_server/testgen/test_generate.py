@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from famulus.lsp_server.testgen import generate
 from famulus.lsp_server.testgen.generate import Generated, Generator, Options
+from famulus.lsp_server.testgen.kills import Kills, kills
 from famulus.lsp_server.testgen.project import opened
 from famulus.lsp_server.testgen.target import parse
 
@@ -124,3 +128,22 @@ def test_what_was_written_notices_what_it_was_said_to_notice(tmp_path: Path) -> 
     (tmp_path / one.path).write_text(one.text)
     (again,) = made(tmp_path, "shop.py::split", budget=60.0)
     assert again.results[0].killed_before == one.results[0].killed > 0
+
+
+def test_a_score_of_few_mutants_says_so(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(*given: Any, go_on: Callable[[], bool], **named: Any) -> Kills:
+        left = iter([True, True, False])
+        return kills(*given, go_on=lambda: next(left), **named)
+
+    monkeypatch.setattr(
+        generate, "kills", lambda *given, **named: (few if "go_on" in named else kills)(*given, **named)
+    )
+    (one,) = made(shop, "shop.py::price")
+    assert one.results[0].mutants == 2
+    assert "There was no time for most mutants of price: give more with --budget." in one.notes
+
+
+def test_a_function_that_pytest_takes_for_a_test_gets_none(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def test_price(net: int) -> int:\n    return net + 1\n")
+    (one,) = made(tmp_path, "shop.py")
+    assert (one.text, one.notes) == ("", ["test_price: pytest would take it for a test wherever it is imported."])

@@ -72,6 +72,16 @@ def test_names_come_into_an_import_and_lines_between_others() -> None:
     assert placed(before.encode(), found).decode() == after
 
 
+@pytest.mark.parametrize("names", [["b"], ["b", "d"], ["a", "b", "c"], ["c", "d", "e"]])
+def test_names_that_are_too_many_for_a_line_come_below_each_other(names: list[str]) -> None:
+    before = f"import os\nfrom m import {', '.join(names)}\nx = 1\n"
+    after = "import os\nfrom m import (\n    a,\n    b,\n    c,\n    d,\n    e,\n)\nx = 1\ny = 2\n"
+    found = insertions(before, after)
+    assert all(one.line in (1, 3) for one in found)
+    assert placed(before.encode(), found).decode() == after
+    assert placed(before.replace("\n", "\r\n").encode(), found).decode() == after.replace("\n", "\r\n")
+
+
 def test_a_line_that_would_change_is_refused() -> None:
     with pytest.raises(CannotPlace):
         insertions("a\nb\n", "a\nc\nd\n")

@@ -95,6 +95,12 @@ def test_the_tests_of_a_test_case_run_without_pytest(tmp_path: Path, monkeypatch
     assert (result.testsRun, result.wasSuccessful()) == (5, True)
 
 
+def test_a_class_whose_name_is_taken_has_another() -> None:
+    style = Style(form="unittest")
+    text = writing.rendered(writing.write(*examples(), (), style), style, {"TestChunks", "TestChunks2"})
+    assert "class TestChunks3(unittest.TestCase):" in text
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -105,6 +111,7 @@ def test_the_tests_of_a_test_case_run_without_pytest(tmp_path: Path, monkeypatch
         "import os\nimport sys\n\nimport numpy\nimport requests\n\nfrom bins import (\n    Bin,\n    find,\n)\n",
         "import math\n\nimport pytest\n\nfrom bins import chunks\n",
         "from bins import Bin, zip_all\n",
+        "from bins import Bin, a_rather_long_name_of_a_function, another_long_name_of_one, zip_all\n",
         "import os\n\nfrom . import other\n",
     ],
 )
