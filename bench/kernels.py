@@ -98,9 +98,8 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
         gate = torch.randn(experts, hidden, device=device) * hidden**-0.5
         yield f"route {rows}x{experts}/8", route, (x, gate, Rule(8, renormalise=True), None, None)
         logits = torch.randn(rows, s.size(151936), device=device) * 3
-        noise = torch.empty(logits.shape).exponential_()  # made on the processor, as an engine makes it
         for name, way in (("greedy", Choice()), ("top-p", Choice(0.8, top_p=0.95)), ("top-k", Choice(0.8, 20, 0.8))):
-            choices = [replace(way, noise=n) for n in noise]
+            choices = [replace(way, key=i) for i in range(rows)]
             yield f"sample {name} {rows}x{logits.shape[1]}", sample, (logits, choices)
     for n, k in ((s.size(5120), hidden), (s.size(3584), s.size(18944))):
         for form in ("bf16", "fp8", "int8", "int4"):

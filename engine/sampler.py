@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Sampler:
         self.mask = mask
         self._sampling = sampling
         seed = secrets.randbits(62) if sampling.seed is None else sampling.seed
-        self._generator = torch.Generator().manual_seed((seed + index) % (1 << 63))
+        self._seed, self._place = seed + index, 0
         self._penalised = sampling.repetition_penalty != 1
         self._seen = set(prompt) if self._penalised else set()
         self._bias = sampling.logit_bias
@@ -33,11 +34,6 @@ class Sampler:
     def plain(self) -> bool:
         """Whether nothing is applied to a row before the choice."""
         return self.mask is None and not self._bias and not self._penalised
-
-    @property
-    def greedy(self) -> bool:
-        """Whether it takes the likeliest token."""
-        return self._sampling.temperature == 0
 
     @property
     def finished(self) -> bool:
@@ -61,16 +57,17 @@ class Sampler:
             row[len(allowed) :] = float("-inf")
         return row
 
-    def choice(self, vocabulary: int) -> Choice:
-        """The parameters of the next draw, with fresh noise."""
+    def choice(self, ahead: int = 0) -> Choice:
+        """The parameters of the draw ``ahead`` tokens from here: each place has noise of its own."""
         s = self._sampling
         if s.temperature == 0:
             return Choice()
-        noise = torch.empty(vocabulary).exponential_(generator=self._generator)
-        return Choice(s.temperature, s.top_k, s.top_p, s.min_p, noise)
+        digest = blake2b(b"%d %d" % (self._seed, self._place + ahead), digest_size=8).digest()
+        return Choice(s.temperature, s.top_k, s.top_p, s.min_p, int.from_bytes(digest, "little"))
 
     def accept(self, token: int) -> int:
         """``token`` was chosen; it is given back."""
+        self._place += 1
         if self._penalised:
             self._seen.add(token)
         if self.mask is not None:
@@ -94,7 +91,7 @@ def next_tokens(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | Inval
             failed[i] = error
     if not all(s.plain for s in samplers):
         logits = torch.stack(rows)
-    found = sample(logits, [s.choice(logits.shape[1]) for s in samplers]).tolist()
+    found = sample(logits, [s.choice() for s in samplers]).tolist()
     accepted: list[int | InvalidConstraint] = []
     for i, (token, sampler) in enumerate(zip(found, samplers, strict=True)):
         try:
@@ -114,22 +111,23 @@ def continuations(
     Where it is sampled, a drafted token is so kept with its own probability, and one that replaces it drawn from the
     rest: speculative sampling (Leviathan et al. 2023) of drafts that are certain. An error stands in its token's place.
 
-    Greedy rows are chosen together. Others place by place: to make noise for a place behind the last token that is said
-    takes longer than to ask a card once more, and the generator would have to be wound back.
+    Plain rows are chosen together. Others place by place: what is applied to a row depends on the token before it.
     """
     starts = [sum(1 + len(d) for d in drafts[:i]) for i in range(len(drafts))]
-    if all(s.plain and s.greedy for s in samplers):
-        best = sample(logits, [Choice()] * len(logits)).tolist()
-        return [
-            [s.accept(t) for t in _agreed(best[at : at + 1 + len(draft)], draft)]
-            for s, at, draft in zip(samplers, starts, drafts, strict=True)
-        ]
     found: list[list[int | InvalidConstraint]] = [[] for _ in samplers]
-    going = list(range(len(samplers)))
+    plain = [i for i, s in enumerate(samplers) if s.plain]
+    if plain:
+        rows = [starts[i] + ahead for i in plain for ahead in range(1 + len(drafts[i]))]
+        choices = [samplers[i].choice(ahead) for i in plain for ahead in range(1 + len(drafts[i]))]
+        chosen = iter(sample(logits if len(rows) == len(logits) else logits[rows], choices).tolist())
+        for i in plain:
+            said = _agreed([next(chosen) for _ in range(1 + len(drafts[i]))], drafts[i])
+            found[i] = [samplers[i].accept(token) for token in said]
+    going = [i for i, s in enumerate(samplers) if not s.plain]
     place = 0
     while going:
-        rows = logits[[starts[i] + place for i in going]]
-        for i, token in zip(going, next_tokens(rows, [samplers[i] for i in going]), strict=True):
+        rows = [starts[i] + place for i in going]
+        for i, token in zip(going, next_tokens(logits[rows], [samplers[i] for i in going]), strict=True):
             found[i].append(token)
         going = [i for i in going if found[i] == [*drafts[i][: place + 1]] and not samplers[i].finished]
         place += 1

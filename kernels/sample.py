@@ -2,7 +2,8 @@
 
 Truncation first (top-k, then min-p, then top-p, each on what the one before left, as in the common servers), then the
 Gumbel-max trick: ``argmax(p / e)`` with exponential noise ``e`` draws from ``p`` without a host round trip. The noise
-comes from the caller, one row per sequence, so that a result depends on its own seed and not on the batch.
+of a token is a hash of its id and of the row's key (:func:`noise`): it is the same on every device, has no state, and
+is made only for tokens that can still be chosen.
 """
 
 from __future__ import annotations
@@ -21,57 +22,77 @@ from famulus.kernels.op import Case, op
 
 @dataclass(frozen=True)
 class Choice:
-    """Parameters of one row. ``temperature`` 0 is greedy; ``noise`` [vocabulary] f32 is Exp(1), unused when greedy."""
+    """Parameters of one row. ``temperature`` 0 is greedy; ``key``, 64 bits, says which noise, unused when greedy."""
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    noise: Tensor | None = None
+    key: int = 0
+
+
+_WORD = 0xFFFFFFFF
+
+
+def noise(key: int, ids: Tensor) -> Tensor:
+    """``ids`` [...] int64 → Exp(1) [...] f32: two rounds of Wellons' lowbias32 over the id and the key's halves.
+
+    Keys that share their upper half share their noise in another order, so a key should be a hash itself.
+    """
+    h = _mixed(_mixed((ids ^ key) & _WORD) ^ (key >> 32 & _WORD))
+    # Fine near zero, where winners come from; never 1, where the logarithm would be infinite.
+    return -torch.log1p(-((h.float() + 0.5) * 2**-32).clamp(max=1 - 2**-24))
+
+
+def _mixed(x: Tensor) -> Tensor:
+    x = (x ^ x >> 16) * 0x7FEB352D & _WORD
+    x = (x ^ x >> 15) * 0x846CA68B & _WORD
+    return x ^ x >> 16
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:
     """In f32 a border may fall behind another token than in f64. That one is drawn about once in a million rows, so
     nothing is allowed for it. In "who is kept" each of the likeliest tokens is drawn if it can be."""
 
-    def noise(size: int = 1000) -> Tensor:
-        return torch.empty(size).exponential_(generator=g)
+    def key() -> int:
+        return int(torch.randint(1 << 62, (), generator=g)) * 4 + 3
 
     logits = torch.randn(5, 1000, generator=g) * 3
     choices = [
         Choice(),
-        Choice(1.0, noise=noise()),
-        Choice(0.7, top_k=20, noise=noise()),
-        Choice(1.2, top_p=0.8, min_p=0.01, noise=noise()),
-        Choice(2.0, top_k=50, top_p=0.9, min_p=0.02, noise=noise()),
+        Choice(1.0, key=key()),
+        Choice(0.7, top_k=20, key=key()),
+        Choice(1.2, top_p=0.8, min_p=0.01, key=key()),
+        Choice(2.0, top_k=50, top_p=0.9, min_p=0.02, key=key()),
     ]
     yield Case("mixed", (logits, choices), 0)
     masked = logits.masked_fill(torch.rand(5, 1000, generator=g) < 0.99, float("-inf"))
     masked[:, 7] = 0
     yield Case("nearly all masked", (masked, choices), 0)
-    sharp = [Choice(t, 0, p, 0.0, noise()) for t, p in ((1e-3, 0.9), (0.3, 0.99), (3.0, 0.5), (1.0, 1.0), (5.0, 0.999))]
+    sharp = [Choice(t, 0, p, 0.0, key()) for t, p in ((1e-3, 0.9), (0.3, 0.99), (3.0, 0.5), (1.0, 1.0), (5.0, 0.999))]
     yield Case("sharp and flat", (logits, sharp), 0)
     yield Case("greedy", (logits, [Choice()] * 5), 0)
     equal = torch.randint(0, 12, (4, 777), generator=g).float() - 6
     tied = [
-        Choice(t, k, p, m, noise(777))
-        for t, k, p, m in ((1, 100, 1, 0), (1, 90, 0.5, 0), (2, 0, 0.3, 0), (2, 0, 1, 0.1))
+        Choice(t, k, p, m, key()) for t, k, p, m in ((1, 100, 1, 0), (1, 90, 0.5, 0), (2, 0, 0.3, 0), (2, 0, 1, 0.1))
     ]
     yield Case("ties", (equal, tied), 0)
     odd = torch.randn(5, 37, generator=g)
     odd[0, [9, 20]], odd[1], odd[2, [5, 30]], odd[3, 3:] = torch.nan, -torch.inf, torch.inf, -torch.inf
     odd[4], odd[4, 0] = 0.0, -0.0
-    some = [Choice(1.0, top_k=k, top_p=0.9, noise=noise(37)) for k in (0, 5, 0, 5)]
+    some = [Choice(1.0, top_k=k, top_p=0.9, key=key()) for k in (0, 5, 0, 5)]
     yield Case("not numbers", (odd, [*some, Choice()]), 0)
     halves = (torch.randn(600, generator=g) * 3).round() / 2
     halves[[100, 300, 560]] = torch.tensor([6.5, 6.0, 5.5])
     likely = halves.argsort(descending=True, stable=True)[:12]
-    apart = [torch.ones(600).index_fill(0, i, 1e-9) for i in likely]
+    keys = [key() for _ in range(2000)]
+    by = torch.stack([noise(k, likely) for k in keys])
+    apart = [keys[int((by[:, i] / by.index_fill(1, torch.tensor(i), 99).amin(1)).argmin())] for i in range(12)]
     ways = [Choice(0.8, 3), Choice(1.0, 9, 0.999), Choice(1.0, 0, 0.5), Choice(1.3, 25, 0.4, 0.3)]
-    each = [replace(way, noise=n) for way in ways for n in apart]
+    each = [replace(way, key=k) for way in ways for k in apart]
     yield Case("who is kept", (halves.expand(len(each), -1).contiguous(), each), 0)
     wide = torch.randn(4, 9001, generator=g)
-    near = [Choice(t, k, p, 0, noise(9001)) for t, k, p in ((0.5, 0, 0.9), (2, 7000, 0.9), (1, 6000, 1), (2, 0, 1))]
+    near = [Choice(t, k, p, 0, key()) for t, k, p in ((0.5, 0, 0.9), (2, 7000, 0.9), (1, 6000, 1), (2, 0, 1))]
     yield Case("many candidates", (wide, near), 0)
 
 
@@ -92,7 +113,6 @@ def sample(logits: Tensor, choices: list[Choice]) -> Tensor:
         if choice.temperature == 0 or not row.max().isfinite():
             picked.append(int(row.argmax()))
             continue
-        assert choice.noise is not None
         order = sorted(range(len(row)), key=lambda i: (-float(row[i]), i))
         kept = order[: choice.top_k] if choice.top_k else order
         p = torch.softmax(row[kept].double() / choice.temperature, 0)
@@ -102,7 +122,7 @@ def sample(logits: Tensor, choices: list[Choice]) -> Tensor:
         before = torch.cumsum(p, 0) - p
         size = max(1, int((before < choice.top_p).sum()))
         kept, p = kept[:size], p[:size]
-        picked.append(kept[int((p / choice.noise[kept].double()).argmax())])
+        picked.append(kept[int((p / noise(choice.key, torch.tensor(kept)).double()).argmax())])
     return torch.tensor(picked, device=logits.device)
 
 
@@ -143,21 +163,24 @@ def _sample_torch(logits: Tensor, choices: list[Choice]) -> Tensor:
 
 def _draw(row: Tensor, choice: Choice) -> Tensor:
     """The largest logit is taken away before the division: by a tiny temperature it would overflow."""
-    assert choice.noise is not None
     most = row.max()
     if not most.isfinite():
         return row.argmax()
     size = choice.top_k or row.numel()
     if size >= row.numel() and choice.top_p == 1 and choice.min_p == 0:
         # Nothing is cut off, so nothing needs an order.
-        return (torch.softmax((row - most) / choice.temperature, 0) / choice.noise).argmax()
+        return (torch.softmax((row - most) / choice.temperature, 0) / noise(choice.key, _ids(row))).argmax()
     values, ids = row.sort(descending=True, stable=True) if size >= row.numel() else _first(row, size)
     p = torch.softmax((values - most) / choice.temperature, 0)
     keep = p >= choice.min_p * p[0]
     p = torch.where(keep, p, 0)
     p = p / p.sum()
     p = torch.where(p.cumsum(0) - p < choice.top_p, p, 0)
-    return ids[(p / choice.noise[ids]).argmax()]
+    return ids[(p / noise(choice.key, ids)).argmax()]
+
+
+def _ids(row: Tensor) -> Tensor:
+    return torch.arange(row.numel(), device=row.device)
 
 
 def _first(row: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -33,11 +33,23 @@ struct Row {
     }
 };
 
+uint32_t mixed(uint32_t x) {
+    x = (x ^ x >> 16) * 0x7FEB352Du;
+    x = (x ^ x >> 15) * 0x846CA68Bu;
+    return x ^ x >> 16;
+}
+
+// See famulus.kernels.sample.noise.
+float noise(uint64_t key, int64_t id) {
+    uint32_t h = mixed(mixed((uint32_t)id ^ (uint32_t)key) ^ (uint32_t)(key >> 32));
+    return -log1pf(-fminf(((float)h + 0.5f) * 0x1p-32f, 1 - 0x1p-24f));
+}
+
 }  // namespace
 
-// See famulus.kernels.sample.Choice; `noise` [n], `scratch` n * 8 bytes. -1 where no token can be chosen.
+// See famulus.kernels.sample.Choice; `scratch` n * 8 bytes. -1 where no token can be chosen.
 extern "C" int64_t famulus_draw(const float* logits, int64_t n, float temperature, int64_t top_k, float top_p, float min_p,
-                                const float* noise, void* scratch) {
+                                uint64_t key, void* scratch) {
     Row row = {logits, n, temperature, logits[0], min_p > 0 ? fminf(-logf(min_p), (float)FAR) : (float)FAR};
     for (int64_t i = 1; i < n; i++) row.most = logits[i] > row.most ? logits[i] : row.most;
     bool cut = top_p < 1 || (top_k > 0 && top_k < n);
@@ -50,7 +62,8 @@ extern "C" int64_t famulus_draw(const float* logits, int64_t n, float temperatur
         if (!near) continue;
         float weight = expf(-distance);
         if (!cut) {
-            if (weight / noise[i] > highest) highest = weight / noise[i], best = i;
+            float chance = weight / noise(key, i);
+            if (chance > highest) highest = chance, best = i;
             continue;
         }
         counts[(int)(distance * STEPS)]++;
@@ -83,7 +96,8 @@ extern "C" int64_t famulus_draw(const float* logits, int64_t n, float temperatur
     for (int64_t i = 0; i < kept && (i == 0 || before < top_p * whole); i++) {
         double weight = expf(-each[i].distance);
         before += weight;
-        if (weight / noise[each[i].id] > highest) highest = weight / noise[each[i].id], best = each[i].id;
+        double chance = weight / noise(key, each[i].id);
+        if (chance > highest) highest = chance, best = each[i].id;
     }
     return best;
 }

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def draw(row: Tensor, choice: Choice) -> Tensor:
     """``row`` [vocabulary] f32 → token id [] int64."""
     found = library()
-    assert found is not None and choice.noise is not None and row.is_contiguous()
-    noise, room = choice.noise.contiguous(), scratch(8 * row.numel())
+    assert found is not None and row.is_contiguous()
+    room = scratch(8 * row.numel())
     shape = (choice.temperature, choice.top_k, choice.top_p, choice.min_p)
-    token = int(found.famulus_draw(row.data_ptr(), row.numel(), *shape, noise.data_ptr(), room.data_ptr()))
+    token = int(found.famulus_draw(row.data_ptr(), row.numel(), *shape, choice.key, room.data_ptr()))
     return torch.tensor(token) if token >= 0 else row.argmax()

@@ -6,7 +6,7 @@ It shares torch's threads: torch brings the process's one libgomp, and both take
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_float, c_int, c_int64, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -95,7 +95,7 @@ _SIGNATURES = {
     "famulus_linear_scratch": (c_int64, (c_void_p, c_int64)),
     "famulus_rows8": (None, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
     "famulus_rows8_scratch": (c_int64, (c_int64, c_int64)),
-    "famulus_draw": (c_int64, (c_void_p, c_int64, c_float, c_int64, c_float, c_float, c_void_p, c_void_p)),
+    "famulus_draw": (c_int64, (c_void_p, c_int64, c_float, c_int64, c_float, c_float, c_uint64, c_void_p)),
     "famulus_attention": (None, (*[c_void_p] * 5, c_int64, c_void_p)),
     "famulus_attention_scratch": (c_int64, (c_void_p, c_void_p)),
     "famulus_mlp": (None, (c_void_p, c_void_p, c_int64, c_void_p)),

@@ -88,13 +88,29 @@ def _best(score, at, best, token):
 
 
 @triton.jit
+def _mixed(x):
+    x = (x ^ (x >> 16)) * 0x7FEB352D
+    x = (x ^ (x >> 15)) * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _noise(at, first, second):
+    """See :func:`famulus.kernels.sample.noise`."""
+    h = _mixed(_mixed(at.to(tl.uint32) ^ first) ^ second)
+    v = tl.minimum((h.to(tl.float32) + 0.5) * 2.3283064365386963e-10, 0.99999994)
+    # log1p: exact where 1 - v is, and v alone says enough below that.
+    return tl.where(v < 1e-4, v + 0.5 * v * v, -tl.log(1 - v))
+
+
+@triton.jit
 def _draw(
-    logits, noise, settings, peaks, keys, ids, out, V, stride,
+    logits, seeds, settings, peaks, keys, ids, out, V, stride,
     LANES: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     logits += row * stride
-    settings += row * 5
+    settings += row * 4
     peaks += row * LANES
     keys += row * V
     ids += row * V
@@ -108,7 +124,8 @@ def _draw(
         token = tl.min(tl.where((key == top) & (at < V), at, V), 0)
     else:
         top_k, top_p, min_p = tl.load(settings + 1), tl.load(settings + 2), tl.load(settings + 3)
-        noise += tl.load(settings + 4).to(tl.int64) * V
+        first = tl.load(seeds + 2 * row).to(tl.uint32, bitcast=True)
+        second = tl.load(seeds + 2 * row + 1).to(tl.uint32, bitcast=True)
         cut = (top_k > 0) | (top_p < 1)
         floor = tl.maximum(min_p, FAINT)
         lightest = floor
@@ -133,8 +150,8 @@ def _draw(
                 tl.store(ids + place, at, mask=near)
                 count += tl.sum(near.to(tl.int32), 0)
             else:
-                chance = tl.load(noise + at, mask=near, other=1.0)
-                best, token = _best(tl.where(near, weight / chance, -1.0), at, best, token)
+                chance = weight / _noise(at, first, second)
+                best, token = _best(tl.where(near, chance, -1.0), at, best, token)
         tl.debug_barrier()  # what was gathered is read by other threads
         ties = V * 1.0
         if top_k > 0:
@@ -162,15 +179,14 @@ def _draw(
             rank = seen + tl.cumsum(equal, 0)
             seen += tl.sum(equal, 0)
             kept = (at < count) & ((key > low) | ((key == low) & (rank <= ties)))
-            chance = tl.load(noise + place, mask=kept, other=1.0)
-            best, token = _best(tl.where(kept, _weight(key, top, temperature) / chance, -1.0), place, best, token)
+            chance = _weight(key, top, temperature) / _noise(place, first, second)
+            best, token = _best(tl.where(kept, chance, -1.0), place, best, token)
     tl.store(out + row, token)
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Qwen3-30B-A3B's vocabulary."""
-    noise = torch.empty(151936, device="meta")
-    choices = [Choice(), Choice(0.7, top_k=20, top_p=0.8, noise=noise)]
+    choices = [Choice(), Choice(0.7, top_k=20, top_p=0.8)]
     yield "2x151936", (torch.empty(2, 151936, device="meta"), choices)
 
 
@@ -183,13 +199,11 @@ def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
 def _run(logits: Tensor, choices: list[Choice]) -> Tensor:
     rows, vocabulary = logits.shape
     device, lanes = logits.device, max(TOGETHER, power(triton.cdiv(vocabulary, CHUNK)))
-    sampled = [i for i, c in enumerate(choices) if c.temperature != 0]
-    noise = torch.stack([n for i in sampled if (n := choices[i].noise) is not None]).to(device)
-    settings = torch.zeros(rows, 5)
-    for line, i in enumerate(sampled):
-        c = choices[i]
-        # With less than f32's smallest normal number a card may divide by zero.
-        settings[i] = torch.tensor([max(c.temperature, 2**-126), c.top_k, c.top_p, c.min_p, line])
+    # With less than f32's smallest normal number a card may divide by zero.
+    settings = torch.tensor(
+        [[c.temperature and max(c.temperature, 2**-126), c.top_k, c.top_p, c.min_p] for c in choices]
+    )
+    seeds = torch.tensor([c.key - (c.key >> 63 << 64) for c in choices]).view(torch.int32)
     peaks = torch.empty((rows, lanes), dtype=torch.int32, device=device)
     keys, ids = (torch.empty((rows, vocabulary), dtype=torch.int32, device=device) for _ in range(2))
     out = torch.empty(rows, dtype=torch.int64, device=device)
@@ -198,7 +212,7 @@ def _run(logits: Tensor, choices: list[Choice]) -> Tensor:
     launch(
         _draw,
         (rows,),
-        *(logits, noise, settings.to(device), peaks, keys, ids, out),
+        *(logits, seeds.to(device), settings.to(device), peaks, keys, ids, out),
         *(vocabulary, stride),
         LANES=lanes,
         CHUNK=CHUNK,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from famulus.kernels.check import outcomes, registry
+from famulus.kernels.sample import noise
 
 REGISTRY = registry()
 
@@ -88,3 +89,14 @@ def test_integer_products_are_exact_on_processors_that_add_pairs_in_16_bits(inst
     command = [sys.executable, "-P", "-c", SATURATING]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_noise_is_exponential_and_no_two_keys_share_it() -> None:
+    ids, keys = torch.arange(50_000), [0, 1 << 32, 3 << 32 | 5, (1 << 64) - 1]
+    rows = torch.stack([noise(key, ids) for key in keys]).double()
+    for row in rows:
+        below = torch.sort(1 - torch.exp(-row)).values  # evenly spread, where it is Exp(1)
+        assert (below - (ids + 0.5) / len(ids)).abs().max() < 2 / len(ids) ** 0.5
+    together = torch.corrcoef(torch.cat([rows[:, 1:], rows[:, :-1]]))
+    assert (together - torch.eye(len(together))).abs().max() < 5 / len(ids) ** 0.5
+    assert noise(7, torch.tensor([3])) == noise(7, torch.tensor([9, 3]))[1]
