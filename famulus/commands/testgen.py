@@ -48,7 +48,7 @@ def generate(
         str, typer.Option(metavar="NAME", help="pytest, or unittest where the project's Python has no pytest.")
     ] = "pytest",
     words: Annotated[
-        bool, typer.Option("--words", help="Also ask the model for names of tests, and what it expects of calls.")
+        bool, typer.Option("--words", help="Also ask the model for names and arguments, and what it expects of calls.")
     ] = False,
     unsafe_run: Annotated[bool, typer.Option("--unsafe-run", help="Run code even without a sandbox.")] = False,
 ) -> None:

@@ -174,6 +174,12 @@ class Inputs:
         for call in self.found:
             self._learn_expressions(call)
 
+    def add(self, calls: Sequence[Call]) -> None:
+        """Further calls to be tried first, as those that were found."""
+        self.found += calls
+        for call in calls:
+            self._learn_expressions(call)
+
     @property
     def possible(self) -> bool:
         """Whether there is any way to call it."""

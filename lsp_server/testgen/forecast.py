@@ -21,14 +21,14 @@ _MOST = 6
 _LONGEST = 40
 """Characters of an answer that a small model can be right about."""
 _TOKENS = 24
-_GRAMMAR = r"""start: value "\n"
-value: NUMBER | STRING | "True" | "False" | "None" | list | tuple | dict
+LITERALS = r"""value: NUMBER | STRING | "True" | "False" | "None" | list | tuple | dict
 list: "[" (value (", " value)*)? "]"
 tuple: "(" value ("," | (", " value)+) ")"
 dict: "{" (STRING ": " value (", " STRING ": " value)*)? "}"
 NUMBER: /-?[0-9]{1,9}(\.[0-9]{1,6})?/
 STRING: /'[^'\n\\]{0,30}'/
 """
+"""Rules of a grammar in Lark's form for ``value``, a plain literal."""
 
 
 def surprises(engine: Client, aim: Aim, examples: Sequence[Example], until: float) -> list[str]:
@@ -50,7 +50,7 @@ def surprises(engine: Client, aim: Aim, examples: Sequence[Example], until: floa
 def expected(engine: Client, aim: Aim, example: Example, seconds: float) -> tuple[str, float]:
     """A literal, and how sure the model is of it (0 to 1); an empty one if it did not come to an end."""
     prompt = question(aim.function.node, aim.function.docstring, example.call.text)
-    constraint = {"grammar": _GRAMMAR}
+    constraint = {"grammar": f'start: value "\\n"\n{LITERALS}'}
     text, scores = "", []
     with engine.generate(
         prompt, max_tokens=_TOKENS, temperature=0.0, constraint=constraint, deadline=seconds, logprobs=0

@@ -161,6 +161,7 @@ class Generator:
             return Generated(place, before, "", (), None, notes=[f"{path} cannot be imported by a name."])
         if before and not writing.parses(before):
             return Generated(place, before, "", (), None, notes=[f"{place} has a syntax error: mend it first."])
+        model = Model(self._for_words(in_all)) if self.options.words else None
         aims.fixtures = fixtures(self.tree, place) if self.options.framework == "pytest" else ()
         oracle = Oracle(version)
         names = {f.owner.name if f.owner else f.node.name for f in wanted}
@@ -179,13 +180,15 @@ class Generator:
                 with clock.until(searching):
                     prepared = aims.of(path, source, function, left * _LOOKING)
                     if prepared is not None:
+                        if model is not None:
+                            prepared.inputs.add(model.calls(function))
                         others = aims.others(path, source)
                         one = self._function(known, oracle, prepared, others, left, style)
                         results.append(one)
             except TimeIsUp:
                 late.append(function.name)
         known.close()
-        made = self._written(bench, place, before, results, started, clock, style)
+        made = self._written(bench, place, before, results, started, clock, style, model)
         hasty = [result.aim.function.name for result in results if result.untried > result.mutants]
         for said, named in (("No time was left for", late), ("There was no time for most mutants of", hasty)):
             if named:
@@ -289,12 +292,13 @@ class Generator:
         started: float,
         clock: Clock,
         style: Style,
+        model: Model | None,
     ) -> Generated:
         """The file, without the tests that do not hold."""
         taken = writing.names_of(before) if before else set()
         written: list[writing.Written] = []
-        for_words = min(self._for_words(self.options.budget), clock.left / 2)
-        model = Model(for_words) if self.options.words else None
+        if model is not None:
+            model.limit(clock.left / 2)
         notes: list[str] = []
         for result in results:
             used = taken | {one.name for one in written}

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.testgen import generate
 from famulus.lsp_server.testgen.generate import Generated, Generator, Options
 from famulus.lsp_server.testgen.kills import Kills, kills
+from famulus.lsp_server.testgen.model import Model
 from famulus.lsp_server.testgen.project import opened
 from famulus.lsp_server.testgen.target import parse
 
@@ -147,3 +150,22 @@ def test_a_function_that_pytest_takes_for_a_test_gets_none(tmp_path: Path) -> No
     (tmp_path / "shop.py").write_text("def test_price(net: int) -> int:\n    return net + 1\n")
     (one,) = made(tmp_path, "shop.py")
     assert (one.text, one.notes) == ("", ["test_price: pytest would take it for a test wherever it is imported."])
+
+
+def test_what_the_model_proposes_becomes_a_test_if_it_shows_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Proposing(Model):
+        """Has read the function; says nothing else."""
+
+        def calls(self, function: Function) -> list[Call]:
+            return [Call(function.name, ("4711",), source="hint")]
+
+        def _asked(self, ask: object) -> None:
+            return None
+
+    (tmp_path / "shop.py").write_text("def lucky(x: int) -> bool:\n    return x * 7919 % 10007 == 313\n")
+    monkeypatch.setattr(generate, "Model", Proposing)
+    with opened([parse("shop.py")], tmp_path) as project:
+        (one,) = Generator(project.tree, project.root, Options(30.0, words=True)).run(project.targets)
+    assert "4711" in one.text

@@ -10,9 +10,12 @@ import pytest
 from famulus.engine.client import connect
 from famulus.engine.errors import EngineUnavailable
 from famulus.lsp_server.execution.calls import Call
+from famulus.lsp_server.execution.constructors import Constructors
 from famulus.lsp_server.execution.functions import functions
+from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Outcome
-from famulus.lsp_server.testgen import forecast, wording, writing
+from famulus.lsp_server.execution.values import Vocabulary
+from famulus.lsp_server.testgen import forecast, proposals, wording, writing
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.model import Model
 from tests.conftest import Famulus
@@ -67,6 +70,7 @@ def test_without_an_engine_tests_stay_and_one_note_says_so() -> None:
     model = Model(60.0, missing)
     assert model.named(AIM, tests, set()) == tests
     assert model.surprises(AIM, [example("5", "5")]) == []
+    assert model.calls(AIM.function) == []
     assert model.notes == ["The model was not asked for words: No engine runs."]
 
 
@@ -78,3 +82,32 @@ def test_what_the_engine_says_is_a_name_and_a_literal(served: Famulus) -> None:
     said, sure = forecast.expected(engine, AIM, example("7", "5"), 60.0)
     assert 0 <= sure <= 1
     assert not said or ast.literal_eval(said) is not ...
+
+
+CALLED = """
+def withdraw(balance, amount): ...
+def joined(first, second=2, *rest, sep=", "): ...
+def counted(start=0): ...
+def asked(question, *, of): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"), [("withdraw", {2}), ("joined", {1, 2}), ("counted", {0, 1}), ("asked", set())]
+)
+def test_the_model_proposes_calls_that_the_function_takes(served: Famulus, name: str, counts: set[int]) -> None:
+    calls = proposals.proposals(connect(served.home, start=False), functions(CALLED)[name], 60.0)
+    assert bool(calls) == bool(counts)
+    for call in calls:
+        assert (call.target, call.source) == (name, "hint")
+        assert len(call.args) in counts
+        assert all(ast.literal_eval(text) is not ... for text in call.args)
+
+
+def test_what_the_model_proposes_is_tried() -> None:
+    function = AIM.function
+    inputs = Inputs(function, Constructors("bank.py", SOURCE, Vocabulary()), Vocabulary())
+    inputs.add([Call("withdraw", ("4711", "12"), source="hint")])
+    calls = inputs.calls(60)
+    assert calls[0].args == ("4711", "12")
+    assert sum("4711" in call.args for call in calls) > 1
