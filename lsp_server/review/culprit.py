@@ -184,7 +184,7 @@ class _Walk(AbstractContextManager[Compared]):
             self.__exit__(None, None, None)
             distance *= 2
         raise NothingToExplain(
-            f"No version was found in which {self.trial.test} passes, up to {distance // 2 or 1} commits back.",
+            f"No version was found in which {self.trial.test} passes, as far back as HEAD~{distance // 2 or 1}.",
             fix="Name one: famulus review --why TEST GOOD..BAD.",
         )
 

@@ -1,9 +1,10 @@
 """Reads git repositories, and never writes to one.
 
-Only commands are called that list and print objects (``rev-parse``, ``merge-base``, ``ls-tree``, ``ls-files``,
-``cat-file``, ``check-attr``, ``config --get``). None of them diffs, so that neither external diffs nor text conversions
-nor filters can be asked to run; hooks, monitors, pagers, fetches of missing objects and locks are switched off besides,
-whatever the repository's configuration and the environment say. Nothing is left to undo when Famulus is killed.
+Only commands are called that list and print objects (``rev-parse``, ``rev-list``, ``for-each-ref``, ``merge-base``,
+``ls-tree``, ``ls-files``, ``cat-file``, ``check-attr``, ``config --get``). None of them diffs, so that neither external
+diffs nor text conversions nor filters can be asked to run; hooks, monitors, pagers, fetches of missing objects and
+locks are switched off besides, whatever the repository's configuration and the environment say. Nothing is left to undo
+when Famulus is killed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ SAFE = (
 """A repository's configuration can name programs; none of them runs."""
 
 BISECTION = "bisection"
+_MOST_SHARED = 100
 
 _KEPT = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
@@ -179,14 +181,21 @@ class Repository:
         return found
 
     def pushed(self) -> str:
-        """The last commit that the branch shares with where it is pushed to, else with the remote's main branch.
+        """The last commit that the branch shares with where it is pushed to; for a branch that was never pushed, the
+        last one that any remote branch has.
 
         Raises :class:`UnknownRevision` if there is no remote branch to compare with.
         """
-        for name in ("@{push}", "@{upstream}", "refs/remotes/origin/HEAD", "refs/remotes/origin/main",
-                     "refs/remotes/origin/master"):  # fmt: skip
+        for name in ("@{push}", "@{upstream}"):
             if self._resolved(f"{name}^{{commit}}") is not None:
                 return self.merge_base(name, "HEAD")
+        if self.lines("for-each-ref", "--count=1", "refs/remotes"):
+            own = self.lines("rev-list", "--boundary", self.commit("HEAD"), "--not", "--remotes")
+            shared = [line[1:] for line in own if line.startswith("-")]
+            if not own:
+                return self.commit("HEAD")
+            if shared:  # several, where what others did was merged
+                return self.lines("merge-base", "--independent", *shared[:_MOST_SHARED])[0]
         raise UnknownRevision(
             "This branch was never pushed, and there is no remote branch to compare with.",
             fix="Name where it began, as in: famulus review main...HEAD.",

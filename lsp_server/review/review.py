@@ -99,6 +99,15 @@ class Report:
             (first if causes[cause] <= MOST_OF_A_CAUSE else later).append((place, finding))
         return [finding for _, finding in sorted((first + later)[:most], key=lambda pair: pair[0])]
 
+    def headline(self, shown: Sequence[Finding]) -> str:
+        """How it went, in a few words: how many findings there are, or why there is none."""
+        if shown:
+            return f"{len(shown):,} finding{'' if len(shown) == 1 else 's'}"
+        if not self.complete:
+            return "nothing found so far"
+        unanswered = bool(self.runs) and all(run.state == "not possible" for run in self.runs)
+        return "no answer" if unanswered else "nothing to report"
+
     def hidden(self, shown: Sequence[Finding]) -> dict[str, int]:
         """How many findings ``shown`` lacks, by reason."""
         seen = {finding.fingerprint for finding in shown}
@@ -213,7 +222,7 @@ class Review:
             state = "time up"
         except FamulusError as error:
             state = "not possible"
-            self.context.left_out.append(f"{rule.title}: {error}")
+            self.context.left_out.append(f"{rule.title[:1].upper()}{rule.title[1:]}: {error}")
         except Exception as error:  # one rule that fails, perhaps a plugin's, must not take the others with it
             state = "failed"
             self.context.left_out.append(f"The rule {rule.name} failed ({type(error).__name__}: {error}).")

@@ -14,6 +14,9 @@ from typing import Literal
 
 import msgspec
 
+ANY = "*"
+"""A name that stands for all."""
+
 POSITIONAL_ONLY, POSITIONAL, STAR, KEYWORD_ONLY, DOUBLE_STAR = range(5)
 """Kinds of parameters, in the order in which they are written."""
 
@@ -185,7 +188,8 @@ class ModuleFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All of one file.
 
     ``exports``: ``__all__``, None if there is none or it is computed. ``stored``: attribute names that are set on
-    objects other than ``self``. ``names``: every identifier in references and imports.
+    objects other than ``self``, :data:`ANY` if names are put into the module's dictionary. ``names``: every identifier
+    in references and imports.
     """
 
     scopes: list[Scope]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from famulus.lsp_server.review.index.facts import Binding, Definition, Import, Scope
+from famulus.lsp_server.review.index.facts import ANY, Binding, Definition, Import, Scope
 from famulus.lsp_server.review.index.outcomes import Outcome
 from famulus.lsp_server.review.index.paths import UNKNOWN, path_of
 from famulus.lsp_server.review.index.uses import Uses
@@ -71,7 +71,13 @@ class Names(Uses):
         elif isinstance(target, ast.Starred):
             self.assign(target.value, [""])
         else:
+            if isinstance(target, ast.Subscript) and self.holds_names(path_of(target.value)):
+                self.stored.add(ANY)
             self.expression(target, "store")
+
+    def holds_names(self, path: str) -> bool:
+        """Whether an expression is the dictionary of the module's names."""
+        return path == "globals()" or (self.scope == 0 and path in ("vars()", "locals()"))
 
     def _assign_name(self, target: ast.Name, values: Sequence[str], annotation: str, source: str) -> None:
         conditional = bool(self.conditional)

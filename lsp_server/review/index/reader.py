@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from famulus.lsp_server.review.index.facts import (
+    ANY,
     Binding,
     Guard,
     Import,
@@ -165,6 +166,9 @@ class Reader(Heads):
             return
         if self.scope == 0 and isinstance(value, ast.Call) and path_of(value.func).startswith("__all__."):
             self.exports = None
+        called = path_of(value.func) if isinstance(value, ast.Call) else ""
+        if called.endswith(".update") and self.holds_names(called.removesuffix(".update")):
+            self.stored.add(ANY)
         self.expression(value, "discard")
 
     def on_If(self, node: ast.If) -> None:

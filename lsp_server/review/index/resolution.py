@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.index.annotations import Annotations
 from famulus.lsp_server.review.index.classes import Classes
-from famulus.lsp_server.review.index.facts import Binding, Import
+from famulus.lsp_server.review.index.facts import ANY, Binding, Import
 from famulus.lsp_server.review.index.paths import steps
 from famulus.lsp_server.review.index.results import Results
 from famulus.lsp_server.review.index.values import (
@@ -291,7 +291,11 @@ class Resolver:
             return (inner,)
         if found := self._starred(module, name):
             return found if not (isinstance(found[0], Gone) and found[0].hidden) else (Gone(module, name),)
-        if name in _MODULE_NAMES or "__getattr__" in facts.scopes[0].bindings or name in facts.stored:
+        if (
+            name in _MODULE_NAMES
+            or "__getattr__" in facts.scopes[0].bindings
+            or not {name, ANY}.isdisjoint(facts.stored)
+        ):
             return (UNKNOWN,)
         return (Gone(module, name),)
 

@@ -60,8 +60,9 @@ def review_comments(report: Report, shown: Sequence[Finding], change: Change) ->
             elsewhere.append(markdown.block(finding, lines))
         else:
             comments.append(_comment(finding, place, change, lines))
-    said = f"{len(shown)} finding{'' if len(shown) == 1 else 's'}" if shown else "nothing to report"
-    body = "\n\n".join([f"Famulus review: {said}.", *map(markdown.prose, report.facts.values()), *elsewhere])
+    body = "\n\n".join(
+        [f"Famulus review: {report.headline(shown)}.", *map(markdown.prose, report.facts.values()), *elsewhere]
+    )
     return json.dumps({"event": "COMMENT", "body": body, "comments": comments}, indent=2) + "\n"
 
 

@@ -18,8 +18,7 @@ _MOST_RELATED = 10
 def text(report: Report, shown: Sequence[Finding], change: Change) -> str:
     """The report; the first line says how it went."""
     lines = Lines(change)
-    said = _counted(len(shown), "finding") if shown else "nothing to report"
-    parts = [f"### Famulus review: {said}"]
+    parts = [f"### Famulus review: {report.headline(shown)}"]
     parts += [prose(report.summary)] if report.summary else []
     parts += [f"In the model's words: {prose(' '.join(report.words))}"] if report.words else []
     changed = f"{_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}"

@@ -64,10 +64,8 @@ def _verdict(report: Report, shown: Sequence[Finding]) -> Text:
     text = Text()
     if not report.files and not report.unread and not shown:
         return text.append("Nothing has changed", style="bold green").append(f" ({visible(report.title)})", style="dim")
-    if shown:
-        text.append(_counted(len(shown), "finding"), style="bold")
-    else:
-        text.append("Nothing to report" if report.complete else "Nothing found so far", style="bold green")
+    said = report.headline(shown)
+    text.append(said[0].upper() + said[1:], style="bold green" if said.startswith("nothing") else "bold")
     if report.files or report.unread:  # else what is shown lies before the versions that were named
         text.append(f" in {_counted(report.changed_lines, 'changed line')} of {_counted(report.files, 'file')}")
     return text.append(f" ({visible(report.title)}, {report.seconds:.1f} s)", style="dim")

@@ -96,7 +96,7 @@ def _looked_at(context: Context, bench: Bench, kept: Tests | None, changed: Sequ
         gone = sum(len(part.statements) for part in not_run)
         context.facts["tests"] = f"{lines - gone} of {lines} changed statements are run by tests"
         certainty: Certainty = "possible" if any(test.red for test in seen.tests) else "certain"
-        yield from _never_run(not_run, f"{len(seen.tests)} tests ran", certainty)
+        yield from _never_run(not_run, f"{len(seen.tests)} test{'' if len(seen.tests) == 1 else 's'} ran", certainty)
     yield from Mutation(context, bench, seen, changed, kept).findings()
 
 

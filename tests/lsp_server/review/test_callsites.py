@@ -394,6 +394,13 @@ def test_a_module_that_comes_from_elsewhere_now_is_not_missed(how: str) -> None:
     assert not review(old, {f"{name}.py": GONE, **new})
 
 
+def test_a_name_that_is_put_into_globals_may_be_there() -> None:
+    old = {"m.py": "def f(): ...\n", "u.py": "from m import f\nf()\n"}
+    for now in ("globals()['f'] = len\n", "globals().update(f=len)\n", "for n in 'f': vars()[n] = len\n"):
+        assert not review(old, {"m.py": now})
+    assert review(old, {"m.py": "x = globals()['f']\n"})
+
+
 def test_a_call_of_a_new_file_fails_for_certain_if_it_fits_the_old_code_only() -> None:
     (finding,) = review({"shop.py": SHOP}, {**RENAMED_KEYWORD, "u.py": "import shop\nshop.price(1, rate=2)\n"})
     assert finding.place.path == "u.py" and finding.certainty == "certain" and finding.grade is Grade.PROVED

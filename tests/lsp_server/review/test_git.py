@@ -110,6 +110,16 @@ def test_a_push_publishes_what_the_remote_branch_lacks(repo: Any, new_repo: Call
     assert files(change(clone, since_push=True, worktree=True)) == {"a.py": ("modified", b"1\n", b"3\n")}
     clone.git("checkout", "--quiet", "-b", "untracked-branch")
     assert files(change(clone, since_push=True)) == {"a.py": ("modified", b"1\n", b"2\n")}
+    clone.git("remote", "rename", "origin", "company")
+    repo.commit({"c.py": "1\n"})
+    clone.git("fetch", "--quiet", "company")
+    clone.git("checkout", "--quiet", "--", "a.py")
+    clone.git("merge", "--quiet", "--no-edit", "company/main")
+    assert files(change(clone, since_push=True)).keys() == {"a.py"}, "what came from the remote is there already"
+    clone.git("push", "--quiet", "company", "HEAD:refs/heads/below")
+    assert files(change(clone, since_push=True)) == {}
+    clone.commit({"b.py": "1\n"})
+    assert files(change(clone, since_push=True)).keys() == {"b.py"}, "it stands on a branch that was pushed"
     with pytest.raises(UnknownRevision, match="never pushed"):
         change(repo, since_push=True)
 

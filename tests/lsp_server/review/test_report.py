@@ -20,7 +20,7 @@ from famulus.lsp_server.review.change import Change, Memory, between
 from famulus.lsp_server.review.finding import Edit, Finding, Grade, Place, Proof, Related, Suggestion
 from famulus.lsp_server.review.report import as_json, github, gitlab, markdown, sarif, terminal
 from famulus.lsp_server.review.report.source import Lines, seen_places, visible
-from famulus.lsp_server.review.review import Report
+from famulus.lsp_server.review.review import Report, RuleRun
 
 SARIF = json.loads((Path(__file__).parent / "data/sarif-2.1.0.schema.json").read_text())
 """The schema of the standard (OASIS; the package @microsoft/jest-sarif, MIT) without its descriptions."""
@@ -106,6 +106,10 @@ def test_the_terminal_shows_the_call_its_proof_its_cause_and_what_is_missing() -
     assert "  Changed, but not read: k.pem holds a key or a certificate." in lines
     assert printed(report()).startswith("Nothing to report in 5 changed lines")
     assert printed(report(complete=False)).startswith("Nothing found so far")
+    unanswered = report(runs=(RuleRun("culprit", "not possible", 0.1, 0),))
+    assert printed(unanswered).startswith("No answer") and "review: no answer" in markdown.text(
+        unanswered, [], change()
+    )
     assert printed(report(files=0, unread={})).startswith("Nothing has changed (one..two)\n")
     assert "Nothing has changed" not in printed(report(WITNESS, files=0, unread={}))
     twice = replace(CALL, related=(Related(place=CALL.related[0].place, message=f"{CALL.proof.text}."),))
