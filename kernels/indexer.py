@@ -25,6 +25,9 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
         segments.append(Segment(7, 30, 30, 200))
         q, weights = torch.randn(37, heads, dim, generator=g), torch.rand(37, heads, generator=g) + 0.1
         yield Case(f"{heads}x{dim}", (q, weights, kv, segments, 20), 0)
+        q, kv, same = q.sign(), kv.sign(), torch.ones_like(weights)
+        q[::3] = 0
+        yield Case(f"{heads}x{dim}, ties", (q, same, kv, segments, 20), 0)
 
 
 @op(

@@ -18,7 +18,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
-GPU_FAMILIES = ("norm", "activation", "rope", "linear", "moe", "attention", "router", "sample")
+GPU_FAMILIES = ("norm", "activation", "rope", "linear", "moe", "attention", "router", "sample", "indexer")
 """The modules of :mod:`famulus.kernels.gpu` that hold Triton kernels."""
 
 Function = Callable[..., Any]

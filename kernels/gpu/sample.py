@@ -35,7 +35,7 @@ FAINT = tl.constexpr(4e-18)
 
 
 @triton.jit
-def _key(x):
+def ordered(x):
     """Integers in the order of floats. The zeros are equal, and a NaN is larger than all."""
     bits = tl.where(x == 0.0, 0.0, x).to(tl.int32, bitcast=True)
     return tl.where(x == x, bits ^ ((bits >> 31) & 0x7FFFFFFF), 0x7FFFFFFF)
@@ -53,7 +53,7 @@ def _peaks(logits, peaks, V, stride, TOGETHER: tl.constexpr, CHUNK: tl.constexpr
     row, lanes = tl.program_id(1).to(tl.int64), tl.num_programs(0) * TOGETHER
     lane = tl.program_id(0) * TOGETHER + tl.arange(0, TOGETHER)
     at = lane[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
-    key = _key(tl.load(logits + row * stride + at, mask=at < V, other=float("-inf")))
+    key = ordered(tl.load(logits + row * stride + at, mask=at < V, other=float("-inf")))
     tl.store(peaks + row * lanes + lane, tl.max(key, 1))
 
 
@@ -120,7 +120,7 @@ def _draw(
     token = 0
     if (temperature == 0) | (top >= MOST) | (top <= LEAST):
         at = tl.argmax(peak, 0) * CHUNK + tl.arange(0, CHUNK)
-        key = _key(tl.load(logits + at, mask=at < V, other=float("-inf")))
+        key = ordered(tl.load(logits + at, mask=at < V, other=float("-inf")))
         token = tl.min(tl.where((key == top) & (at < V), at, V), 0)
     else:
         top_k, top_p, min_p = tl.load(settings + 1), tl.load(settings + 2), tl.load(settings + 3)
@@ -139,7 +139,7 @@ def _draw(
         count = 0
         for start in range(0, V, BLOCK):
             at = start + tl.arange(0, BLOCK)
-            key = _key(tl.load(logits + at, mask=at < V, other=float("-inf")))
+            key = ordered(tl.load(logits + at, mask=at < V, other=float("-inf")))
             weight = _weight(key, top, temperature)
             weight = tl.where(weight >= floor, weight, 0.0)
             whole += tl.sum(weight, 0)
