@@ -6,7 +6,8 @@ from functools import cached_property
 
 from famulus.lsp_server.review.index.changes import Changes, Pair, same_parameters
 from famulus.lsp_server.review.index.facts import Definition
-from famulus.lsp_server.review.index.values import Module, Symbol
+from famulus.lsp_server.review.index.project import Project
+from famulus.lsp_server.review.index.values import Awaitable, Instance, Module, Symbol
 
 
 class Affected:
@@ -26,8 +27,10 @@ class Affected:
         for pair in self.changes.pairs:
             if pair.old.definition.kind == "class" and pair.new.definition.kind == "class":
                 found.update(self._of_class(pair))
-            elif _other(pair.old.definition, pair.new.definition):
-                found.update(self._of_function(pair))
+            else:
+                if _other(pair.old.definition, pair.new.definition):
+                    found.update(self._of_function(pair))
+                found.update(self._of_result(pair))
         return frozenset(found)
 
     @cached_property
@@ -61,13 +64,20 @@ class Affected:
     def _of_other_bases(self, pair: Pair) -> set[str]:
         """All names of a class whose head changed, with those that it inherited."""
         old, new = pair.old.definition, pair.new.definition
-        found: set[str] = set()
         if old.bases != new.bases or old.keywords != new.keywords or old.decorators != new.decorators:
-            for above in self.changes.old.resolver.classes.line(pair.old):
-                if isinstance(above, Symbol) and above.module.facts is not None:
-                    scope = above.module.facts.scopes[above.definition.body]
-                    found.update(scope.bindings, scope.attributes)
-        return found
+            return _names_of(self.changes.old, pair.old)
+        return set()
+
+    def _of_result(self, pair: Pair) -> set[str]:
+        """What objects that a function gives had, and those of another class that it gives now have not."""
+        old, new = pair.old.definition, pair.new.definition
+        if old.kind != "function" or (old.annotation, old.returns) == (new.annotation, new.returns):
+            return set()
+        had, have = _classes_given(self.changes.old, pair.old), _classes_given(self.changes.new, pair.new)
+        if not had or not have:
+            return set()
+        left = set.intersection(*(_names_of(self.changes.new, cls) for cls in have))
+        return set().union(*(_names_of(self.changes.old, cls) for cls in had)) - left
 
     def _of_removed(self, symbol: Symbol) -> set[str]:
         found = {symbol.name}
@@ -132,6 +142,23 @@ class Affected:
             if here is not None:
                 found.update(child.name for child in project.resolver.classes.subclasses(here))
         return found
+
+
+def _classes_given(project: Project, function: Symbol) -> list[Symbol]:
+    """The project's classes of what a function gives, awaited or not."""
+    values = project.resolver.results.of_call(function)
+    values += tuple(v for value in values if isinstance(value, Awaitable) for v in value.results)
+    return [value.of for value in values if isinstance(value, Instance)]
+
+
+def _names_of(project: Project, cls: Symbol) -> set[str]:
+    """All names of a class, with those that it inherits."""
+    found: set[str] = set()
+    for above in project.resolver.classes.line(cls):
+        if isinstance(above, Symbol) and above.module.facts is not None:
+            scope = above.module.facts.scopes[above.definition.body]
+            found.update(scope.bindings, scope.attributes)
+    return found
 
 
 def _is_field(module: Module, index: int, kind: str) -> bool:

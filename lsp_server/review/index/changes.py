@@ -82,6 +82,13 @@ class Changes:
             self._successors[symbol] = self._successor(symbol)
         return self._successors[symbol]
 
+    def moved(self, module: Module | None) -> Module | None:
+        """What became of a module that is gone under its path; None if nothing did."""
+        file = self._by_old_path.get(module.path) if module is not None else None
+        return (
+            self.new.module(file.new_path) if file is not None and file.status == "renamed" and file.new_path else None
+        )
+
     def _successor(self, symbol: Symbol) -> Symbol | None:
         file = self._by_old_path.get(symbol.module.path)
         after = self.new.module(file.new_path) if file is not None and file.new_path else None

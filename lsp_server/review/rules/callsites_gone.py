@@ -64,6 +64,9 @@ def _import(changes: Changes, module: Module, found: Import) -> Iterator[Finding
     now = changes.successor(old) if old is not None else None
     what = f"imports `{lost.name}` from {source}" if lost.name == found.attribute else f"imports {source}"
     fate = _fate(lost, now, old)
+    moved = changes.moved(was[0] if isinstance(was[0], Module) else target)
+    if now is None and moved is not None:
+        fate = f"which is now {moved.name}"
     if now is not None and old is not None and lost.name != found.attribute and now.name == found.attribute:
         what, fate = f"imports `{found.attribute}` from {source}", f"but it moved to {now.module.name}"
     yield _finding(
@@ -102,8 +105,9 @@ def of_reference(changes: Changes, use: Use, values: tuple[Value, ...]) -> Itera
     verb = "calls" if use.reference.call is not None and use.reference.path.endswith(lost.name) else "uses"
     text = words.called(use.reference) + ("()" if verb == "calls" else "")
     shown = text if verb == "calls" else f"`{text}`"
+    fate = _fate(lost, now, old, text, had=_had(changes, lost))
     yield _finding(
-        changes, use.module, place, use.reference.line, f"{place} {verb} {shown}, {_fate(lost, now, old, text)}.",
+        changes, use.module, place, use.reference.line, f"{place} {verb} {shown}, {fate}.",
         lost, old, now, _renamed(changes, use, lost, now), "name",
     )  # fmt: skip
 
@@ -147,7 +151,15 @@ def ready(module: Module, guard: int, names: set[str]) -> bool:
     return False
 
 
-def _fate(lost: Gone, now: Symbol | None, old: Symbol | None, text: str = "") -> str:
+def _had(changes: Changes, lost: Gone) -> bool:
+    """Whether the name was there on the old side; else there was something else that had it."""
+    cls = changes.old_symbol(lost.owner) if isinstance(lost.owner, Symbol) else None
+    return cls is None or not all(
+        isinstance(v, Gone) for v in changes.old.resolver.classes.attribute(cls, lost.name, instance=True)
+    )
+
+
+def _fate(lost: Gone, now: Symbol | None, old: Symbol | None, text: str = "", *, had: bool = True) -> str:
     """What became of a name, to stand behind a comma."""
     if lost.hidden:
         return f"which `__all__` of {_owner(lost)} no longer lists"
@@ -158,7 +170,8 @@ def _fate(lost: Gone, now: Symbol | None, old: Symbol | None, text: str = "") ->
             return f"which is now called `{now.qualname if now.owner is not None else now.name}`"
         return f"which is now `{now.qualname}`"
     same = text.removesuffix("()").rpartition(".")[2] == lost.name or not text
-    return f"which {_owner(lost)} no longer has" if same else f"but {_owner(lost)} no longer has `{lost.name}`"
+    lacks = "no longer has" if had else "does not have"
+    return f"which {_owner(lost)} {lacks}" if same else f"but {_owner(lost)} {lacks} `{lost.name}`"
 
 
 def _owner(lost: Gone) -> str:
@@ -191,7 +204,8 @@ def _finding(
         key=f"{place.symbol} misses {owner}.{lost.name}",
         proof=Proof(
             kind="bind",
-            text=f"{owner} has no `{lost.name}` on the new side; it had on the old one.",
+            text=f"{owner} has no `{lost.name}` on the new side; "
+            f"{'it had' if _had(changes, lost) else 'what was used here had'} on the old one.",
             data={"owner": owner, "name": lost.name, "now": now.dotted if now is not None else None},
         ),
         related=tuple(related),

@@ -375,6 +375,8 @@ def test_a_module_outside_of_packages_is_missed_as_well(fate: str) -> None:
     imports = {f"{name}.py:1 missing-import" for name in "abc"}
     assert found(findings) == imports | {"d.py:2 missing-in-string", "pyproject.toml:4 missing-in-string"}
     assert all(finding.certainty == "certain" for finding in findings)
+    (plain,) = (finding.message for finding in findings if finding.place.path == "a.py")
+    assert plain == f"a.py:1 imports shop, which {'is now store' if renames else 'the project no longer has'}."
 
 
 STILL_THERE = {
@@ -392,6 +394,19 @@ def test_a_module_that_comes_from_elsewhere_now_is_not_missed(how: str) -> None:
     name, new = STILL_THERE[how]
     old = {f"{name}.py": SHOP, "u.py": f"import {name}\nfrom {name} import price\nprice(1)\n"}
     assert not review(old, {f"{name}.py": GONE, **new})
+
+
+@pytest.mark.parametrize("use", ["f().go()", "x = f()\nx.go()", "async def g(): (await h()).go()", "C().f().go()"])
+def test_a_function_that_gives_another_class_is_told_where_its_object_is_used(use: str) -> None:
+    old = {
+        "m.py": "class A:\n    def go(self): ...\n    def stay(self): ...\nclass B:\n    def stay(self): ...\n"
+        "def f() -> A: return A()\nasync def h(): return A()\nclass C:\n    def f(self): return A()\n",
+        "u.py": f"from m import *\n{use}\n",
+        "v.py": "from m import f\nf().stay()\ndef other(x): x.go()\n",
+    }
+    (finding,) = review(old, {"m.py": old["m.py"].replace("return A()", "return B()").replace("-> A", "-> B")})
+    assert finding.place.path == "u.py" and finding.message.endswith(".go(), which B does not have.")
+    assert finding.certainty == "certain" and not finding.proof.text.endswith("it had on the old one.")
 
 
 def test_a_name_that_is_put_into_globals_may_be_there() -> None:
