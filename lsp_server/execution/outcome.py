@@ -83,6 +83,11 @@ class Outcome:
         return float(self.answer.get("cpu", 0.0))
 
     @property
+    def wall(self) -> float:
+        """Seconds that passed."""
+        return float(self.answer.get("wall", 0.0))
+
+    @property
     def lines(self) -> frozenset[int]:
         """Lines of the module that it reached, if they were asked for."""
         return frozenset(self.answer.get("lines", ()))

@@ -155,6 +155,7 @@ class Version:
         *,
         cpu: float | Sequence[float] = 0.5,
         wall: float = 5.0,
+        total: float | None = None,
         fresh: bool = False,
         losses: int = 3,
         trace: bool | str = False,
@@ -167,7 +168,8 @@ class Version:
         """The outcome of each call, in order.
 
         All are made by one copy of the imported module, or each by a ``fresh`` one. ``cpu``: CPU seconds for a call (or
-        for each), ``wall``: seconds. After ``losses`` calls that ended their process the rest is skipped. ``trace``:
+        for each), ``wall``: seconds. After ``losses`` calls that ended their process, or ``total`` seconds, the rest is
+        skipped. ``trace``:
         tell which lines of the module (or of the one of this name, which is imported) were reached. ``looks``: ask
         results that are objects, and receivers that change, what they tell to others. ``imports``: statements for names
         that arguments use. ``patch``: is made first. ``steady``: random numbers follow the seed too. Raises
@@ -182,6 +184,7 @@ class Version:
             "module": module,
             "calls": [{**call.message(), "cpu": limit} for call, limit in zip(calls, times, strict=True)],
             "each": wall,
+            "total": total,
             "fresh": fresh,
             "losses": losses,
             "trace": trace,

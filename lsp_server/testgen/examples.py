@@ -151,12 +151,13 @@ class Oracle:
         return found
 
     def _answers(self, aim: Aim, calls: list[Call], seconds: float) -> list[Outcome]:
-        """What the calls answer; those that turn out to ask for random numbers are made again with a seed. One that
-        waits gets no longer than ``seconds``, but at least :data:`_WAIT`."""
+        """What the calls answer; those that turn out to ask for random numbers are made again with a seed. Where calls
+        wait, each of them and all together get no longer than ``seconds``, but at least :data:`_WAIT`."""
         command = any(call.receiver == RUNNER for call in calls)  # the first one imports much
-        cpu, wall = (_CPU_COMMAND, 2 * _CPU_COMMAND) if command else (_CPU, min(_WALL, max(_WAIT, seconds)))
+        total = None if command else max(_WAIT, seconds)
+        cpu, wall = (_CPU, min(_WALL, total)) if total else (_CPU_COMMAND, 2 * _CPU_COMMAND)
         outcomes = self.version.calls(
-            aim.module, calls, cpu=cpu, wall=wall, trace=True, looks=True, imports=aim.prelude
+            aim.module, calls, cpu=cpu, wall=wall, total=total, trace=True, looks=True, imports=aim.prelude
         )
         places = [n for n, o in enumerate(outcomes) if "random" in o.asked and SEEDED not in calls[n].setting]
         if places:

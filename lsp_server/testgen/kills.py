@@ -16,6 +16,8 @@ from famulus.lsp_server.testgen.stating import accepts
 
 MOST = 80
 """Mutants of one function that are tried, and as many slips."""
+_TOTAL = 2.0
+"""Seconds in which all examples are run on a mutant, at least."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def kills(
     calls = [example.call for example in examples]
     slowest = max((example.outcome.cpu for example in examples), default=0.0)  # the first call imports what is lazy
     limits = [min(1.0, max(0.02, 2 * slowest, 20 * example.outcome.cpu)) for example in examples]
+    total = max(_TOTAL, 5 * sum(example.outcome.wall for example in examples))  # one that waits must not cost the rest
     noticed: list[set[int]] = [set() for _ in examples]
     tried: list[Mutant] = []
     wanted = of_function(aim) if of is None else of
@@ -69,7 +72,7 @@ def kills(
             break
         try:
             answers = version.calls(
-                aim.module, calls, cpu=limits, wall=1.0, losses=2, looks=True, imports=aim.prelude,
+                aim.module, calls, cpu=limits, wall=1.0, total=total, losses=2, looks=True, imports=aim.prelude,
                 patch=(aim.function.name, mutant.source),
             )  # fmt: skip
         except TimeIsUp:

@@ -48,7 +48,7 @@ def reason(outcomes: Sequence[Outcome], tried: int, asked: Collection[str], *, s
     if missing:
         return f"something that it needs is not installed ({missing[0][:80]})"
     kinds = collections.Counter(o.exception for o in raised)
-    if raised and len(raised) == len([o for o in outcomes if o.kind != "invalid"]):
+    if raised and len(raised) == len([o for o in outcomes if o.kind != "invalid" and o.ended != "skipped"]):
         return f"no arguments were found that it takes (most calls raise {kinds.most_common(1)[0][0]})"
     return (
         "its answers cannot be written down"

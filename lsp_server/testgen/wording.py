@@ -65,7 +65,9 @@ def reworded(engine: Client, aim: Aim, tests: Sequence[Written], taken: set[str]
             name = proposed(engine, aim, example, min(_ONE, until - time.monotonic()))
         if name and name not in used:
             used.add(name)
-            test = replace(test, name=name, text=test.text.replace(f"def {test.name}(", f"def {name}(", 1))
+            said, says = (f'"""{naming.sentence(aim, one)}"""' for one in (test.name, name))
+            text = test.text.replace(f"def {test.name}(", f"def {name}(", 1).replace(said, says, 1)
+            test = replace(test, name=name, text=text)
         found.append(test)
     return found
 

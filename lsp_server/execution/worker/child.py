@@ -172,7 +172,7 @@ class Child:
         kept = sys.stdout, sys.stderr
         self.effects, self.sources.asked = [], set()
         self.reached.begin()
-        started = time.process_time()
+        started, began = time.process_time(), time.monotonic()
         signal.setitimer(signal.ITIMER_PROF, call.get("cpu", 1.0))
         sys.stdout, sys.stderr = out, err
         try:
@@ -189,7 +189,7 @@ class Child:
             signal.setitimer(signal.ITIMER_PROF, 0)
         answer.update(out=self.writer.text(out.text), err=self.writer.text(err.text))
         answer.setdefault("effects", sorted(set(self.effects)))
-        answer["cpu"] = time.process_time() - started
+        answer["cpu"], answer["wall"] = time.process_time() - started, time.monotonic() - began
         if trace:
             answer.update(
                 lines=sorted(self.reached.lines), arcs=sorted(self.reached.arcs), asked=sorted(self.sources.asked)

@@ -169,12 +169,14 @@ def _batch(child: Child, message: Message, own: int) -> list[Message]:
     calls: list[Message] = message["calls"]
     results: list[Message] = []
     lost, most = 0, message.get("losses", 3)
+    total = message.get("total")
+    deadline = None if total is None else time.monotonic() + total
     while len(results) < len(calls):
-        if lost >= most:
+        if lost >= most or _is_over(deadline):
             results += [{"ended": "skipped"}] * (len(calls) - len(results))
             break
         rest = calls[len(results) : len(results) + 1 if message.get("fresh") else None]
-        found, ended = _forked(child, {**message, "calls": rest}, message.get("each", 5.0), own)
+        found, ended = _forked(child, {**message, "calls": rest}, message.get("each", 5.0), deadline, own)
         results += found
         if ended and len(found) < len(rest):
             results.append(ended)
@@ -182,10 +184,16 @@ def _batch(child: Child, message: Message, own: int) -> list[Message]:
     return results
 
 
-def _forked(child: Child, batch: Message, each: float, own: int) -> tuple[list[Message], Message]:
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
+
+
+def _forked(
+    child: Child, batch: Message, each: float, deadline: float | None, own: int
+) -> tuple[list[Message], Message]:
     """What one child answers, and how it ended before its time if it did.
 
-    ``each``: wall seconds for a call; ``own``: our socket, which is not the child's."""
+    ``each``: wall seconds for a call; ``deadline``: of all calls; ``own``: our socket, which is not the child's."""
     out, into = os.pipe()
     process = os.fork()
     if process == 0:
@@ -201,6 +209,9 @@ def _forked(child: Child, batch: Message, each: float, own: int) -> tuple[list[M
     ended: Message = {}
     try:
         while len(results) < len(batch["calls"]):
+            if _is_over(deadline):
+                ended = {"ended": "skipped"}
+                break
             answer = receive(out, each) if _speaks(out, process, each) else None
             if answer is None:
                 break

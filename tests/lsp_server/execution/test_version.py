@@ -256,6 +256,15 @@ def test_processes_that_ended_leave_room_for_those_of_other_calls(version: Make)
     assert answer.kind == "value", answer.message
 
 
+def test_calls_that_wait_end_with_the_time_for_all(version: Make) -> None:
+    waiting = version({"waiting.py": "import time\ndef wait(n): time.sleep(n); return n\n"})
+    calls = [Call("wait", (text,)) for text in ("0", "0.3", "0.4", "0.5", "0.6", "0")]
+    answers = waiting.calls("waiting", calls, total=0.5)
+    assert [answer.shown() for answer in answers[:2]] == ["0", "0.3"]
+    assert [answer.ended for answer in answers[3:]] == ["skipped"] * 3
+    assert 0.3 <= answers[1].wall < 3
+
+
 def test_nothing_survives(version: Make, tmp_path: Path) -> None:
     seconds = f"97{int.from_bytes(os.urandom(5), 'big')}"
     code = f"import subprocess\ndef daemon():\n    subprocess.Popen(['setsid', 'sleep', '{seconds}'])\n    return 1\n"

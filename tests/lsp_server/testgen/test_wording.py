@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from famulus.lsp_server.execution.values import Vocabulary
 from famulus.lsp_server.testgen import forecast, proposals, wording, writing
 from famulus.lsp_server.testgen.case import Aim, Example
 from famulus.lsp_server.testgen.model import Model
+from famulus.lsp_server.testgen.style import Style
 from tests.conftest import Famulus
 
 SOURCE = '''
@@ -82,6 +84,13 @@ def test_what_the_engine_says_is_a_name_and_a_literal(served: Famulus) -> None:
     said, sure = forecast.expected(engine, AIM, example("7", "5"), 60.0)
     assert 0 <= sure <= 1
     assert not said or ast.literal_eval(said) is not ...
+
+
+def test_a_docstring_says_what_the_model_s_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "proposed", lambda *_: "test_withdraw_returns_new_balance")
+    tests = writing.write(AIM, [example("9", "7")], style=Style(documented=True))
+    (test,) = wording.reworded(None, AIM, tests, set(), time.monotonic() + 60)  # type: ignore[arg-type]
+    assert test.text.startswith('def test_withdraw_returns_new_balance():\n    """Returns new balance."""\n')
 
 
 CALLED = """
