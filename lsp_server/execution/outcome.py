@@ -180,6 +180,11 @@ class Difference:
     name: str = ""
     old_form: tuple[Any, ...] = ()
 
+    @property
+    def slight(self) -> bool:
+        """Whether only the sign of a zero differs, which few readers would take for an answer of its own."""
+        return {self.old, self.new} == {"0.0", "-0.0"}
+
 
 def difference(old: Outcome, new: Outcome) -> Difference | None:
     """How ``new`` differs from ``old`` in what a caller sees; None if it does not."""

@@ -210,7 +210,8 @@ class Search:
         self, subject: Subject, candidates: Sequence[tuple[Call, Difference]], found: Found, deadline: float
     ) -> Witness | None:
         """A witness of one kind, seen in fresh processes with several seeds, and made small."""
-        for number, (call, seen) in enumerate(candidates[:_CANDIDATES]):
+        telling_first = sorted(candidates, key=lambda candidate: candidate[1].slight)
+        for number, (call, seen) in enumerate(telling_first[:_CANDIDATES]):
             place = re.sub(r"\d+", "", seen.path)
             if found.vain.count(place) >= _VAIN or len(found.vain) >= _TRIED:
                 continue
@@ -225,31 +226,33 @@ class Search:
 
     def _shown_small(self, subject: Subject, call: Call, what: What, deadline: float) -> Witness | None:
         """The witness of a call, or better of a smaller one; that fresh processes show it is seen to the end once."""
-        if self._seen(subject, call, what) is None:
+        first = self._seen(subject, call, what)
+        if first is None:
             return None
-        small = self._smaller(subject, call, what, min(deadline + 0.5, time.monotonic() + _SHRINKING))
+        small = self._smaller(subject, call, first.difference, min(deadline + 0.5, time.monotonic() + _SHRINKING))
         return (self._thoroughly(subject, small, what) if small != call else None) or self._thoroughly(
             subject, call, what
         )
 
-    def _smaller(self, subject: Subject, call: Call, what: What, until: float) -> Call:
+    def _smaller(self, subject: Subject, call: Call, sought: Difference, until: float) -> Call:
         return shrunk(
             call,
-            lambda calls: self._show(subject, calls, what),
+            lambda calls: self._show(subject, calls, sought),
             required=sum(p.required for p in subject.old.parameters if p.kind in ("position", "either")),
             go_on=lambda: time.monotonic() < until,
         )
 
-    def _show(self, subject: Subject, calls: Sequence[Call], what: What) -> list[bool]:
+    def _show(self, subject: Subject, calls: Sequence[Call], sought: Difference) -> list[bool]:
         was = _answers(self.old, subject, calls, cpu=_CPU, wall=_WALL)
         counts = [self._counts(subject, call, outcome) for call, outcome in zip(calls, was, strict=True)]
         some = [n for n, yes in enumerate(counts) if yes]
-        losses = 1 if what == "end" else _LOSSES  # the first that shows it is the smallest
+        losses = 1 if sought.what == "end" else _LOSSES  # the first that shows it is the smallest
         now = self._new(subject, [calls[n] for n in some], [was[n] for n in some], losses)
         shown = [False] * len(calls)
         for n, outcome in zip(some, now, strict=True):
             seen = difference(was[n], outcome)
-            shown[n] = seen is not None and seen.what == what and not another_matter(subject, calls[n], outcome)
+            alike = seen is not None and seen.what == sought.what and seen.slight <= sought.slight
+            shown[n] = alike and not another_matter(subject, calls[n], outcome)
         return shown
 
     def _thoroughly(self, subject: Subject, call: Call, what: What) -> Witness | None:

@@ -64,6 +64,19 @@ def test_a_call_that_no_longer_fits_is_told_of_its_caller_and_not_here() -> None
     assert found.rule == "witness/value"
 
 
+def test_a_call_is_not_made_so_small_that_only_the_sign_of_a_zero_differs() -> None:
+    old = """from dataclasses import dataclass
+@dataclass
+class Item:
+    name: str
+    price: float
+def total(items: list[Item], discount: float = 0.0) -> float:
+    return sum(i.price for i in items) * (1 - discount)
+"""
+    (found,) = findings(old, old.replace("1 - d", "1 + d"))
+    assert found.rule == "witness/value" and "-0.0" not in found.proof.text
+
+
 def holds(test: str, shop: str) -> bool:
     """Whether a test passes with this version."""
     module = types.ModuleType("shop")
