@@ -22,7 +22,8 @@ from famulus.kernels.gpu.launch import COMPUTE, card, launch, power
 from famulus.kernels.gpu.product import byte
 from famulus.kernels.mla import mla
 from famulus.kernels.op import Gpu
-from famulus.kernels.store import FORMATS, Quantized, Store, empty
+from famulus.kernels.store import DTYPES, FORMATS, Quantized, Store, empty
+from famulus.kernels.tuned import Configuration, configured
 
 
 @triton.jit
@@ -165,6 +166,45 @@ def _table(segments: list[Segment], rows: int, heads: int, device: torch.device)
     return Table(slots.to(device), torch.tensor(blocks, dtype=torch.int32).to(device), longest)
 
 
+def _configuration(
+    operation: str, q: Tensor, kv: Store, sizes: tuple[int, int, int, int], counts: list[int], reach: int
+) -> Configuration:
+    """Tiles for segments with ``counts`` rows, of which none reads more than ``reach`` tokens. ``bm``: rows times the
+    query heads that share a key; ``bn``: keys; ``splits``: parts of a context. ``sizes`` as in :func:`_launch`."""
+    group, heads, dim, rotated = sizes
+
+    def rule() -> Configuration:
+        bm = 16 if max(counts) * group <= 32 or (rotated and group <= 16) else 64
+        bn = 32 if dim > 128 else 64
+        programs = heads * sum(-(-count * group // bm) for count in counts)
+        splits = 1
+        while splits * programs <= card(q).processors and 2 * splits * bn <= reach:
+            splits *= 2
+        return Configuration(bm, bn, splits, warps=8 if bm * max(16, power(dim)) > 4096 else 4, stages=2)
+
+    form = _NAMES[(kv.values if isinstance(kv, Quantized) else kv).dtype]
+    shape = f"{form} {group}/{heads}x{dim}+{rotated} {power(len(counts))}x{power(max(counts))}/{power(reach)}"
+    return configured(operation, card(q).architecture, shape, rule)
+
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()} | {torch.float16: "fp16"}
+
+
+def _given(shape: str) -> tuple[Any, ...]:
+    """Arguments of a shape as tables name it."""
+    form, heads, rows = shape.split()
+    group, heads = heads.split("/")
+    kv_heads, widths = heads.split("x")
+    dim, rotated = map(int, widths.split("+"))
+    segments, count = (int(n) for n in rows.split("/")[0].split("x"))
+    each = [Segment(i * count, count, int(rows.split("/")[1]), 0) for i in range(segments)]
+    q = _empty(segments * count, int(group) * int(kv_heads), dim + rotated)
+    if rotated:
+        return q, _empty(1, 65536, dim + rotated), each, dim**-0.5, dim
+    dtype = next(d for d, name in _NAMES.items() if name == form)
+    return q, empty((2 * int(kv_heads), 65536, dim), dtype, torch.device("meta")), each, dim**-0.5, None
+
+
 def _launch(
     q: Tensor,
     kv: Store,
@@ -174,26 +214,21 @@ def _launch(
     sizes: tuple[int, int, int, int],
     scale: float,
     window: int,
-    bm: int,
+    tile: Configuration,
 ) -> None:
     """``sizes``: query heads that share a key, key heads, width of the part that is also the value, of the rest."""
     group, heads, dim, rotated = sizes
     blocks = len(where.blocks)
-    bn = 32 if dim > 128 else 64
-    reach = min(where.longest, window + bm) if window else where.longest
-    splits = 1
-    while 2 * splits * blocks * heads <= 2 * card(q).processors and 2 * splits * bn <= reach:
-        splits *= 2
     part = arrivals = None
     bd = max(16, power(dim))
-    if splits > 1:
-        part = torch.empty((blocks, heads, splits, bm * (bd + 2)), dtype=torch.float32, device=q.device)
+    if tile.splits > 1:
+        part = torch.empty((blocks, heads, tile.splits, tile.bm * (bd + 2)), dtype=torch.float32, device=q.device)
         arrivals = torch.zeros((blocks, heads), dtype=torch.int32, device=q.device)
     values, scales = (kv.values, kv.scales) if isinstance(kv, Quantized) else (kv, None)
     e4m3 = values.dtype == torch.float8_e4m3fn and card(q).architecture < 89
     launch(
         _attend,
-        (blocks, heads, splits),
+        (blocks, heads, tile.splits),
         *(q, values.view(torch.uint8) if e4m3 else values, scales),
         *(sinks, out, where.slots, where.blocks, part, arrivals),
         *(where.slots.shape[1], kv.shape[1], q.stride(0), values.stride(1), scale),
@@ -205,19 +240,14 @@ def _launch(
         WINDOW=window,
         E4M3=e4m3,
         COMPUTE=COMPUTE[q.dtype],
-        BM=bm,
-        BN=bn,
+        BM=tile.bm,
+        BN=tile.bn,
         BD=bd,
         BR=max(16, power(rotated)),
-        SPLITS=splits,
-        warps=8 if bm * bd > 4096 else 4,
-        stages=2,
+        SPLITS=tile.splits,
+        warps=tile.warps,
+        stages=tile.stages,
     )
-
-
-def _rows(segments: list[Segment], group: int) -> int:
-    """Rows of a block: 16 for decoding, 64 for prompts."""
-    return 16 if max(s.count for s in segments) * group <= 32 else 64
 
 
 def _empty(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
@@ -246,27 +276,46 @@ def _latent_shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield name, (_empty(rows, 16, 576), _empty(1, 65536, 576), segments, 576**-0.5, 512)
 
 
-@attention.implement("triton", rule=lambda k: True, why="keys are read once, long contexts are split", gpu=Gpu(_shapes))
+@attention.implement(
+    "triton",
+    rule=lambda k: True,
+    why="keys are read once, long contexts are split",
+    gpu=Gpu(_shapes, table="attention", given=_given),
+)
 def _run(q: Tensor, kv: Store, segments: list[Segment], scale: float, sinks: Tensor | None = None) -> Tensor:
     heads, dim = q.shape[1:]
-    kv_heads = kv.shape[0] // 2
-    group = heads // kv_heads
-    bm = _rows(segments, group)
+    kv_heads, window = kv.shape[0] // 2, segments[0].window
+    sizes = heads // kv_heads, kv_heads, dim, 0
+    counts = [s.count for s in segments]
+    reach = max(s.context for s in segments)
+    reach = min(reach, window + max(counts)) if window else reach
+    tile = _configuration("attention", q, kv, sizes, counts, reach)
     out = torch.empty((q.shape[0], heads, dim), dtype=q.dtype, device=q.device)
-    where = table(segments, bm, group, q.device)
-    _launch(q, kv, where, sinks, out, (group, kv_heads, dim, 0), scale, segments[0].window, bm)
+    where = table(segments, tile.bm, heads // kv_heads, q.device)
+    _launch(q, kv, where, sinks, out, sizes, scale, window, tile)
     return out
 
 
-@mla.implement("triton", rule=lambda k: True, why="the latent is key and value: read once", gpu=Gpu(_latent_shapes))
+@mla.implement(
+    "triton",
+    rule=lambda k: True,
+    why="the latent is key and value: read once",
+    gpu=Gpu(_latent_shapes, table="mla", given=_given),
+)
 def _run_latent(
     q: Tensor, kv: Tensor, segments: list[Segment], scale: float, rank: int, chosen: Tensor | None = None
 ) -> Tensor:
     heads, width = q.shape[1:]
+    sizes = heads, 1, rank, width - rank
+    counts = [s.count for s in segments] if chosen is None else [1] * len(chosen)
+    reach = max(s.context for s in segments) if chosen is None else chosen.shape[1]
+    tile = _configuration("mla", q, kv, sizes, counts, reach)
     out = torch.empty((q.shape[0], heads, rank), dtype=q.dtype, device=q.device)
-    bm = _rows(segments, heads) if heads > 16 else 16
-    where = table(segments, bm, heads, q.device) if chosen is None else _chosen(segments, chosen, bm, heads)
-    _launch(q, kv, where, None, out, (heads, 1, rank, width - rank), scale, 0, bm)
+    if chosen is None:
+        where = table(segments, tile.bm, heads, q.device)
+    else:
+        where = _chosen(segments, chosen, tile.bm, heads)
+    _launch(q, kv, where, None, out, sizes, scale, 0, tile)
     return out
 
 

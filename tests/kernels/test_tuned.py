@@ -17,7 +17,13 @@ if importlib.util.find_spec("triton") is None:
 
 
 @pytest.mark.parametrize(
-    ("table", "shape"), [("linear", "affine-64 4096x2048 4"), ("moe", "down int8 2048x768 8/128 4")]
+    ("table", "shape"),
+    [
+        ("linear", "affine-64 4096x2048 4"),
+        ("moe", "down int8 2048x768 8/128 4"),
+        ("attention", "int8 8/4x128+0 2x1/8192"),
+        ("mla", "bf16 16/1x64+32 1x1/8192"),
+    ],
 )
 def test_what_was_tuned_for_a_card_is_launched_and_compiled_for_it(
     table: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
