@@ -65,9 +65,10 @@ def _expression(form: Form) -> str:
             )
         case ["dict", pairs]:
             return "{" + ", ".join(f"{_expression(key)}: {_expression(value)}" for key, value in pairs) + "}"
-        case ["OrderedDict" | "Counter" as kind, pairs]:
-            inner = ", ".join(f"({_expression(key)}, {_expression(value)})" for key, value in pairs)
-            return f"{kind}([{inner}])" if kind == "OrderedDict" else f"Counter(dict([{inner}]))"
+        case ["OrderedDict", pairs]:
+            return f"OrderedDict([{', '.join(f'({_expression(key)}, {_expression(value)})' for key, value in pairs)}])"
+        case ["Counter", pairs]:
+            return f"Counter({_expression(['dict', pairs])})"
         case [
             "repr",
             "Decimal" | "Fraction" | "timedelta" | "datetime" | "date" | "time" | "UUID" | "range" | "slice",

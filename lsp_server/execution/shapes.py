@@ -23,9 +23,11 @@ _SEQUENCES = (
     "Container",
     "Reversible",
     "deque",
+    "Deque",
 )
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "OrderedDict", "Counter")
 _SETS = ("set", "Set", "AbstractSet", "MutableSet", "frozenset", "FrozenSet")
+_FACTORIES = ("int", "float", "str", "bool", "list", "dict", "set")
 _WRAPPERS = ("Annotated", "Final", "ClassVar", "Required", "NotRequired", "Optional", "ReadOnly", "Awaitable")
 _NAMES = {
     "int": "n i j m num count size length width height depth index idx start stop end step level offset limit port year"
@@ -167,11 +169,18 @@ class Shapes:
             own = self.classes(f"type[{last_name(parts[0])}]") if parts else None
             return own or v.constant("type", "int", "str", "list")
         if name in _SEQUENCES:
-            return v.lists(inner[0] if inner else anything)
+            many = v.lists(inner[0] if inner else anything)
+            return v.made_by("deque", many) if name in ("deque", "Deque") else many
         if name in _MAPPINGS:
-            return v.mappings(inner[0] if inner else self.known["str"], inner[1] if len(inner) > 1 else anything)
+            one = inner[1] if len(inner) > 1 else self.known["int"] if name == "Counter" else anything
+            pairs = v.mappings(inner[0] if inner else self.known["str"], one)
+            factory = ast.unparse(parts[1]).partition("[")[0] if name == "defaultdict" and len(parts) > 1 else ""
+            if factory in _FACTORIES:
+                return v.made_by(f"defaultdict({factory})", pairs)
+            return v.made_by(name, pairs) if name in ("OrderedDict", "Counter") else pairs
         if name in _SETS:
-            return v.sets(inner[0] if inner else anything)
+            some = v.sets(inner[0] if inner else anything)
+            return v.made_by("frozenset", some) if name in ("frozenset", "FrozenSet") else some
         if name in ("Iterator", "Generator"):
             return v.iterators(inner[0] if inner else anything)
         if name in ("tuple", "Tuple"):

@@ -244,6 +244,17 @@ def mappings(key: Values, value: Values, known: Sequence[str] = ()) -> Values:
     return Values(f"dict[{key.kind}, {value.kind}]", tuple(edges), draw)
 
 
+def made_by(call: str, inner: Values) -> Values:
+    """What ``call``, as ``deque`` or ``defaultdict(int)``, makes of literals: ``deque([1, 2])``."""
+    name, _, given = call.partition("(")
+    given = given.removesuffix(")")
+
+    def made(text: str) -> str:
+        return f"{name}({', '.join(part for part in (given, '' if text in ('[]', '{}', 'set()') else text) if part)})"
+
+    return Values(name, tuple(map(made, inner.edges)), lambda dice: made(inner.draw(dice)))
+
+
 def either(*options: Values) -> Values:
     """One of several types."""
     if len(options) == 1:

@@ -216,7 +216,7 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
         if outcome.receiver[:1] == ["object"]:
             was = dict((outcome.receiver_before or ["", "", []])[2])
             for attribute, form in outcome.receiver[2]:
-                value = expression(form) if was.get(attribute) != form else ""
+                value = expression(stating.plain(form)) if was.get(attribute) != form else ""
                 if attribute.isidentifier() and not attribute.startswith("_") and value and stating.short(value):
                     checks.append(stating.compared(f"{name}.{attribute}", value))
         if not checks:
@@ -226,7 +226,7 @@ def _arranged(aim: Aim, call: Call, outcome: Outcome) -> tuple[list[str], str, l
             ]
     own = [p.name for p in aim.function.parameters if p.kind in ("position", "either")]
     for place, form in outcome.arguments.items():
-        value = expression(form)
+        value = expression(stating.plain(form))
         if not place.isdigit() or not value or not stating.short(value):
             continue
         position = int(place)

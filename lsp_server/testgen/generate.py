@@ -281,7 +281,7 @@ class Generator:
             result.examples, result.kills = (), ()
             result.refused = "no call was found that notices a change of its code"
         elif not positions:
-            result.refused = "the tests that are there notice all that other tests could"
+            result.refused = "no test was found that notices more than those that are there"
 
     def _written(
         self,

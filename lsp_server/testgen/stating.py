@@ -26,6 +26,7 @@ _DIGITS = 9
 
 def said(aim: Aim, made: str, form: Form, imports: set[str], looks: Sequence[tuple[str, Form]] = ()) -> Iterator[str]:
     """Assertions about a value; those about its parts speak of ``result``. ``looks``: what it tells to others."""
+    form = plain(form)
     if form and form[0] in ("iterator", "dict_keys", "dict_values", "dict_items") and len(form) == 2:
         if len(form[1]) >= DRAWN and not short(expression(["list", form[1]])):
             first = expression(["list", form[1][:_FIRST]])
@@ -63,6 +64,13 @@ def said(aim: Aim, made: str, form: Form, imports: set[str], looks: Sequence[tup
         yield f"assert isinstance({made}, {form[1]})"
     elif form == ["function", ""]:
         yield f"assert callable({made})"
+
+
+def plain(form: Form) -> Form:
+    """The form with plain dictionaries for those that have a default: they are equal."""
+    if form[:1] == ["defaultdict"]:
+        form = ["dict", *form[1:]]
+    return [plain(part) if isinstance(part, list) else part for part in form]
 
 
 def told(looks: Sequence[tuple[str, Form]]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 from collections.abc import Sequence
 
 import pytest
@@ -75,6 +76,25 @@ def test_use_tells_the_type(body: str, kind: str) -> None:
     f = function(f"def f(x):\n    {body}\n")
     shapes = Shapes(f, Vocabulary(), lambda name: None)
     assert shapes.options(f.parameters[0])[0].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        ("deque[int]", "deque"),
+        ("collections.Counter[str]", "Counter"),
+        ("OrderedDict[str, int]", "OrderedDict"),
+        ("defaultdict[str, list[int]]", "defaultdict"),
+        ("frozenset[int]", "frozenset"),
+    ],
+)
+def test_containers_are_of_the_class_that_is_annotated(annotation: str, kind: str) -> None:
+    made = [eval(call.args[0], {**vars(collections)}) for call in inputs(f"def f(x: {annotation}): ...").calls(40)]
+    assert len(made) >= 10
+    assert {type(value).__name__ for value in made} == {kind}
+    assert any(made) and not all(made)
+    if kind == "defaultdict":
+        assert made[0]["nothing that is there"] == []
 
 
 def test_annotations_are_obeyed_by_calls_that_grow_from_others() -> None:

@@ -68,6 +68,8 @@ def said(name: str, call: Call, answer: dict[str, Any]) -> str:
             "result = plain([1])\nassert len(result) == 1\nassert result['{a}'].x == 1",
         ),
         (["list", [["object", "Point", [["_y", ["int", "2"]]]]] * 9], "assert len(plain([1])) == 9"),
+        (["defaultdict", [[["str", "a"], ["list", []]]]], "assert plain([1]) == {'a': []}"),
+        (["Counter", [[["str", "a"], ["int", "1"]]]], "assert plain([1]) == Counter({'a': 1})"),
     ],
 )
 def test_a_value_is_compared_in_the_form_that_fits_it(form: list[Any], expected: str) -> None:
