@@ -111,7 +111,7 @@ def _unseen_by_code(function: Function) -> list[str] | object:
     found = []
     for node in ast.walk(function):
         if isinstance(node, ast.AnnAssign):
-            found.append(ast.dump(node.annotation) + str(node.simple))
+            found.append(ast.dump(node.annotation) + ("" if node.simple else ast.dump(node.target)))
         elif isinstance(node, ast.Set):
             found.append(ast.dump(node))
         elif isinstance(node, ast.Name) and node.id == "__debug__":
@@ -251,8 +251,8 @@ def _instructions(code: CodeType) -> list[_Instruction]:
         elif item.opcode in _LOCALS:
             names = item.argval if isinstance(item.argval, tuple) else (item.argval,)
             found.append(_Instruction(item.opname, None, tuple(map(str, names))))
-        elif item.opcode in dis.hasconst:
-            found.append(_Instruction(item.opname, None, value=item.argval))
+        elif item.opcode in dis.hasconst:  # `dis` of Python 3.11 does not know the value where it is names of keywords
+            found.append(_Instruction(item.opname, None, value=code.co_consts[item.arg or 0]))
         elif item.opcode in dis.hasname:
             found.append(_Instruction(item.opname, (item.argval, item.argrepr)))
         else:

@@ -69,11 +69,17 @@ CHANGED = {
     "the order of a set": ("def f(a):\n    return a in {1, 9}\n", "def f(a):\n    return a in {9, 1}\n"),
     "a default": ("def f(a=1):\n    return a\n", "def f(a=2):\n    return a\n"),
     "a parameter's name": ("def f(a):\n    return a\n", "def f(b):\n    return b\n"),
+    "a keyword of a call": ("def f(a):\n    return g(a, rate=1)\n", "def f(a):\n    return g(a, vat=1)\n"),
+    "keywords exchanged": ("def f(a):\n    return a.g(b=a, c=1)\n", "def f(a):\n    return a.g(c=a, b=1)\n"),
     "a parameter's kind": ("def f(a):\n    return a\n", "def f(a, /):\n    return a\n"),
     "an annotation": ("def f(a: int):\n    return a\n", "def f(a: str):\n    return a\n"),
     "an annotation of a local": (
         "def f():\n    a: int = 1\n    return a\n",
         "def f():\n    a: str = 1\n    return a\n",
+    ),
+    "an annotation of an attribute": (
+        "def f(a):\n    a.b: int\n    return a\n",
+        "def f(a):\n    a.c: int\n    return a\n",
     ),
     "a decorator": ("@a\ndef f():\n    return 1\n", "@b\ndef f():\n    return 1\n"),
     "async": ("def f():\n    return 1\n", "async def f():\n    return 1\n"),
