@@ -20,20 +20,19 @@ def best(
     function = aim.function
     price = [selection.price(function, example.call, example.outcome) for example in examples]
     cover = selection.cover(found.of, known=known or (), cost=price, most=most)
-    if known is not None:
-        most = len(cover)
+    wanted = most if known is None else len(cover)
     worth = selection.worths(function, examples, cover)
-    rich = selection.rich(cover, found.of, worth, price, most)
-    different = selection.diverse(rich, selection.traits(examples, function), most, order=price)
+    rich = selection.rich(cover, found.of, worth, price, wanted)
+    different = selection.diverse(rich, selection.traits(examples, function), wanted, order=price)
     facts = [relations(example, function) if _tells(example.outcome) else frozenset() for example in examples]
-    positions = selection.widest(different, facts, price, most)
-    if known is not None:
-        return positions
+    positions = selection.widest(different, facts, price, wanted)
 
     def few(some: Sequence[int]) -> bool:
         return len(writing.write(aim, [examples[n] for n in some], (), style)) <= most
 
-    return selection.fuller(positions, found.of, facts, price, few)
+    if known is None:
+        return selection.fuller(positions, found.of, facts, price, few)
+    return selection.fuller(positions, [kills - known for kills in found.of], [()] * len(examples), price, few)
 
 
 def _tells(outcome: Outcome) -> bool:

@@ -121,6 +121,17 @@ def test_what_the_project_tests_already_is_not_tested_again(tmp_path: Path) -> N
     assert one.text.count("== 12.0") == 1
 
 
+def test_weak_tests_are_completed_though_a_table_takes_many_rows(tmp_path: Path) -> None:
+    library = Path(__file__).parents[3] / "docs" / "tour" / "library"
+    for path in library.glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "pyproject.toml").write_text("")
+    (one,) = made(tmp_path, "fines.py::reminder", budget=60.0)
+    result = one.results[0]
+    assert result.killed == result.mutants and len(one.written) <= 5
+    assert "pytest.raises(ValueError" in one.text
+
+
 def test_what_was_written_notices_what_it_was_said_to_notice(tmp_path: Path) -> None:
     code = "class Part:\n    def __init__(self, cents: int):\n        self.cents = cents\n\n\n"
     code += "def split(cents: int, parts: int) -> list[Part]:\n    base, rest = divmod(cents, parts)\n"
