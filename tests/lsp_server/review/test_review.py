@@ -73,7 +73,7 @@ def test_what_a_rule_cannot_do_here_is_said(plugin: Install) -> None:
         """
     )
     report = reviewed()
-    assert report.left_out == ("what a plugin looks for: There is no sandbox. Install bubblewrap.",)
+    assert report.left_out == ("What a plugin looks for: There is no sandbox. Install bubblewrap.",)
     assert report.complete
 
 
