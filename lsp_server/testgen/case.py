@@ -103,7 +103,8 @@ class Property:
 class Result:
     """What became of one function. ``mutants``: how many were tried, ``untried``: how many there was no time for;
     ``kills``: those, by number, that each of its ``examples`` notices; ``known``: those that the project's own tests
-    notice, None if there are none or they could not be run; ``reached``: what these run of its file; ``properties``:
+    notice, None if there are none or they could not be run, ``unasked``: on how many there was no time to run them;
+    ``reached``: what these run of its file; ``properties``:
     what holds for all arguments. ``refused``: why there is nothing, as a sentence; ``unexpected``: what it answers
     against its documentation."""
 
@@ -111,6 +112,7 @@ class Result:
     examples: Sequence[Example] = ()
     mutants: int = 0
     untried: int = 0
+    unasked: int = 0
     kills: Sequence[frozenset[int]] = ()
     known: frozenset[int] | None = None
     properties: Sequence[Property] = ()

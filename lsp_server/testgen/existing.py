@@ -32,6 +32,8 @@ class Existing:
     names: Collection[str]
     importing: float = 0.0
     """Seconds that collecting took, known afterwards."""
+    untried: int = 0
+    """Mutants for which the time was too short when :meth:`killed` was asked last."""
     _first: TestRun | None = None
     _held: bool = False
 
@@ -41,15 +43,19 @@ class Existing:
         Mutants for which the time is too short count as not noticed."""
         deadline = time.monotonic() + seconds
         found: set[int] = set()
+        self.untried = 0
         try:
             tests, wall = self._touching(aim, deadline) if mutants else ([], 0.0)
             if not tests:
                 return None
             for position, mutant in enumerate(mutants):
+                self.untried = len(mutants) - position
                 if time.monotonic() > deadline:
                     break
                 if self.bench.server.survives(aim.path, mutant, tests, wall=wall) is False:
                     found.add(position)
+            else:
+                self.untried = 0
         except (TimeIsUp, ExecutionFailed):  # or a mutant ended the process that held the tests
             self._held = False
             return frozenset(found) if found else None

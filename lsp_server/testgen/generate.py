@@ -190,7 +190,12 @@ class Generator:
         known.close()
         made = self._written(bench, place, before, results, started, clock, style, model)
         hasty = [result.aim.function.name for result in results if result.untried > result.mutants]
-        for said, named in (("No time was left for", late), ("There was no time for most mutants of", hasty)):
+        unasked = [result.aim.function.name for result in results if result.unasked > result.mutants / 2]
+        for said, named in (
+            ("No time was left for", late),
+            ("There was no time for most mutants of", hasty),
+            ("There was no time to run the tests that are there on most mutants of", unasked),
+        ):
             if named:
                 rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
                 made.notes = [*made.notes, f"{said} {', '.join(named[:_NAMED])}{rest}: give more with --budget."]
@@ -239,6 +244,7 @@ class Generator:
                 known = None
                 with contextlib.suppress(TimeIsUp):  # what was found is given, without what other tests notice
                     known = tests.killed(aim, found.mutants, seconds=max(1.0, seconds / 3))
+                    result.unasked = tests.untried
                 if time.monotonic() < started + seconds * _SIMPLER:
                     with contextlib.suppress(TimeIsUp):
                         examples, found = self._simpler(oracle, aim, examples, found, known or frozenset())

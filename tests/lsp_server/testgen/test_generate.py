@@ -132,6 +132,17 @@ def test_weak_tests_are_completed_though_a_table_takes_many_rows(tmp_path: Path)
     assert "pytest.raises(ValueError" in one.text
 
 
+def test_tests_for_which_there_was_no_time_are_told(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "shop.py").write_text(SHOP)
+    slow = "import time\n\nfrom shop import price\n\n\ndef test_price():\n    time.sleep(1.5)\n"
+    (tmp_path / "test_shop.py").write_text(slow + "    assert price(10) == 12.0\n")
+    (one,) = made(tmp_path, "shop.py::price", budget=12.0)
+    said = "There was no time to run the tests that are there on most mutants of price: give more with --budget."
+    assert said in one.notes
+    assert one.results[0].unasked > one.results[0].mutants / 2
+
+
 def test_what_was_written_notices_what_it_was_said_to_notice(tmp_path: Path) -> None:
     code = "class Part:\n    def __init__(self, cents: int):\n        self.cents = cents\n\n\n"
     code += "def split(cents: int, parts: int) -> list[Part]:\n    base, rest = divmod(cents, parts)\n"
