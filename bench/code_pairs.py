@@ -4,6 +4,8 @@
 rewrites on the syntax tree, whose words say only what was done); *values*: a documented function and a call → its
 value, which was computed in the sandbox. Each split has the functions of its own packages, and what shares a run of
 words with a held-out or validation item is not learned from.
+
+With ``--items`` it makes those that models are compared on, out of the texts of the other fixed items.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
 import itertools
 import json
 import lzma
 import random
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,9 @@ from famulus.engine.protocol import Chat
 from famulus.engine.training.data.build import documents
 from famulus.engine.training.data.duplicates import hashed_runs
 from famulus.engine.training.data.rewrites import Rewrite, functions, rewrites
+from famulus.engine.training.evaluation import heldout
+from famulus.engine.training.evaluation.build import WANTED
+from famulus.engine.training.evaluation.heldout import HeldOut, Pair
 from famulus.engine.training.evaluation.runnable import alone, observed
 from famulus.lsp_server.commands import commit, rewrite
 from famulus.lsp_server.commands.staged import parse_diff
@@ -34,6 +42,8 @@ ORDER = ("held-out", "validation", "train")
 """What is measured on is made first."""
 MOST = {"edit": 3, "summary": 3, "values": 12}
 """Pairs of one file, so that many give some."""
+SHOWN = 900
+"""Characters of a function in an item that is measured on."""
 
 Line = dict[str, Any]
 
@@ -48,7 +58,10 @@ def lines(kind: str, path: str, text: str, chance: random.Random) -> Iterator[tu
         found = list(rewrites(source, chance))
         if found:
             (made,) = chance.choices(found, range(1, len(found) + 1))  # the rarer ones stand last
-            yield (edit(made) if kind == "edit" else summary(made, path, source)), source
+            line = edit(made) if kind == "edit" else summary(made, path, source)
+            words = set(re.findall(r"[A-Za-z_]\w*", line["messages"][1]["content"]))
+            if kind == "edit" or commit.subject_of(line["answer"], words) == line["answer"]:  # else it is refused
+                yield line, source
 
 
 def edit(made: Rewrite) -> Line:
@@ -80,6 +93,30 @@ def values(tree: ast.Module, text: str) -> Iterator[tuple[Line, str]]:
             if len(value) <= 40 and _literal(value):
                 asked = forecast.question(node, ast.get_docstring(node), call)
                 yield {"text": asked, "answer": f"{value}\n"}, source[source.rfind("\ndef ", 0, start) + 1 :]
+
+
+def measured(items: HeldOut, kind: str, count: int = WANTED) -> list[Pair]:
+    """Up to ``count`` pairs of a kind out of the excerpts and functions of ``items``, which share no run of words with
+    what is learned from; the values are those that the functions gave there."""
+    found: dict[str, Pair] = {}
+    if kind == "values":
+        for function in items.functions:
+            node = ast.parse(function.text).body[-1]
+            assert isinstance(node, ast.FunctionDef)
+            for call, value in function.calls:
+                if len(value) <= 40 and _literal(value):
+                    asked = forecast.question(node, ast.get_docstring(node), call)
+                    found[asked] = Pair(kind, f"{value}\n", asked)
+    else:
+        texts = [(excerpt.path, excerpt.text) for excerpt in items.excerpts]
+        texts += [(f.path, f.text[f.text.rfind("\ndef ", 0, f.start) + 1 :]) for f in items.functions]
+        for path, text in texts:
+            for line, shown in lines(kind, path, text, random.Random(text)):
+                if len(shown) <= SHOWN:
+                    told = tuple(line["messages"])
+                    found[shown] = Pair(kind, line["answer"], messages=told, answer_prefix=line["answer_prefix"])
+    chosen = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
+    return [found[text] for text in chosen]
 
 
 def _literal(value: str) -> bool:
@@ -131,13 +168,24 @@ def write(corpus: Path, kind: str, split: str, found: Iterable[Line]) -> int:
 def main() -> None:
     """Writes ``pairs-KIND.SPLIT.jsonl.xz`` and says how many there are."""
     parser = argparse.ArgumentParser(prog="python -m famulus.bench.code_pairs", description=__doc__)
-    parser.add_argument("corpus", type=Path, help="what `python -m famulus.engine.training.data` built")
+    parser.add_argument("corpus", type=Path, nargs="?", help="what `python -m famulus.engine.training.data` built")
     parser.add_argument("--kind", choices=KINDS, action="append", help="only this one (may be repeated)")
     parser.add_argument("--count", type=int, default=20_000, help="pairs of a kind to learn from, at most")
     parser.add_argument("--held", type=int, default=400, help="pairs of a kind in each of the other splits, at most")
+    parser.add_argument("--items", action="store_true", help="make those that `famulus eval` measures on anew")
     said = parser.parse_args()
+    items = heldout.read()
+    if said.items:
+        own = [pair for pair in items.pairs if pair.kind not in KINDS]
+        own += [pair for kind in KINDS for pair in measured(items, kind)]
+        heldout.write(replace(items, pairs=tuple(own)), heldout.FILE)
+        return
+    if said.corpus is None:
+        parser.error("name the corpus")
     for kind in said.kind or KINDS:
         seen: set[int] = set()
+        for pair in (pair for pair in items.pairs if pair.kind == kind):
+            seen |= hashed_runs(pair.text + pair.answer)
         try:
             for split in ORDER:
                 count = said.count if split == "train" else said.held

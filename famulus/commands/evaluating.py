@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from famulus.engine.training.evaluation.part import Part
     from famulus.engine.training.evaluation.subject import Subject
 
-PARTS = ("lines", "spans", "functions", "text", "notebook", "speed", "experts")
+PARTS = ("lines", "spans", "functions", "text", "notebook", "edit", "summary", "values", "speed", "experts")
 SANDBOXED = ("functions", "notebook")
 """Parts that run what a model wrote."""
 

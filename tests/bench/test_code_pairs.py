@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from famulus.bench import code_pairs
+from famulus.engine.protocol import Chat
 from famulus.engine.training.data.rewrites import Rewrite, functions, rewrites
+from famulus.engine.training.evaluation import heldout
+from famulus.engine.training.evaluation.parts import prompt_of
 from famulus.lsp_server.commands.commit import subject_of
 from famulus.lsp_server.commands.rewrite import SYSTEM
 
@@ -105,3 +108,16 @@ def test_pairs_stand_in_the_prompts_of_production(tmp_path: Path, monkeypatch: p
     assert "assert shout('ab') == 'AB!'\n" in values
     held = {pair["answer"] for (kind, split), pairs in found.items() for pair in pairs if split != "train"}
     assert not held & {pair["answer"] for pair in found["edit", "train"]}
+
+
+def test_what_is_measured_on_is_made_of_the_other_fixed_items() -> None:
+    items = heldout.read()
+    for kind in code_pairs.KINDS:
+        assert code_pairs.measured(items, kind) == [pair for pair in items.pairs if pair.kind == kind]
+    for pair in (pair for pair in items.pairs if pair.kind == "edit"):
+        asked = prompt_of(pair)
+        assert isinstance(asked, Chat) and asked.answer_prefix == "```python\n"
+        ast.parse(pair.answer.removesuffix("```"))
+    for pair in (pair for pair in items.pairs if pair.kind == "summary"):
+        shown = pair.messages[1]["content"]
+        assert subject_of(pair.answer, set(re.findall(r"\w+", shown))) == pair.answer

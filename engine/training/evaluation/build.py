@@ -218,7 +218,8 @@ def pairs(corpus: Path, count: int) -> Iterator[Pair]:
         for line in rows[:count]:
             check = tuple((imports, expression) for imports, expression in line.get("check", ()))
             told = (line.get("text", ""), tuple(line.get("messages", ())), line.get("setup", ""), check)
-            yield Pair(kind, line["answer"], *told, plot=line.get("plot", False))
+            prefix = line.get("answer_prefix", "")
+            yield Pair(kind, line["answer"], *told, plot=line.get("plot", False), answer_prefix=prefix)
 
 
 def _asked(line: dict[str, Any]) -> str:

@@ -64,7 +64,8 @@ class Pair:
     """What is asked (a text to continue, or messages) and what is to be answered. ``kind``: of which objective.
 
     Of a notebook's cell also how it is judged: ``setup`` makes the data, ``check`` has expressions that must be true
-    afterwards with the imports that they need, ``plot`` whether they look at axes.
+    afterwards with the imports that they need, ``plot`` whether they look at axes. ``answer_prefix``: how the answer to
+    messages begins without being written.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Pair:
     setup: str = ""
     check: tuple[tuple[str, str], ...] = ()
     plot: bool = False
+    answer_prefix: str = ""
 
 
 @dataclass(frozen=True)

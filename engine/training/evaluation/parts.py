@@ -12,7 +12,9 @@ from famulus.engine.training.evaluation.part import Part, Step, asked, same
 from famulus.engine.training.evaluation.subject import Subject
 
 TOKENS = 96
-"""Of an answer to what is asked in words."""
+"""Of an answer to what is asked in words, at least."""
+ENDS = ("```", "\n\n", "\n")
+"""What an answer ends with; the last one where it ends with none of them."""
 
 
 def parts(items: HeldOut, wanted: Sequence[str], count: int, models: int, finish: cells.Finish) -> Iterator[Part]:
@@ -46,12 +48,15 @@ def pairs(chosen: Sequence[Pair], name: str, count: int, models: int) -> Part:
     def step(at: int) -> Step:
         pair = chosen[at]
         prompt = prompt_of(pair)
+        end = next((end for end in ENDS if pair.answer.endswith(end)), ENDS[-1])
+        tokens = max(TOKENS, len(pair.answer.encode()) // 2)
 
         def run(models: Sequence[Subject]) -> None:
-            found = asked(models, at, lambda model: (model.bits(prompt, pair.answer), model.write(prompt, TOKENS)))
+            found = asked(
+                models, at, lambda model: (model.bits(prompt, pair.answer), model.write(prompt, tokens, stop=[end]))
+            )
             bits.add([cost for cost, _ in found], len(pair.answer.encode()))
-            answers = [written.text.partition("\n\n")[0] if pair.text else written.text for _, written in found]
-            equal.add([float(same(answer, pair.answer)) for answer in answers])
+            equal.add([float(same(written.text, pair.answer.removesuffix(end))) for _, written in found])
 
         return run
 
@@ -61,5 +66,6 @@ def pairs(chosen: Sequence[Pair], name: str, count: int, models: int) -> Part:
 def prompt_of(pair: Pair) -> Prompt:
     """A conversation, or a text that is gone on with."""
     if pair.messages:
-        return Chat([Message(m["role"], m["content"]) for m in pair.messages])
+        messages = [Message(m["role"], m["content"]) for m in pair.messages]
+        return Chat(messages, answer_prefix=pair.answer_prefix)
     return Text(pair.text)
