@@ -120,8 +120,8 @@ def variant(made: Recipe, alone: Index, chance: random.Random, others: Sequence[
     code = prompt.without_imports(own[0].code)
     chinese = chance.random() < 0.35
     says = [say for say in made.say if bool(_CHINESE.search(say)) == chinese]
-    said = spoken(made, own[0].code, chance.choice(says)) if says and chance.random() < 0.8 else words
-    if not said or not code:
+    said = (spoken(made, own[0].code, chance.choice(says)) if says and chance.random() < 0.8 else "") or words
+    if not code:
         return None
     asked = prompt.build(said, schema, (), alone, recent=recent, budget=BUDGET)
     text = asked.asking(said)

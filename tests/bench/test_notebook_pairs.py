@@ -65,3 +65,11 @@ def test_recipes_are_split_for_good() -> None:
     places = [split_of(made) for made in recipe.load()]
     shares = {place: places.count(place) / len(places) for place in set(places)}
     assert 0.03 < shares["held-out"] < 0.08 and 0.01 < shares["validation"] < 0.06
+
+
+def test_a_phrasing_that_cannot_be_read_back_gives_way_to_the_words_of_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for made in [made for made in recipe.load() if made.library == "matplotlib"][:8]:
+        assert len(list(pairs(made, 1, random.Random(made.id)))) == 1, made.id
