@@ -21,7 +21,7 @@ from torch import Tensor
 
 from famulus.bench.device_time import Report, seconds
 from famulus.bench.tune import Tuner
-from famulus.kernels.attention import Segment, attention
+from famulus.kernels.attention import Segment, Segments, attention
 from famulus.kernels.check import registry
 from famulus.kernels.linear import linear, make_fp8, make_int8, make_pairs
 from famulus.kernels.mla import mla
@@ -123,7 +123,7 @@ def _attentions(s: Shapes, heads: int, kv_heads: int, dim: int) -> Iterator[Meas
         for rows in (1, 16):
             if rows * context > 1 << 18:
                 continue
-            segments = [Segment(i, 1, context, i * context) for i in range(rows)]
+            segments = Segments(Segment(i, 1, context, i * context) for i in range(rows))
             kv = s.floats(2 * kv_heads, rows * context, dim)
             q = s.floats(rows, heads, dim)
             yield f"attention {rows}x{context}", attention, (q, kv, segments, dim**-0.5)
