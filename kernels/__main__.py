@@ -1,10 +1,11 @@
-"""``python -m famulus.kernels list | why OPERATION | check | bench``."""
+"""``python -m famulus.kernels list | why OPERATION [SHAPE] | check | bench``."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import importlib.util
+import re
 import sys
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from famulus.kernels.check import outcomes, registry
 from famulus.kernels.choices import FORMATS, choice, told
 from famulus.kernels.op import load_gpu
+from famulus.kernels.tuned import entries, trying
 
 
 def _list() -> int:
@@ -37,6 +39,46 @@ def _why(name: str) -> int:
             if known.get("format", "dense") in FORMATS[device]:
                 chosen, why = choice(op, (device, *known.values()) if known else device)
                 print(f"{', '.join([f'{name} on {device}', *_conditions(known)])}: {chosen} ({why}); e.g. {example}")
+    return 0
+
+
+def _why_shape(name: str, shape: str) -> int:
+    """What cards launch for a ``shape`` in the words of :mod:`famulus.kernels.tuned`; none of them need be here."""
+    op = registry().get(name)
+    if not load_gpu():
+        print("Shapes are those of Triton's kernels, and Triton is not installed.", file=sys.stderr)
+        return 2
+    gpu = next((i.gpu for i in op.implementations if i.gpu and i.gpu.given), None) if op else None
+    if op is None or gpu is None or gpu.given is None:
+        tabled = [o.name for o in registry().values() if any(i.gpu and i.gpu.given for i in o.implementations)]
+        print(f"{name!r} has no tiles that depend on a shape; these have: {', '.join(tabled)}.", file=sys.stderr)
+        return 2
+    gpu_launch = importlib.import_module("famulus.kernels.gpu.launch")
+    try:
+        if re.search(r"(?<![\d+-])0+(?!\d)", shape):
+            raise ValueError("nothing to compute")
+        arguments = gpu.given(shape)
+        chosen, why = op.choose(op.key(*arguments))
+        told = []
+        for card in gpu_launch.CARDS.values():
+            with gpu_launch.recording(card) as launches, trying({}) as trial:
+                chosen.run(*arguments)
+            if trial.asked and shape.rsplit(" ", 1)[0] not in {asked.rsplit(" ", 1)[0] for _, asked in trial.asked}:
+                raise ValueError("words that were not understood")
+            measured = entries(gpu.table, card.architecture)
+            told.append(f"{name} on sm_{card.architecture}: {chosen.name} ({why})")
+            told += [f"  {asked}: {'measured' if asked in measured else 'by rule'}" for _, asked in trial.asked]
+            for launch in launches:
+                tiles = [f"{n} {launch.constants[n]}" for n in ("BM", "BN", "SPLITS") if n in launch.constants]
+                tiles += [f"warps {launch.warps}", f"stages {launch.stages}"]
+                told.append(f"  {launch.kernel.__name__}: {', '.join(tiles)}")
+    except (ArithmeticError, AssertionError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError):
+        arguments = next(gpu.shapes())[1]
+        with gpu_launch.recording(gpu_launch.CARDS[90]), trying({}) as trial:
+            op.choose(op.key(*arguments))[0].run(*arguments)
+        print(f"{name} has no shape {shape!r}; one is {next(iter(trial.asked))[1]!r}.", file=sys.stderr)
+        return 2
+    print("\n".join(told))
     return 0
 
 
@@ -75,7 +117,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m famulus.kernels", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what every operation takes here and on a GPU")
-    commands.add_parser("why", help="what is chosen, and why").add_argument("operation")
+    why = commands.add_parser("why", help="what is chosen, and why")
+    why.add_argument("operation")
+    why.add_argument("shape", nargs="?", help="in the words of the tuned tables: what each card launches for it")
     check = commands.add_parser("check", help="every implementation against its reference")
     check.add_argument("--seed", type=int, default=None, help="of the random cases; a fresh one by default")
     check.add_argument("--gpu", metavar="FAMILY", help="only the Triton kernels of a family")
@@ -89,7 +133,7 @@ def main() -> int:
     if options.command == "list":
         return _list()
     if options.command == "why":
-        return _why(options.operation)
+        return _why(options.operation) if options.shape is None else _why_shape(options.operation, options.shape)
     seed = torch.seed() % (1 << 31) if options.seed is None else options.seed
     return _check(seed, options.gpu, 3 if options.quick else None)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from famulus.kernels import tuned
+from famulus.kernels.__main__ import main
 from famulus.kernels.check import registry
 from famulus.kernels.op import load_gpu
 
@@ -26,7 +29,7 @@ if importlib.util.find_spec("triton") is None:
     ],
 )
 def test_what_was_tuned_for_a_card_is_launched_and_compiled_for_it(
-    table: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aot = importlib.import_module("famulus.kernels.gpu.aot")
     assert load_gpu()
@@ -38,6 +41,30 @@ def test_what_was_tuned_for_a_card_is_launched_and_compiled_for_it(
     [launch] = found[90]
     assert (launch.constants["BN"], launch.constants["SPLITS"]) == (128, 2)
     assert aot.compiled(launch, 90).shared <= aot.SHARED[90]
+    monkeypatch.setattr(sys, "argv", ["kernels", "why", table, shape])
+    assert main() == 0
+    other, this = re.findall(r"on sm_(?:80|90): triton .*\n((?:  .*\n)+)", capsys.readouterr().out)
+    assert f"{shape}: by rule" in other and "stages 5" not in other
+    assert f"{shape}: measured" in this and "BN 128, SPLITS 2, warps 8, stages 5" in this
+
+
+@pytest.mark.parametrize(
+    ("operation", "shape", "says"),
+    [
+        ("linear", "fp8 5120x", "linear has no shape 'fp8 5120x'; one is 'affine-32 5120x2048 1'."),
+        ("linear", "fp8 5120x2048 0", "linear has no shape"),
+        ("moe", "side int8 768x2048 8/128 4", "moe has no shape"),
+        ("attention", "int3 8/4x128+0 1x1/8192", "attention has no shape"),
+        ("rms_norm", "1x2048", "these have: linear, moe, attention, mla."),
+        ("nothing", "1x2048", "'nothing' has no tiles"),
+    ],
+)
+def test_a_shape_that_no_kernel_has_is_told(
+    operation: str, shape: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kernels", "why", operation, shape])
+    assert main() == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_trial_is_taken_and_told_and_then_forgotten() -> None:
