@@ -258,9 +258,10 @@ def made_once(made: Recipe, others: Sequence[Recipe], count: int, folder: Path) 
     path = folder / f"{said[:24]}.jsonl"
     if not path.is_file():
         split = split_of(made)
-        found = pairs(made, count, random.Random(made.id), others)
+        with contextlib.redirect_stdout(io.StringIO()):  # cells print
+            told = [p.told(split) for p in pairs(made, count, random.Random(made.id), others)]
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text("".join(json.dumps(p.told(split), ensure_ascii=False) + "\n" for p in found), encoding="utf-8")
+        draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in told), encoding="utf-8")
         os.replace(draft, path)
     return path
 

@@ -37,6 +37,9 @@ def evaluate(
     base: Annotated[str, typer.Option(help="What to compare with (default: the base of an adapter).")] = "",
     only: Annotated[list[str] | None, typer.Option(metavar="PART", help=f"Only this part: {', '.join(PARTS)}.")] = None,
     items: Annotated[int, typer.Option(min=2, help="Items of each part, at most.")] = 320,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep every item's values here, and go on from what it has.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw what each expert prefers into this SVG file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures and every item's values as JSON.")] = False,
 ) -> None:
@@ -52,7 +55,7 @@ def evaluate(
     chosen = _parts(known, wanted, items, len(subjects))
     used: list[Usage] = []
     try:
-        _run(chosen, subjects)
+        _run(chosen, subjects, resume)
         if "experts" in wanted:
             used += _used(known, items, subjects, insisted="experts" in (only or ()))
     finally:  # also of what was interrupted: the items so far count
@@ -161,12 +164,18 @@ def _tell_experts(used: Sequence[Usage], plot: Path | None, *, quiet: bool) -> N
         plot.write_text(drawn(used[-1]), encoding="utf-8")
 
 
-def _run(chosen: Sequence[Part], subjects: Sequence[Subject]) -> None:
+def _run(chosen: Sequence[Part], subjects: Sequence[Subject], resume: Path | None) -> None:
+    from famulus.engine.training.evaluation.kept import Kept
+
+    kept = Kept(resume, [subject.name for subject in subjects]) if resume else None
     with _progress(sum(len(part.steps) for part in chosen)) as done:
         for part in chosen:
-            for number, step in enumerate(part.steps, 1):
-                step(subjects)
-                done(f"{part.name} {number}/{len(part.steps)}")
+            for number, step in enumerate(part.steps):
+                if kept:
+                    kept.step(part, number, subjects)
+                else:
+                    step(subjects)
+                done(f"{part.name} {number + 1}/{len(part.steps)}")
 
 
 @contextlib.contextmanager

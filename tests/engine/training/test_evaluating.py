@@ -17,7 +17,7 @@ from tests.engine import tiny_models as tiny
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # seven runs of the command
+@pytest.mark.timeout(400)  # ten runs of the command
 def test_an_adapter_is_compared_with_its_base_and_shows_its_card(lonely: Famulus, tmp_path: Path) -> None:
     absent = lonely("models", "info", "famulus-16e")
     assert absent.returncode == 0 and "famulus-16e is not in this version of Famulus" in absent.stdout, absent
@@ -50,6 +50,14 @@ def test_an_adapter_is_compared_with_its_base_and_shows_its_card(lonely: Famulus
     assert experts["model"] == "famulus-16e" and 1 <= experts["active"] <= 2 and experts["experts"] == 8
     assert 0 < experts["entropy"] <= 1 and experts["tokens"]["identifier"] > 100
     assert (tmp_path / "plot.svg").read_text().startswith("<svg")
+    kept = tmp_path / "kept.jsonl"
+    again = ("--only=text", "--json", "--resume", kept)
+    [first] = json.loads(lonely("eval", "famulus-16e", *again, "--items", "2").stdout)["measures"]
+    kept.write_text(kept.read_text().replace(f"[{first['values'][0][0]},", "[12345.5,"))
+    [more] = json.loads(lonely("eval", "famulus-16e", *again, "--items", "3").stdout)["measures"]
+    assert more["values"][0][0] == 12345.5 and more["values"][1] == first["values"][1], "as the file has it"
+    assert more["values"][2] == pytest.approx(bits["values"][2]) and len(kept.read_text().splitlines()) == 4
+    assert "is of other models or items" in lonely("eval", base, *again).stderr
     assert "There are no experts in base to watch." in lonely("eval", base, "--only", "experts").stderr
 
 
