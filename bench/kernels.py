@@ -34,9 +34,13 @@ from famulus.kernels.router import Rule, route, sorted_pairs
 from famulus.kernels.sample import Choice, sample
 from famulus.kernels.store import FORMATS, Quantized, quantize
 from famulus.kernels.tuned import FOLDER
+from famulus.kernels.w8a8 import activations, linear_w8a8
 
 ROWS = (1, 4, 16, 64)
 """Tokens of a step."""
+
+PROMPT = 1024
+"""Tokens of a prompt in one step."""
 
 CONTEXTS = (1024, 8192, 32768)
 
@@ -106,6 +110,12 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
             weight = s.weight(form, n, k)
             for rows in ROWS:
                 yield f"linear {form} {rows}x{n}x{k}", linear, (s.floats(rows, k), weight)
+            small = activations(weight)
+            if small is not None:
+                x = s.floats(s.size(PROMPT), k)
+                yield f"linear {form} {len(x)}x{n}x{k}", linear, (x, weight)
+                rounded = Quantized(*quantize(x.view(len(x), -1, small[1]), small[0]))
+                yield f"linear_w8a8 {form} {len(x)}x{n}x{k}", linear_w8a8, (rounded, weight, s.dtype)
     inner = s.size(768)
     for form in ("bf16", "fp8", "int8", "int4"):
         up, down = (Experts(s.weight(form, n, k, experts)) for n, k in ((2 * inner, hidden), (hidden, inner)))

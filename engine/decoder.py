@@ -181,6 +181,7 @@ class Decoder:
                 args.rms_norm_eps,
                 compute,
                 residual,
+                loaded.w8a8,
             )
             for i in range(self.layers)
         ]

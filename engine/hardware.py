@@ -37,7 +37,8 @@ class Plan:
     """Choices for one model on this machine. ``rows``: (what, choice, reason), for people.
 
     ``cache_tokens``, ``batch_tokens``, ``prefill_chunk``, ``infill_budget`` are in tokens. ``resident``: how many
-    experts of each layer are on the GPU; 0: all that there are. ``kv``: what keys and values are kept in.
+    experts of each layer are on the GPU; 0: all that there are. ``kv``: what keys and values are kept in. ``w8a8``:
+    whether prompts are multiplied in 8 bits.
     """
 
     device: str
@@ -50,6 +51,7 @@ class Plan:
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     resident: int = 0
     kv: str = "bf16"
+    w8a8: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,22 @@ def _gpu_plan(settings: Settings, size: Size, rows: list[tuple[str, str, str]]) 
     budget = min(settings.context_budget or 4096, size.context // 2)
     rows.append(("context for completions", f"{budget} tokens", "a GPU reads prompts fast"))
     threads = settings.threads or 1
-    return Plan("cuda", precision, threads, tokens, GPU_CHUNK + 64, GPU_CHUNK, budget, rows, resident, kv)
+    w8a8 = settings.prompt_activations == "8bit"
+    if w8a8:
+        missing = _missing_for_w8a8(precision)
+        rows.append(("activations of prompts", *(("16 bits", missing) if missing else ("8 bits", "from the settings"))))
+        w8a8 = not missing
+    return Plan("cuda", precision, threads, tokens, GPU_CHUNK + 64, GPU_CHUNK, budget, rows, resident, kv, w8a8)
+
+
+def _missing_for_w8a8(precision: str) -> str:
+    """Why prompts cannot be multiplied in 8 bits; "" if they can."""
+    if precision not in ("int8", "fp8"):
+        return f"8 need weights in int8 or fp8, and these are in {precision}"
+    major, minor = torch.cuda.get_device_capability()
+    if precision == "fp8" and (major, minor) < (8, 9):
+        return f"sm_{major}{minor} does not multiply fp8; with precision int8 it does"
+    return ""
 
 
 def _gpu_precision(settings: Settings, size: Size, room: int) -> tuple[str, int, str]:

@@ -25,11 +25,12 @@ from famulus.kernels.layers import Layer
 from famulus.kernels.linear import linear
 from famulus.kernels.moe import Clamp, Experts, moe
 from famulus.kernels.moe_block import MoePart, moe_block
-from famulus.kernels.norm import rms_norm
+from famulus.kernels.norm import quantized_rms_norm, rms_norm
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import rope_store
 from famulus.kernels.router import Rule, route
-from famulus.kernels.store import Store
+from famulus.kernels.store import Quantized, Store
+from famulus.kernels.w8a8 import PROMPT_ROWS, activations, linear_w8a8
 
 if TYPE_CHECKING:
     from famulus.engine.offload import Residency
@@ -65,12 +66,13 @@ class Part:
 @dataclass(frozen=True)
 class Loaded:
     """What the loader made of the parts, by our names; ``norms`` f32. ``residency``: where some experts are on the
-    device and the others, as all of ``experts``, in the processor's memory."""
+    device and the others, as all of ``experts``, in the processor's memory. ``w8a8``: see :class:`Block`."""
 
     weights: Mapping[str, Weight]
     norms: Mapping[str, Tensor]
     experts: Mapping[str, Experts] = field(default_factory=dict)
     residency: Residency | None = None
+    w8a8: bool = False
 
 
 class Model(Protocol):
@@ -132,6 +134,11 @@ def embed(tokens: Tensor, w: Weight) -> Tensor:
     return w.int8[tokens] * w.int8_scales[tokens][:, None]
 
 
+def _linear(x: Tensor | Quantized, w: Weight) -> Tensor:
+    """Of what a block's norm gave; weights in 8 bits are computed with in bf16."""
+    return linear(x, w) if isinstance(x, Tensor) else linear_w8a8(x, w, torch.bfloat16)
+
+
 @dataclass(frozen=True)
 class Attention:
     """Grouped-query attention with rotary positions; ``qkv`` stacks query, key and value heads.
@@ -155,9 +162,9 @@ class Attention:
     windowed: bool = False
     sinks: Tensor | None = None
 
-    def __call__(self, x: Tensor, batch: Batch, kv: Store) -> Tensor:
+    def __call__(self, x: Tensor | Quantized, batch: Batch, kv: Store) -> Tensor:
         """``x`` [tokens, hidden] normalised → [tokens, hidden]; ``kv`` [2 * kv_heads, slots, D] is written."""
-        mixed = linear(x, self.qkv).view(-1, self.heads + 2 * self.kv_heads, self.head_dim)
+        mixed = _linear(x, self.qkv).view(-1, self.heads + 2 * self.kv_heads, self.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
             self._normalise(mixed[:, : self.heads], self.q_norm)
             self._normalise(mixed[:, self.heads : self.heads + self.kv_heads], self.k_norm)
@@ -189,8 +196,8 @@ class MLP:
     gate_up: Weight
     down: Weight
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return linear(swiglu(linear(x, self.gate_up)), self.down)
+    def __call__(self, x: Tensor | Quantized) -> Tensor:
+        return linear(swiglu(_linear(x, self.gate_up)), self.down)
 
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads."""
@@ -230,7 +237,8 @@ class MoE:
 class Block:
     """Pre-norm residual block; the residual stream ``h`` [tokens, hidden] f32 is updated in place.
 
-    ``residual``: what is added is multiplied with it (Granite).
+    ``residual``: what is added is multiplied with it (Granite). ``w8a8``: in a prompt the norms are rounded to 8 bits
+    where a matrix of 8 bits follows, that of query, key and value or of gate and up.
     """
 
     attention_norm: Tensor
@@ -240,6 +248,7 @@ class Block:
     eps: float
     compute: torch.dtype
     residual: float = 1.0
+    w8a8: bool = False
 
     def __call__(self, h: Tensor, batch: Batch, kv: Store) -> None:
         part, windowed = self.attention_part, isinstance(self.attention, Attention) and self.attention.windowed
@@ -247,14 +256,27 @@ class Block:
         if part is not None and store_fits(kv):
             attention_block(h, part, tokens, kv)
         else:
-            seen = self.attention(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv)
+            a = self.attention
+            if isinstance(a, Attention):
+                seen = a(self._normalised(h, self.attention_norm, a.qkv), batch, kv)
+            else:
+                seen = a(rms_norm(h, self.attention_norm, self.eps, self.compute), batch, kv)
             h.add_(seen, alpha=self.residual)
         if self.mlp_part is not None:
             mlp_block(h, self.mlp_part)
         elif self.moe_part is not None:
             moe_block(h, self.moe_part)
+        elif isinstance(self.mlp, MLP):
+            h.add_(self.mlp(self._normalised(h, self.mlp_norm, self.mlp.gate_up)), alpha=self.residual)
         else:
             h.add_(self.mlp(rms_norm(h, self.mlp_norm, self.eps, self.compute)), alpha=self.residual)
+
+    def _normalised(self, h: Tensor, norm: Tensor, w: Weight) -> Tensor | Quantized:
+        """The norm of ``h`` as ``w`` takes it."""
+        form = activations(w) if self.w8a8 and len(h) > PROMPT_ROWS else None
+        if form is None:
+            return rms_norm(h, norm, self.eps, self.compute)
+        return quantized_rms_norm(h, None, norm, self.eps, *form)[1]
 
     @cached_property
     def whole(self) -> Layer | None:

@@ -58,13 +58,21 @@ Progress = Callable[[str], None]
 
 
 def load(
-    checkpoint: Checkpoint, precision: str, kept: Path, progress: Progress, device: str = "cpu", resident: int = 0
+    checkpoint: Checkpoint,
+    precision: str,
+    kept: Path,
+    progress: Progress,
+    device: str = "cpu",
+    resident: int = 0,
+    *,
+    w8a8: bool = False,
 ) -> Model:
     """The model of ``checkpoint`` in ``precision`` on ``device``: "int4+int8", "int4", "int8", "bf16" or "fp32" on a
     processor, those of :mod:`famulus.engine.gpu_forms` on a GPU.
 
     ``kept``: the folder of packed files. ``resident``: how many experts of each layer are on the device, the others
-    wait in the processor's memory; 0: all. Raises :class:`BadWeights` naming file and tensor.
+    wait in the processor's memory; 0: all. ``w8a8``: see :class:`famulus.engine.layers.Block`. Raises
+    :class:`BadWeights` naming file and tensor.
     """
     module = family(checkpoint.config["model_type"])
     args = module.Args.from_config(checkpoint.config)
@@ -78,7 +86,7 @@ def load(
     if device == "cpu":
         loaded = _assemble(found, parts)
     else:
-        loaded = _assemble_gpu(found, parts, precision, device, "cpu" if resident else device)
+        loaded = replace(_assemble_gpu(found, parts, precision, device, "cpu" if resident else device), w8a8=w8a8)
     if resident:
         count = max(part.experts for part in parts.values())
         usage = Usage(args.num_hidden_layers, count, kept.parent / "experts" / f"{checkpoint.digest[:32]}.json")

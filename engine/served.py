@@ -56,7 +56,8 @@ def open_served(settings: Settings, progress: Callable[[str], None]) -> Served:
     checkpoint = open_checkpoint(choice.path)
     size = model_size(checkpoint)
     plan = hardware.select(settings, size)
-    model = load(checkpoint, plan.precision, folders().cache / "packed", progress, plan.device, plan.resident)
+    packed = folders().cache / "packed"
+    model = load(checkpoint, plan.precision, packed, progress, plan.device, plan.resident, w8a8=plan.w8a8)
     tokenizer = Tokenizer.of(checkpoint)
     card = describe(checkpoint, choice.entry.id, tokenizer, plan)
     info = ModelInfo(

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     kv_precision: Literal["auto", "bf16", "fp8", "int8"] = "auto"
     """How keys and values are kept: as the model computes, or in 8 bits, so that nearly twice as many tokens fit."""
 
+    prompt_activations: Literal["auto", "8bit"] = "auto"
+    """On a GPU with weights in int8 or fp8: prompts are multiplied in 16 bits, or faster and less exactly in 8."""
+
     context_budget: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     """Tokens of prompt that an infilling may use at most; 0 derives it from the machine's speed."""
 

@@ -50,7 +50,7 @@ def _why_shape(name: str, shape: str) -> int:
         return 2
     gpu = next((i.gpu for i in op.implementations if i.gpu and i.gpu.given), None) if op else None
     if op is None or gpu is None or gpu.given is None:
-        tabled = [o.name for o in registry().values() if any(i.gpu and i.gpu.given for i in o.implementations)]
+        tabled = sorted(o.name for o in registry().values() if any(i.gpu and i.gpu.given for i in o.implementations))
         print(f"{name!r} has no tiles that depend on a shape; these have: {', '.join(tabled)}.", file=sys.stderr)
         return 2
     gpu_launch = importlib.import_module("famulus.kernels.gpu.launch")

@@ -20,6 +20,7 @@ from famulus.kernels.store import Quantized
 
 FAMILIES = (
     "linear",
+    "w8a8",
     "norm",
     "rope",
     "activation",

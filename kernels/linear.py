@@ -66,7 +66,7 @@ def make_weight(dense: Tensor, format: str, dtype: torch.dtype, bias: Tensor | N
     return Weight(rows, columns, format, bias=None if bias is None else bias.to(dtype), **parts)
 
 
-def _dense_of(w: Weight) -> Tensor:
+def dense_of(w: Weight) -> Tensor:
     """The values that a weight stands for, f32 [rows, columns]; its finest form counts."""
     if w.dense is not None:
         return w.dense.float()
@@ -177,7 +177,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
 )
 def linear(x: Tensor, w: Weight) -> Tensor:
     """``x`` [tokens, columns] → [tokens, rows] in the dtype of ``x``; accumulation in f32."""
-    y = x.float() @ _dense_of(w).t()
+    y = x.float() @ dense_of(w).t()
     if w.bias is not None:
         y += w.bias.float()
     return y.to(x.dtype)

@@ -3,6 +3,8 @@
 Bytes: the row is read and written once; at decode the launch counts, not the bytes, so the addition to the residual
 stream that comes before it is part of the same operation. Llama casts to the compute dtype before it multiplies with
 ``w``, Gemma after it and stores ``w - 1``; here the product is taken in f32 for both, and Gemma's loader adds the 1.
+What follows in a prompt may take its input in 8 bits (:mod:`famulus.kernels.w8a8`): then the norm rounds it while it is
+still in registers.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from famulus.kernels.cpu.ends import norm, ready
 from famulus.kernels.op import Case, op
+from famulus.kernels.pack import FP8_BLOCK
+from famulus.kernels.store import LARGEST, Quantized, quantize
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:
@@ -70,3 +74,37 @@ def add_rms_norm(h: Tensor, delta: Tensor, w: Tensor, eps: float, dtype: torch.d
 def _add_rms_norm_torch(h: Tensor, delta: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     h += delta
     return h, _rms_norm_torch(h, w, eps, dtype)
+
+
+def _quantized_cases(g: torch.Generator) -> Iterator[Case]:
+    for case in _cases(g):
+        x, w, eps, dtype = case.arguments
+        if dtype != torch.float32:
+            continue
+        for small, largest in LARGEST.items():  # what lies halfway between two steps may become either
+            step = (1 if small == torch.int8 else 32) / largest
+            for width in {x.shape[1], FP8_BLOCK}:
+                if x.shape[1] % width == 0:
+                    delta = torch.randn(x.shape, generator=g) if width == FP8_BLOCK else None
+                    name = f"{case.name}/{width}-{small}{'-added' if delta is not None else ''}"
+                    yield Case(name, (x, delta, w, eps, small, width), 1.2 * step)
+
+
+@op(
+    key=lambda h, delta, w, eps, dtype, width: h.device.type,
+    cases=_quantized_cases,
+    bytes_moved=lambda h, delta, w, eps, dtype, width: (
+        h.nbytes + (0 if delta is None else h.nbytes + delta.nbytes) + h.numel() + 4 * h.numel() // width + w.nbytes
+    ),
+    made_of=("rms_norm",),
+)
+def quantized_rms_norm(
+    h: Tensor, delta: Tensor | None, w: Tensor, eps: float, dtype: torch.dtype, width: int
+) -> tuple[Tensor, Quantized]:
+    """``h += delta`` in place if there is one, then its norm in 8 bits: ``h`` [tokens, n] f32, ``delta`` [tokens, n] →
+    (``h``, [tokens, n / width, width] in ``dtype``, int8 or e4m3). ``width`` divides n; so many columns share a scale.
+    """
+    if delta is not None:
+        h += delta
+    normalised = rms_norm.reference(h, w, eps, torch.float32)
+    return h, Quantized(*quantize(normalised.view(len(h), -1, width), dtype))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import triton
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -27,11 +28,15 @@ from famulus.kernels.tuned import entries
 SHARED = {80: 163 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 """Bytes of shared memory that one program may have (CUDA C++ programming guide, compute capabilities)."""
 
+EIGHT_BITS = "IMMA|IGMMA|QMMA|QGMMA"
+"""Tensor-core instructions on int8 and on floats of 8 bits."""
+
 
 @dataclass(frozen=True)
 class Compiled:
     """What one kernel became. ``asynchronous``: sizes in bytes of the asynchronous copies; ``bytewise``: loads of one
-    byte from global memory; ``spilled``: bytes of local memory; ``tf32``: products of f32 that lose digits."""
+    byte from global memory; ``spilled``: bytes of local memory; ``tf32``: products of f32 that lose digits;
+    ``eight_bits``: products whose operands both have 8 bits."""
 
     name: str
     architecture: int
@@ -41,6 +46,7 @@ class Compiled:
     asynchronous: tuple[int, ...]
     bytewise: int
     tensor_cores: bool
+    eight_bits: bool
     tf32: bool
 
 
@@ -63,7 +69,8 @@ def compiled(launch: Launch, architecture: int) -> Compiled:
         made.metadata.shared,
         tuple(int(bits or 32) // 8 for bits in re.findall(r"LDGSTS\.E(?:\.BYPASS)?(?:\.LTC\w+)?(?:\.(64|128))?", code)),
         len(re.findall(r"LDG\.E\.[US]8", code)),
-        bool(re.search(r"\b(HMMA|IMMA|QMMA|HGMMA|QGMMA|UTCHMMA)", code)),
+        bool(re.search(rf"\b(HMMA|HGMMA|UTCHMMA|{EIGHT_BITS})", code)),
+        bool(re.search(rf"\b({EIGHT_BITS})", code)),
         "TF32" in code,
     )
 
@@ -89,8 +96,13 @@ def _arguments(implementation: Implementation, architecture: int) -> Iterator[tu
 
 
 def multiplies(launch: Launch) -> bool:
-    """Whether the kernel multiplies matrices in a 16-bit dtype: then on tensor cores. The router's product is f32."""
+    """Whether the kernel multiplies matrices in 16 or 8 bits: then on tensor cores. The router's product is f32."""
     return "COMPUTE" in launch.constants
+
+
+def multiplies_8_bits(launch: Launch) -> bool:
+    """Whether both operands of the products have 8 bits."""
+    return launch.constants.get("COMPUTE") in (tl.int8, tl.float8e4nv)
 
 
 def _tool(name: str, *arguments: str) -> str:

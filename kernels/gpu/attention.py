@@ -18,8 +18,8 @@ import triton.language as tl
 from torch import Tensor
 
 from famulus.kernels.attention import Segment, Segments, attention
+from famulus.kernels.gpu.eight_bits import byte
 from famulus.kernels.gpu.launch import COMPUTE, card, launch, power
-from famulus.kernels.gpu.product import byte
 from famulus.kernels.mla import mla
 from famulus.kernels.op import Gpu
 from famulus.kernels.store import DTYPES, FORMATS, Quantized, Store, empty

@@ -29,7 +29,13 @@ _TYPES = {
     torch.int64: "i64",
 }
 
-COMPUTE = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
+COMPUTE = {
+    torch.float32: tl.float32,
+    torch.float16: tl.float16,
+    torch.bfloat16: tl.bfloat16,
+    torch.int8: tl.int8,
+    torch.float8_e4m3fn: tl.float8e4nv,
+}
 """The dtype of a ``dot``'s operands by the dtype of the activations."""
 
 

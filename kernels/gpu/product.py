@@ -16,6 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from famulus.kernels.gpu.eight_bits import byte
 from famulus.kernels.gpu.launch import COMPUTE, card
 from famulus.kernels.linear import make_fp8, make_int8, make_pairs
 from famulus.kernels.pack import FP8_BLOCK, Weight
@@ -44,7 +45,7 @@ class Stored:
 def stored(w: Weight, x: Tensor) -> Stored:
     """How ``w`` (or all experts' ``w``, with one more dimension in front) meets ``x``."""
     given = {"GROUP": w.group, "OFFSET": 0.0, "E4M3": False, "COMPUTE": COMPUTE[x.dtype]}
-    kind = "" if x.dtype == torch.bfloat16 else f" {x.dtype}"
+    kind = f" {x.dtype}" if x.dtype in (torch.float32, torch.float16) else ""
     if w.pairs is not None:
         name = "e2m1" if w.format == "e2m1" else "symmetric" if w.pair_minimums is None else "affine"
         given["FORMAT"] = {"affine": AFFINE, "symmetric": SYMMETRIC, "e2m1": E2M1}[name]
@@ -56,6 +57,8 @@ def stored(w: Weight, x: Tensor) -> Stored:
         blocks = w.fp8_scales.ndim == w.fp8.ndim
         given["FORMAT"] = BLOCKS if blocks else ROWS
         given["E4M3"] = card(x).architecture < 89
+        if given["E4M3"] and x.dtype == w.fp8.dtype:
+            given["COMPUTE"] = tl.float16  # holds e4m3 exactly
         values = w.fp8.view(torch.uint8) if given["E4M3"] else w.fp8
         name = ("fp8-blocks" if blocks else "fp8") + kind
         return Stored(name, values, w.fp8_scales, None, w.columns, FP8_BLOCK, FP8_BLOCK, given)
@@ -102,31 +105,15 @@ def _nibble(bits, E2M1: tl.constexpr, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def byte(weights, E4M3: tl.constexpr, COMPUTE: tl.constexpr):
-    """Bytes as floats. Cards before sm_89 cannot convert e4m3: there its bits, given as integers, become those of a
-    float with a wider exponent, which is 2^120 (bf16) or 2^8 (fp16) too small."""
-    if E4M3:
-        wide = weights.to(tl.uint16)
-        if COMPUTE == tl.bfloat16:  # noqa: SIM300
-            bits = ((wide & 0x80) << 8) | ((wide & 0x7F) << 4)
-            floats = bits.to(tl.bfloat16, bitcast=True) * 1.329227995784916e36
-        else:
-            bits = ((wide & 0x80) << 8) | ((wide & 0x7F) << 7)
-            floats = bits.to(tl.float16, bitcast=True).to(tl.float32) * 256.0
-    else:
-        floats = weights
-    return floats.to(COMPUTE)
-
-
-@triton.jit
 def product(
     row, present, w, scales, minimums, n, N, K, w_stride, first, last,
     FORMAT: tl.constexpr, GROUP: tl.constexpr, OFFSET: tl.constexpr, E4M3: tl.constexpr, COMPUTE: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, STEP: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, STEP: tl.constexpr, row_scales=None,
 ):  # fmt: skip
     """The steps ``first`` to ``last`` of the product of the rows at ``row`` [BM] (pointers; those not ``present`` are
-    0) with the rows ``n`` [BN] of ``w`` → [BM, BN] f32."""
-    acc = tl.zeros((BM, BN), tl.float32)
+    0) with the rows ``n`` [BN] of ``w`` → [BM, BN] f32. ``row_scales`` [BM] (pointers) of rows that have 8 bits: one
+    for each row, or for each of its steps where ``w`` is in blocks."""
+    acc = tl.zeros((BM, BN), tl.int32 if COMPUTE == tl.int8 else tl.float32)  # noqa: SIM300
     here = (n < N)[None, :]
     there = present[:, None]
     if FORMAT <= 2:
@@ -156,13 +143,20 @@ def product(
             inputs = tl.load(row[:, None] + step * STEP + k[None, :], mask=there & left[None, :], other=0.0)
             if FORMAT == 5:
                 acc = tl.dot(inputs.to(COMPUTE), weights.to(COMPUTE), acc, input_precision="ieee")
+            elif COMPUTE == tl.int8:  # noqa: SIM300
+                acc = tl.dot(inputs, weights, acc, out_dtype=tl.int32)
             else:
-                part = tl.dot(inputs.to(COMPUTE), byte(weights, E4M3, COMPUTE), input_precision="ieee")
+                left = inputs.to(COMPUTE) if row_scales is None else byte(inputs, E4M3, COMPUTE)
+                part = tl.dot(left, byte(weights, E4M3, COMPUTE), input_precision="ieee")
                 if FORMAT == 3:
                     at = (n // 128) * ((K + 127) // 128) + step * STEP // 128
-                    acc += part * tl.load(scales + at, mask=n < N, other=0.0)[None, :]
-                else:
-                    acc += part
-        if FORMAT == 4:
-            acc *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
-    return acc
+                    part *= tl.load(scales + at, mask=n < N, other=0.0)[None, :]
+                if row_scales is not None:  # in every step: the sums of products in 8 bits are short of digits
+                    part *= tl.load(row_scales + (step if FORMAT == 3 else 0), mask=present, other=0.0)[:, None]
+                acc += part
+    total = acc.to(tl.float32)
+    if FORMAT == 4:
+        total *= tl.load(scales + n, mask=n < N, other=0.0)[None, :]
+    if COMPUTE == tl.int8:  # noqa: SIM300
+        total *= tl.load(row_scales, mask=present, other=0.0)[:, None]
+    return total

@@ -10,23 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from famulus.kernels.gpu.eight_bits import rounded
 from famulus.kernels.gpu.launch import launch, power
 from famulus.kernels.op import Gpu
 from famulus.kernels.rope import rope, rope_store
 from famulus.kernels.store import FORMATS, Quantized, Store, empty
-
-
-@triton.jit
-def _bits(x, E4M3: tl.constexpr):
-    """``x`` f32 to the nearest int8 or e4m3 (as its byte), ties to even; the same on every card, old ones included."""
-    if E4M3:
-        bits = x.to(tl.int32, bitcast=True)
-        size = bits & 0x7FFFFFFF
-        normal = ((size + 0x7FFFF + ((size >> 20) & 1)) >> 20) - (120 << 3)  # 3 bits of mantissa, an exponent of 4
-        steps = (tl.abs(x) * 512.0 + 8388608.0).to(tl.int32, bitcast=True) & 0x7FFFFF  # below 2^-6, of 2^-9 each
-        return (tl.where(size < 0x3C800000, steps, normal) | ((bits >> 24) & 0x80)).to(tl.uint8)
-    else:
-        return ((x + 12582912.0) - 12582912.0).to(tl.int8)  # so large a float has no digits behind the point
 
 
 @triton.jit
@@ -63,8 +51,8 @@ def _rope(
             size = tl.maximum(tl.max(tl.abs(first), 1), tl.max(tl.abs(second), 1))
             scale = tl.maximum(size / largest, 1e-30)
             tl.store(scales + place, scale, mask=(head >= heads) & (head < total))
-            tl.store(target, _bits(first / scale[:, None], E4M3), mask=kept)
-            tl.store(target + half, _bits(second / scale[:, None], E4M3), mask=kept)
+            tl.store(target, rounded(first / scale[:, None], E4M3), mask=kept)
+            tl.store(target + half, rounded(second / scale[:, None], E4M3), mask=kept)
         else:
             tl.store(target, first.to(kv.dtype.element_ty), mask=kept)
             tl.store(target + half, second.to(kv.dtype.element_ty), mask=kept)

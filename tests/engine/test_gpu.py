@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from famulus.bench.random_model import random_model
+from famulus.bench.random_model import built, random_model, random_weights
 from famulus.engine.cache import Table
 from famulus.engine.checkpoint import open_checkpoint
 from famulus.engine.config import Args
@@ -22,6 +23,7 @@ from tests.engine import tiny_models
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed; it exists for Linux on x86-64 only", allow_module_level=True)
 
+from famulus.kernels.gpu.aot import multiplies_8_bits
 from famulus.kernels.gpu.launch import CARDS, recording
 
 SPARSE = {
@@ -65,6 +67,21 @@ def test_a_step_stays_on_the_gpu(kind: str, precision: str, kv: str, monkeypatch
         assert runner.graphs is not None and set(runner.graphs.buckets) == {(4, 1024), (2, 1024)}, (
             "prompts are not recorded, and a drafted token is a row of a recorded step"
         )
+
+
+@pytest.mark.parametrize("precision", ["fp8", "int8", "bf16"])
+def test_prompts_are_multiplied_in_8_bits_where_that_is_wished(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Query, key and value, and gate and up, of more than 64 tokens; a step of fewer is bound by the weights' bytes."""
+    monkeypatch.setattr(Args, "check", lambda self: None)
+    said = family("qwen2").tiny() | {"model_type": "qwen2"}
+    with FakeTensorMode(), torch.inference_mode(), recording(CARDS[90]) as launches:
+        loaded = random_weights(said, precision, torch.device("meta"))
+        model = built(said, replace(loaded, w8a8=True), precision)
+        runner = Runner.create(model, 16)
+        for counts, matrices in (((40, 25), 2 if precision != "bf16" else 0), ((40, 24), 0)):
+            launches.clear()
+            runner.logits(runner.forward(_plan(counts, 0), lambda: None))
+            assert sum(map(multiplies_8_bits, launches)) == matrices * model.layers
 
 
 def test_packed_weights_for_a_gpu_are_kept_apart_and_read_again(tmp_path: Path) -> None:

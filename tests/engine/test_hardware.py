@@ -256,6 +256,16 @@ def test_a_gpu_is_taken_when_asked_for(memory: Any, monkeypatch: pytest.MonkeyPa
     card["free"] = 12 << 30
     assert plan(LARGE, device="cuda").precision == "int8", "more exact than fp8, and no larger"
     assert plan(LARGE, device="cuda", precision="fp8").precision == "fp8"
+    assert not plan(LARGE, device="cuda", precision="fp8").w8a8, "it costs accuracy"
+    for capability, precision, choice in (
+        ((9, 0), "fp8", "8 bits"),
+        ((8, 6), "int8", "8 bits"),
+        ((8, 6), "fp8", "16 bits"),
+        ((9, 0), "int4", "16 bits"),
+    ):
+        card["capability"] = capability
+        made = plan(LARGE, device="cuda", precision=precision, prompt_activations="8bit")
+        assert (row(made, "activations of prompts")[0], made.w8a8) == (choice, choice == "8 bits")
     card["free"] = 2 << 30
     with pytest.raises(InvalidRequest, match="GPU's memory"):
         plan(LARGE, device="cuda")

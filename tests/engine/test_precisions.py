@@ -34,9 +34,11 @@ def window(checkpoint: Checkpoint) -> list[int]:
     return Tokenizer.of(checkpoint).encode(text[:4000])[: WINDOW + 1]
 
 
-def perplexity(checkpoint: Checkpoint, window: list[int], precision: str, device: str, kept: Path) -> float:
+def perplexity(
+    checkpoint: Checkpoint, window: list[int], precision: str, device: str, kept: Path, w8a8: bool = False
+) -> float:
     with torch.inference_mode():
-        model = load(checkpoint, precision, kept, lambda _: None, device)
+        model = load(checkpoint, precision, kept, lambda _: None, device, w8a8=w8a8)
         scores = tiny.logits(model, window[:-1]).log_softmax(-1)
     return float((-scores[range(WINDOW), window[1:]][CONTEXT:]).mean().exp())
 
@@ -68,4 +70,15 @@ def test_small_precisions_stay_within_their_bounds(
 ) -> None:
     found = perplexity(checkpoint, window, precision, device, tmp_path)
     print(f"{precision} on {device}: {found:.3f}, exact {exact:.3f}, {found / exact:.4f}")
+    assert 1 / bound < found / exact < bound
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp8", 1.05), ("int8", 1.03)])
+def test_prompts_in_8_bits_stay_within_their_bounds(
+    checkpoint: Checkpoint, window: list[int], exact: float, tmp_path: Path, precision: str, bound: float
+) -> None:
+    """All tokens of the window are one prompt, so that the activations of all are rounded."""
+    whole, found = (perplexity(checkpoint, window, precision, "cpu:0", tmp_path, w8a8) for w8a8 in (False, True))
+    print(f"{precision} with activations in 8 bits: {found:.3f}, in 16 {whole:.3f}, exact {exact:.3f}")
+    assert found != whole
     assert 1 / bound < found / exact < bound

@@ -42,6 +42,7 @@ def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: in
             assert made.spilled == 0, made
             assert made.shared <= aot.SHARED[architecture], made
             assert made.tensor_cores or not aot.multiplies(launch), made
+            assert made.eight_bits or not aot.multiplies_8_bits(launch), made
             assert not made.tf32, made
             if implementation.gpu.streams:
                 assert 16 in made.asynchronous and not made.bytewise, made

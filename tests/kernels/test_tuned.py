@@ -53,9 +53,10 @@ def test_what_was_tuned_for_a_card_is_launched_and_compiled_for_it(
     [
         ("linear", "fp8 5120x", "linear has no shape 'fp8 5120x'; one is 'affine-32 5120x2048 1'."),
         ("linear", "fp8 5120x2048 0", "linear has no shape"),
+        ("linear_w8a8", "affine-32 5120x2048 1024", "one is 'int8 37888x3584 1024'."),
         ("moe", "side int8 768x2048 8/128 4", "moe has no shape"),
         ("attention", "int3 8/4x128+0 1x1/8192", "attention has no shape"),
-        ("rms_norm", "1x2048", "these have: linear, moe, attention, mla."),
+        ("rms_norm", "1x2048", "these have: attention, linear, linear_w8a8, mla, moe."),
         ("nothing", "1x2048", "'nothing' has no tiles"),
     ],
 )
