@@ -37,7 +37,8 @@ class Place:
     """A span of one side. Lines and columns count from 1, columns in characters; ``end_column`` is exclusive.
 
     ``path`` is relative to the project's root, with ``/``. ``symbol`` is the dotted name of the innermost definition
-    around it, empty at the top of a file.
+    around it, empty at the top of a file. ``cell``: of a notebook, whose lines are those of the file, where a reader
+    finds the line: ``cell 3, line 2``.
     """
 
     path: str
@@ -47,9 +48,10 @@ class Place:
     end_column: int | None = None
     symbol: str = ""
     side: Side = "new"
+    cell: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
+        return f"{self.path}:{self.line}" + (f" ({self.cell})" if self.cell else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class Annotations:
         if isinstance(value, Symbol):
             if value.definition.kind == "class":
                 return (Instance(value),)
-            return (UNKNOWN,)
+            return (Made(value.dotted) if value.is_named_tuple else UNKNOWN,)
         if isinstance(value, Outside) and value.name.rpartition(".")[2] not in _NO_INSTANCE:
             return (Made(value.name),)
         return (UNKNOWN,)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from famulus.lsp_server.review.change import Change, FileChange
-from famulus.lsp_server.review.index.annotations import quietly, same_source
+from famulus.lsp_server.review.index.annotations import same_source
 from famulus.lsp_server.review.index.facts import Parameter
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Module, Symbol
@@ -208,14 +208,7 @@ class Changes:
 
 
 def _dumped(project: Project, symbol: Symbol) -> str:
-    definition = symbol.definition
-    lines = project.lines(symbol.module.path)[definition.start - 1 : definition.end_line]
-    indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
-    try:
-        tree = quietly("\n".join(line[indent:] if not line[:indent].strip() else line for line in lines)).body[0]
-    except (SyntaxError, IndexError, ValueError):
-        return ""
-    body = getattr(tree, "body", [])
+    body = getattr(project.tree_of(symbol), "body", [])
     if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         body = body[1:] or body
     return " ".join(ast.dump(node).replace("(", "( ").replace(",", " ") for node in body)

@@ -83,6 +83,14 @@ class Classes:
         """Whether it is an enumeration."""
         return any(isinstance(v, Outside) and v.name in _ENUMS for v in self.line(cls))
 
+    def is_named_tuple(self, cls: Symbol) -> bool:
+        """Whether its objects are tuples whose items have names."""
+        return any(isinstance(v, Outside) and v.name == "typing.NamedTuple" for v in self.line(cls))
+
+    def is_typed_dict(self, cls: Symbol) -> bool:
+        """Whether it says which keys a dictionary has."""
+        return any(isinstance(v, Outside) and v.name.endswith(".TypedDict") for v in self.line(cls))
+
     def members(self, cls: Symbol, name: str) -> Iterator[Symbol]:
         """Definitions of a name in the class and above it, in order of lookup."""
         for value in self.line(cls):

@@ -20,13 +20,14 @@ class Imports:
 
     A file is named from the folder above its outermost package; a folder is a package if it has an ``__init__.py``, and
     a namespace package if it lies under a root and holds modules. ``declared``: roots that the project names. A file
-    that a link makes part of a package is called as in that package.
+    that a link makes part of a package is called as in that package. Nobody imports ``notebooks``.
     """
 
     def __init__(self, paths: Sequence[str], links: Links | None = None, declared: Sequence[str] = ()) -> None:
         self._links = links or Links({})
         self._declared = tuple("" if folder == "." else folder for folder in declared)
         self.files = {path for path in paths if path.endswith((".py", ".pyi"))}
+        self.notebooks = {path for path in paths if path.endswith(".ipynb")}
         self._marks = {posixpath.dirname(p) for p in paths if posixpath.basename(p) in _ROOT_MARKS}
 
     @cached_property

@@ -112,10 +112,9 @@ class Names(Uses):
                 known = "" if value == UNKNOWN else value
                 found = Binding("attribute", self.scope, known, annotation, bool(self.conditional))
                 self.scopes[owner].attributes.setdefault(target.attr, []).append(found)
+        self.refer(target, path_of(target), "store")
         if not isinstance(target.value, ast.Name):
             self.expression(target.value, f"attr:{target.attr}")
-        else:
-            self.refer(target, path_of(target), "store")
 
     def _class_of_self(self, node: ast.expr) -> int | None:
         """The scope of the class, if ``node`` is the first parameter of a method around this place."""

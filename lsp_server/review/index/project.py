@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.review.change import Tree, decoded
 from famulus.lsp_server.review.declared import declared_folders
 from famulus.lsp_server.review.finding import Place, Side
+from famulus.lsp_server.review.index.annotations import quietly
 from famulus.lsp_server.review.index.facts import Definition, Import, Reference, Text
 from famulus.lsp_server.review.index.imports import Imports, dotted
+from famulus.lsp_server.review.index.nodes import Nodes, nodes
+from famulus.lsp_server.review.index.notebook import code
 from famulus.lsp_server.review.index.reader import Unreadable, read
 from famulus.lsp_server.review.index.store import Store
 from famulus.lsp_server.review.index.values import Module, Symbol, Use, Value
@@ -37,11 +41,13 @@ class Project:
         self._store = store or Store()
         self._modules: dict[str, Module | None] = {}
         self._lines: dict[str, list[str]] = {}
+        self._nodes: dict[str, Nodes] = {}
+        self._known_cells: dict[str, Mapping[int, str]] = {}
 
     @property
     def paths(self) -> list[str]:
-        """The Python files, sorted."""
-        return sorted(self.imports.files)
+        """The Python files and notebooks, sorted."""
+        return sorted(self.imports.files | self.imports.notebooks)
 
     def module(self, path: str) -> Module | None:
         """The module of a file, or of the folder of a namespace package; None if it cannot be read."""
@@ -50,7 +56,7 @@ class Project:
         return self._modules[path]
 
     def _read(self, path: str) -> Module | None:
-        if path not in self.imports.files:
+        if path not in self.imports.files | self.imports.notebooks:
             return Module(dotted(path), path, None) if path in self.imports.folders else None
         digest = self.tree.digest(path)
         facts = self._store.get(digest)
@@ -62,12 +68,23 @@ class Project:
                 self.left_out.append(f"{path} was not read: it has more than {_LARGEST // 1_000_000} MB.")
                 return None
             try:
-                facts = read(content)
-            except Unreadable as error:
+                facts = read(self._python(path, content)[0])
+            except (Unreadable, ValueError) as error:
                 self.left_out.append(f"{path} was not read: {error}.")
                 return None
             self._store.put(digest, facts)
         return Module(self.imports.name(path), path, facts)
+
+    @staticmethod
+    def _python(path: str, content: bytes) -> tuple[bytes, Mapping[int, str]]:
+        """The Python of a file, and the cells of its lines in a notebook."""
+        return code(content) if path.endswith(".ipynb") else (content, {})
+
+    def _cells(self, path: str) -> Mapping[int, str]:
+        """Of a notebook: the cell of each line."""
+        if path not in self._known_cells:
+            self._known_cells[path] = self._python(path, self.tree.read(path) or b"")[1]
+        return self._known_cells[path]
 
     @cached_property
     def modules(self) -> tuple[Module, ...]:
@@ -134,11 +151,31 @@ class Project:
             self._lines[path] = decoded(self.tree.read(path) or b"").split("\n")
         return self._lines[path]
 
+    def nodes(self, module: Module) -> Nodes:
+        """The syntax tree of a file, as far as the facts do not tell it."""
+        if module.path not in self._nodes:
+            self._nodes[module.path] = nodes(self._python(module.path, self.tree.read(module.path) or b"")[0])
+        return self._nodes[module.path]
+
+    def tree_of(self, symbol: Symbol) -> ast.stmt | None:
+        """The syntax tree of a definition, read from its own lines; None if they cannot be read alone."""
+        definition = symbol.definition
+        lines = self.lines(symbol.module.path)[definition.start - 1 : definition.end_line]
+        indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+        try:
+            tree = quietly("\n".join(line[indent:] if not line[:indent].strip() else line for line in lines))
+            statement: ast.stmt = ast.increment_lineno(tree, definition.start - 1).body[0]
+            return statement
+        except (SyntaxError, IndexError, ValueError):
+            return None
+
     def place(self, module: Module, item: Reference | Import | Definition | Text, side: Side = "new") -> Place:
         """Where something stands; of a definition, its head's first line."""
         line, end_line, end_column = item.line, item.end_line, item.end_column
         column = self._column(module.path, line, item.column)
         symbol = self.symbol_around(module, item.scope)
+        if module.path in self.imports.notebooks:
+            return Place(path=module.path, line=line, symbol=symbol, side=side, cell=self._cells(module.path)[line])
         if isinstance(item, Definition):
             if item.kind == "value":
                 return Place(path=module.path, line=line, column=column, symbol=item.qualname, side=side)

@@ -154,6 +154,8 @@ class Reader(Heads):
             self.conditional -= 1
         else:
             self.expression(node.target, "op")
+            if isinstance(node.target, ast.Attribute):
+                self.refer(node.target, path_of(node.target), "store")
 
     def on_TypeAlias(self, node: Any) -> None:
         """``type A = B`` (Python 3.12)."""

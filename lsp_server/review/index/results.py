@@ -47,6 +47,8 @@ class Results:
             return self._of_function(value.function, value)
         if isinstance(value, Symbol) and value.definition.kind == "function":
             return self._of_function(value, None)
+        if isinstance(value, Symbol) and value.is_named_tuple:
+            return (Made(value.dotted),)
         if isinstance(value, Instance):
             found = self.resolver.classes.attribute(value.of, "__call__", instance=True)
             return tuple(v for f in found if isinstance(f, Method) for v in self.of_call(f)) or (UNKNOWN,)

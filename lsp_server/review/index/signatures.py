@@ -10,7 +10,7 @@ from famulus.lsp_server.review.index.annotations import parsed
 from famulus.lsp_server.review.index.binding import after_partial, without_first
 from famulus.lsp_server.review.index.facts import KEYWORD_ONLY, POSITIONAL, Parameter
 from famulus.lsp_server.review.index.paths import path_of
-from famulus.lsp_server.review.index.values import Instance, Method, Outside, Partial, Symbol, Value
+from famulus.lsp_server.review.index.values import Instance, Made, Method, Outside, Partial, Symbol, Value
 
 if TYPE_CHECKING:
     from famulus.lsp_server.review.index.resolution import Resolver
@@ -127,6 +127,7 @@ class Signatures:
         classes = self.resolver.classes
         if not classes.ordinary(cls) or classes.is_enum(cls):
             return None
+        above = cls
         for value in classes.line(cls):
             if isinstance(value, Symbol):
                 if any(d.path.rpartition(".")[2] not in _HARMLESS for d in value.definition.decorators):
@@ -136,13 +137,22 @@ class Signatures:
                     if own is not None:
                         found = self._function(own) if own.definition.kind == "function" else None
                         return found and Signature(without_first(found.parameters), own, found.sure)
-                if (options := _dataclass(value)) is not None and options.get("init") is not False:
+                if (options := dataclass_options(value)) is not None and options.get("init") is not False:
                     return Signature(tuple(self._fields(cls, value)), cls) if classes.known(cls) else None
+                above = value
             elif isinstance(value, Outside) and value.name == "typing.NamedTuple":
-                return Signature(tuple(self._tuple_fields(cls)), cls)
+                return Signature(tuple(self._tuple_fields(above)), cls)
             elif not (isinstance(value, Outside) and value.name in ("builtins.object", "abc.ABC", "typing.Generic")):
                 return None
         return Signature((), cls) if not cls.definition.keywords else None
+
+    def of_tuple(self, value: Value) -> tuple[Symbol, tuple[str, ...]] | None:
+        """The class of a named tuple, or the name for it, and its fields; None if ``value`` is none."""
+        symbol = self.resolver.project.symbol(value.name) if isinstance(value, Made) else None
+        if isinstance(value, Instance) and self.resolver.classes.is_named_tuple(value.of):
+            symbol = value.of
+        found = self.of(symbol) if symbol is not None else None
+        return (symbol, tuple(p.name for p in found.parameters)) if symbol is not None and found is not None else None
 
     def _tuple_fields(self, cls: Symbol) -> list[Parameter]:
         found = []
@@ -156,7 +166,7 @@ class Signatures:
         found: dict[str, Parameter] = {}
         line = [v for v in self.resolver.classes.line(cls) if isinstance(v, Symbol)]
         for owner in reversed(line[line.index(made_by) :]):
-            options = _dataclass(owner)
+            options = dataclass_options(owner)
             if options is None:
                 continue
             kind = KEYWORD_ONLY if options.get("kw_only") is True else POSITIONAL
@@ -210,7 +220,7 @@ def _parameter(symbol: Symbol, kind: int, default: str | None) -> Parameter:
     return Parameter(symbol.name, kind, default, symbol.definition.annotation)
 
 
-def _dataclass(cls: Symbol) -> dict[str, object] | None:
+def dataclass_options(cls: Symbol) -> dict[str, object] | None:
     """The options of the class's own ``@dataclass``; None without one."""
     for decorator in cls.definition.decorators:
         if decorator.path in ("dataclass", "dataclasses.dataclass"):

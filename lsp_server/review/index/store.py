@@ -7,7 +7,7 @@ from pathlib import Path
 from famulus.lsp_server.review.index.facts import ModuleFacts
 from famulus.lsp_server.review.kept import Kept, python_mark
 
-VERSION = 7
+VERSION = 8
 """Raised whenever the reader says something else about the same bytes."""
 
 

@@ -22,6 +22,7 @@ _CONSUMERS = {
         "iter",
     ),
 }  # fmt: skip
+_ENTERING = {"enter_context": "with", "enter_async_context": "async with"}
 _HANDED_ON = {
     "partial": 0, "partialmethod": 0, "submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
     "call_soon_threadsafe": 0, "call_later": 1, "call_at": 1, "run_sync": 0,
@@ -182,7 +183,7 @@ class Uses:
 
     def _arguments(self, node: ast.Call, callee: str) -> None:
         last = callee.rpartition(".")[2]
-        consumed = _CONSUMERS.get(callee, "arg")
+        consumed = _CONSUMERS.get(callee) or _ENTERING.get(last, "arg")
         if (callee in ("min", "max") and len(node.args) == 1) or (last == "join" and len(node.args) == 1):
             consumed = "iter"
         awaited = last in _AWAITING and callee.partition(".")[0] in ("asyncio", "loop", "anyio", "trio", last)

@@ -93,6 +93,12 @@ class Symbol:
         scope = self.scope
         return self.module.symbols[scope.definition] if scope.kind == "class" else None
 
+    @property
+    def is_named_tuple(self) -> bool:
+        """Whether it is a name for what ``namedtuple(...)`` makes."""
+        returns = self.definition.returns
+        return self.definition.kind == "value" and len(returns) == 1 and returns[0].endswith("namedtuple()")
+
     def __repr__(self) -> str:
         return f"<{self.definition.kind} {self.dotted}>"
 
@@ -114,7 +120,8 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object of a class outside (``builtins.list``), with what it holds, if that is known."""
+    """An object of a class outside (``builtins.list``) with what it holds, if that is known, or of what
+    ``namedtuple(...)`` made."""
 
     name: str
     arguments: tuple[tuple[Value, ...], ...] = ()

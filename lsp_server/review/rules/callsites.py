@@ -21,6 +21,7 @@ from famulus.lsp_server.review.rules import callsites_edits as edits
 from famulus.lsp_server.review.rules import callsites_fixtures as fixtures
 from famulus.lsp_server.review.rules import callsites_gone as gone
 from famulus.lsp_server.review.rules import callsites_guess as guess
+from famulus.lsp_server.review.rules import callsites_heads as heads
 from famulus.lsp_server.review.rules import callsites_overrides as overrides
 from famulus.lsp_server.review.rules import callsites_texts as texts
 from famulus.lsp_server.review.rules import callsites_words as words
@@ -47,6 +48,7 @@ class CallSites:
             yield from with_reach(found)
         yield from overrides.check(changes)
         yield from overrides.orphans(changes)
+        yield from heads.check(changes)
         yield from fixtures.check(changes)
         for project in (context.old, context.new):
             context.left_out.extend(text for text in project.left_out if text not in context.left_out)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-
 from famulus.lsp_server.review.finding import Edit, Suggestion
-from famulus.lsp_server.review.index.annotations import quietly, same_source
+from famulus.lsp_server.review.index.annotations import same_source
 from famulus.lsp_server.review.index.binding import Trouble
 from famulus.lsp_server.review.index.changes import Changes
 from famulus.lsp_server.review.index.facts import KEYWORD_ONLY, Import
@@ -20,7 +18,8 @@ def renamed_keyword(
     if trouble.kind != "unknown-keyword":
         return None
     name = successor(before, now, trouble.name)
-    keyword = _keyword(changes, use, trouble.name) if name else None
+    call = changes.new.nodes(use.module).call(use.reference) if name else None
+    keyword = next((k for k in call.keywords if k.arg == trouble.name), None) if call is not None else None
     if name is None or keyword is None:
         return None
     line = changes.new.lines(use.module.path)[keyword.lineno - 1]
@@ -46,21 +45,6 @@ def successor(before: Signature, now: Signature, name: str) -> str | None:
         if alike and (same_source(one.default, two.default) or (one.default is None) == (two.default is None)):
             return candidate
     return None
-
-
-def _keyword(changes: Changes, use: Use, name: str) -> ast.keyword | None:
-    """The argument ``name=`` of a call, in the syntax tree of its file."""
-    content = changes.new.tree.read(use.module.path)
-    reference = use.reference
-    span = (reference.line, reference.column, reference.end_line, reference.end_column)
-    for node in ast.walk(quietly(content or b"")):
-        if isinstance(node, ast.Call) and _span(node) == span:
-            return next((k for k in node.keywords if k.arg == name), None)
-    return None
-
-
-def _span(node: ast.expr) -> tuple[int, int, int | None, int | None]:
-    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
 
 
 def moved_import(changes: Changes, module: Module, found: Import, now: Symbol) -> Suggestion | None:

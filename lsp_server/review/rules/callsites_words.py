@@ -9,7 +9,7 @@ from famulus.lsp_server.review.index.binding import Trouble, spelled
 from famulus.lsp_server.review.index.changes import Changes
 from famulus.lsp_server.review.index.facts import Parameter, Reference, Shape
 from famulus.lsp_server.review.index.signatures import Signature
-from famulus.lsp_server.review.index.values import Module, Use
+from famulus.lsp_server.review.index.values import Module, Symbol, Use
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -91,6 +91,14 @@ def untouched(changes: Changes, use: Use) -> bool:
     file = changes.change.file(use.module.path)
     lines = range(use.reference.line, use.reference.end_line + 1)
     return file is None or file.changed_new_lines.isdisjoint(lines)
+
+
+def unchanged(changes: Changes, symbol: Symbol) -> bool:
+    """Whether a definition of the new side reads word for word as it did."""
+    old = changes.old_symbol(symbol)
+    sides = [(changes.old, old), (changes.new, symbol)]
+    texts = [p.lines(s.module.path)[s.definition.start - 1 : s.definition.end_line] for p, s in sides if s is not None]
+    return len(texts) == 2 and texts[0] == texts[1]
 
 
 def old_place(changes: Changes, module: Module, place: Place) -> Place | None:

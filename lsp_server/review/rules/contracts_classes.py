@@ -16,7 +16,9 @@ from famulus.lsp_server.review.rules.contracts_finding import made
 
 _PROTOCOLS = {
     "__enter__": (("with",), "enters {} with `with`"),
+    "__exit__": (("with",), "enters {} with `with`"),
     "__aenter__": (("async with",), "enters {} with `async with`"),
+    "__aexit__": (("async with",), "enters {} with `async with`"),
     "__iter__": (("iter", "unpack"), "iterates over {}"),
     "__len__": (("len",), "takes the length of {}"),
     "__getitem__": (("index",), "takes an item from {}"),
@@ -71,7 +73,7 @@ def _taken(changes: Changes, method: Symbol) -> Iterator[tuple[Use, str, str]]:
         root, following = steps(use.reference.path)
         for position, step in enumerate(following):
             after = following[position + 1] if position + 1 < len(following) else ""
-            if step == f".{method.name}" and (after or use.reference.use != "store"):
+            if step == f".{method.name}" and use.reference.use != "store":
                 yield use, root + "".join(following[:position]), after
 
 
@@ -153,6 +155,8 @@ def protocols(changes: Changes) -> Iterator[Finding]:
         cls = after.by_qualname.get(owner.qualname) if after else None
         if cls is None or not changes.new.resolver.classes.known(cls) or _still(changes, cls, symbol.name):
             continue
+        if symbol.name.endswith("exit__") and not _still(changes, cls, symbol.name.replace("exit", "enter")):
+            continue  # told of the other half
         for use in _uses_of_instances(changes, cls, kinds):
             what = called(use.reference) + ("()" if use.reference.call is not None and kinds != ("",) else "")
             text = f"{words.format(what)}, but {cls.qualname} no longer has {symbol.name}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from famulus.lsp_server.review.change import parsed
 from famulus.lsp_server.review.finding import Finding, Place, Related
 from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Reference
@@ -63,16 +62,13 @@ def _may_be_another(changes: Changes, symbol: Symbol) -> bool:
 
 def _ends(changes: Changes, symbol: Symbol) -> list[Related]:
     """Where the function gives None: what a reader has to look at next."""
-    tree = parsed("\n".join(changes.new.lines(symbol.module.path)))
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    line = symbol.definition.line
-    node = next((n for n in ast.walk(tree) if isinstance(n, kinds) and n.lineno == line), None) if tree else None
-    if node is None:
+    node = changes.new.tree_of(symbol)
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return []
     returns = [n for n in own_statements(node.body) if isinstance(n, ast.Return)]
     places = [(n.lineno, "returns None here") for n in returns if n.value is None or _is_none(n.value)]
     if reaches_end(node.body):
-        places.append((node.end_lineno or line, "ends here without a value"))
+        places.append((node.end_lineno or node.lineno, "ends here without a value"))
     path = symbol.module.path
     return [
         Related(place=Place(path=path, line=at, symbol=symbol.qualname), message=f"{shown(symbol)} {what}.")

@@ -11,7 +11,7 @@ from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Raise
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Instance, Module, Outside, Symbol, Use, Value
-from famulus.lsp_server.review.rules.callsites_words import called
+from famulus.lsp_server.review.rules.callsites_words import called, unchanged
 from famulus.lsp_server.review.rules.contracts_callers import Callers
 from famulus.lsp_server.review.rules.contracts_finding import made
 
@@ -68,11 +68,29 @@ class _Raised:
     none: bool
 
 
-def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
-    """Handlers around calls that do not catch what is raised now, or wait for what no longer comes."""
+def check(changes: Changes, found: list[Pair], callers: Callers) -> Iterator[Finding]:
+    """Handlers around calls that do not catch what is raised now, or wait for what no longer comes; also around calls
+    of unchanged functions that call a changed one and let its exceptions pass."""
+    through: dict[tuple[Pair, Symbol], _Raised] = {}
+    for pair in found:
+        difference = _difference(changes, pair)
+        for use in callers.calls(pair.new) if difference is not None else ():
+            assert difference is not None
+            yield from _handlers(changes, pair, use, difference)
+            function = _around(use)
+            if function is not None and (passed := _passed(changes, use, function, difference)) is not None:
+                through[pair, function] = passed
+    above = Callers(changes, (function for _, function in through))
+    for (pair, function), passed in through.items():
+        for use in above.calls(function):
+            yield from _handlers(changes, pair, use, passed)
+
+
+def _difference(changes: Changes, pair: Pair) -> _Raised | None:
+    """What a function raises otherwise than before; None if nothing, or if it is not known."""
     was, now = raised(changes.old, pair.old), raised(changes.new, pair.new)
     if was is None or now is None:
-        return
+        return None
     before = {_name(v): _ancestors_of(changes.old, v) for v in was}
     after = {_name(v): _ancestors_of(changes.new, v) for v in now}
     inlined, extracted = _moved(changes, pair)
@@ -82,9 +100,28 @@ def check(changes: Changes, pair: Pair, callers: Callers) -> Iterator[Finding]:
         kept={n: up for n, up in after.items() if before.get(n) == up},
         none="#None" in pair.new.definition.returns and "#None" not in pair.old.definition.returns,
     )
-    if found.fresh or found.lost:
-        for use in callers.calls(pair.new):
-            yield from _handlers(changes, pair, use, found)
+    return found if found.fresh or found.lost else None
+
+
+def _around(use: Use) -> Symbol | None:
+    """The function in which a call stands."""
+    facts, scope = use.module.facts, use.reference.scope
+    while facts is not None and facts.scopes[scope].kind == "comprehension":
+        scope = facts.scopes[scope].parent
+    inside = facts is not None and facts.scopes[scope].kind == "function"
+    return use.module.symbols[facts.scopes[scope].definition] if inside and facts is not None else None
+
+
+def _passed(changes: Changes, use: Use, function: Symbol, found: _Raised) -> _Raised | None:
+    """What an unchanged function, which makes the call, lets pass of exceptions in the place of others; None for
+    nothing, or if it may do something about them."""
+    if use.reference.guard >= 0 or use.reference.use == "handed on" or not unchanged(changes, function):
+        return None
+    if function.definition.generator or not changes.new.resolver.classes.keeps_result(function):
+        return None
+    own = _raises(function)
+    lost = {name: up for name, up in found.lost.items() if _last(name) not in own}
+    return _Raised(lost, found.fresh, {}, none=False) if lost and found.fresh else None
 
 
 def _moved(changes: Changes, pair: Pair) -> tuple[set[str], set[str]]:

@@ -29,8 +29,8 @@ def changed(changes: Changes, pair: Pair) -> bool:
         return False
     if old.kind == "function":
         return not same_parameters(old.parameters, new.parameters)
-    if old.kind != "class":
-        return False
+    if old.kind == "value":
+        return pair.old.is_named_tuple and pair.new.is_named_tuple and old.source != new.source
     was, now = changes.old.signatures.constructor(pair.old), changes.new.signatures.constructor(pair.new)
     made_here = was is not None and now is not None and was.function is pair.old and now.function is pair.new
     return made_here and was is not None and now is not None and not same_parameters(was.parameters, now.parameters)
@@ -74,8 +74,8 @@ def _signatures(changes: Changes, pair: Pair, use: Use) -> tuple[Signature, Sign
 
 def _before(changes: Changes, pair: Pair, now: Signature) -> Signature | None:
     """The old signature, for the receiver of the new one."""
-    if pair.new.definition.kind == "class":
-        return changes.old.signatures.constructor(pair.old)
+    if pair.new.definition.kind != "function":
+        return changes.old.signatures.of(pair.old)
     dropped = len(pair.new.definition.parameters) - len(now.parameters)
     return Signature(pair.old.definition.parameters[dropped:], pair.old) if dropped in (0, 1) else None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
 
 from famulus.lsp_server.review.change import Memory, between
+from famulus.lsp_server.review.comparison import Asked, compared
 from famulus.lsp_server.review.finding import Finding, Grade
 from famulus.lsp_server.review.rule import Context
 from famulus.lsp_server.review.rules.callsites import RULE
@@ -630,3 +634,42 @@ QUIET = {
 @pytest.mark.parametrize("case", QUIET)
 def test_nothing_is_said_where_nothing_breaks(case: str) -> None:
     assert review(*QUIET[case]) == []
+
+
+HOOK = "class B:\n    def __init_subclass__(cls, name, kind=0, **more): ...\n"
+SUBCLASSES = "import m\nclass C(m.B, name=1): ...\nclass D(C, name=2, kind=3): ...\nclass E(m.B, name=4, **m.x): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (HOOK.replace("kind=0, **more", "").replace("name,", "name"), {"u.py:3 unknown-keyword"}),
+        (HOOK.replace("cls,", "cls, label,"), {"u.py:2 missing-argument", "u.py:3 missing-argument"}),
+        ("class B: ...\n", {"u.py:2 unknown-keyword", "u.py:3 unknown-keyword"}),
+        (HOOK.replace("kind=0, ", ""), set()),
+        (HOOK + "class F(B, name=1): ...\n", set()),
+    ],
+)
+def test_keywords_of_a_class_are_held_against_the_hook_above_it(new: str, expected: set[str]) -> None:
+    assert found(review({"m.py": HOOK, "u.py": SUBCLASSES}, {"m.py": new})) == expected
+
+
+def test_callers_in_notebooks_are_found_and_shown_with_their_cell(repo: Any) -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell("# Prices\nshop.price(1, rate=2)"),
+        nbformat.v4.new_code_cell("%matplotlib inline\nimport shop\nfiles = !ls\nshop.price?"),
+        nbformat.v4.new_code_cell("%%bash\nshop.price(1, rate=2)"),
+        nbformat.v4.new_code_cell('name = "ä"\nfor n in range(3):\n    shop.price(n, rate=[2])'),
+        nbformat.v4.new_code_cell("if no Python"),
+    ]
+    book = nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+    line = book.split("\n").index('    "    shop.price(n, rate=[2])"') + 1
+    repo.commit({"shop.py": SHOP, "docs/prices.ipynb": book, "one_line.ipynb": json.dumps(json.loads(book))})
+    repo.write(RENAMED_KEYWORD)
+    with compared(Asked(folder=repo.path)) as comparison:
+        context = Context(comparison.change)
+        (finding,) = RULE.check(context)
+    assert finding.message.startswith(f"docs/prices.ipynb:{line} (cell 4, line 3) calls shop.price() with `rate`")
+    assert finding.old_place is not None and finding.old_place.line == line
+    (left_out,) = context.left_out
+    assert left_out.startswith("one_line.ipynb was not read")

@@ -38,6 +38,25 @@ LIST, GENERATOR = "def f(a):\n    return [a]\n", "def f(a):\n    yield a\n"
 SYNC, ASYNC = "def f(a):\n    return str(a)\n", "async def f(a):\n    return str(a)\n"
 PROPERTY = "class C:\n    @property\n    def f(self):\n        return 1.5\n"
 METHOD = "class C:\n    def f(self):\n        return 1.5\n"
+HELD = "class C:\n    def __init__(self):\n        self.x = 1\n"
+READ = (
+    "class C:\n    def __init__(self):\n        self._x = 1\n    @property\n    def x(self):\n        return self._x\n"
+)
+SET = READ + "    @x.setter\n    def x(self, value):\n        self._x = value\n"
+DATA = "from dataclasses import dataclass\n@dataclass\nclass C:\n    x: int = 1\n"
+SLOTS = "class C:\n    __slots__ = ('x', 'y')\n"
+MANAGER = "from contextlib import contextmanager\n@contextmanager\ndef f(a):\n    yield a\n"
+ASYNC_MANAGER = MANAGER.replace("contextmanager", "asynccontextmanager").replace("def", "async def")
+ENTERED = "class M:\n    def __enter__(self): ...\n    def __exit__(self, *a): ...\n"
+POINT = "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(): return P(1, y=2)\n"
+TYPED_POINT = "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int\n"
+COLOR = "from enum import Enum\nclass Color(Enum):\n    RED = 'red'\n    BLUE = 'blue'\n"
+BLUE = COLOR.replace("RED = 'red'", "CRIMSON = 'crimson'")
+ITEMS = "def f(a):\n    if a:\n        return {'a': 1}\n    return {'a': 1, 'b': 2}\n"
+TYPED = "from typing import TypedDict\nclass T(TypedDict):\n    a: int\n    b: int\n"
+THROUGH = "\ndef g(a):\n    return f(a)\n"
+SHAPE = "from typing import Protocol\nclass Q(Protocol):\n    def go(self): ...\ndef run(n, q: Q | None): q.go()\n"
+WALKER = "class C:\n    def go(self):\n        print(1)\n        return 2\n"
 KEY, LOOKUP = "def f(a):\n    raise KeyError(a)\n", "def f(a):\n    raise OSError(a)\n"
 CASES = {
     "arity": (PAIR, TRIPLE, "from m import f\n\nx, y = f(1)\n", "u.py:3 arity"),
@@ -178,6 +197,114 @@ CASES = {
         "from m import C\nc = C()\nlen(c)\n",
         "u.py:3 protocol",
     ),
+    "read-only": (HELD, READ, "from m import C\nc = C()\nc.x = 3\n", "u.py:3 read-only"),
+    "read-only field": (DATA, READ, "from m import C\ndef g(c: C | None):\n    c.x += 3\n", "u.py:3 read-only"),
+    "read-only behind an attribute": (
+        HELD,
+        READ,
+        "from m import C\nclass D:\n    def __init__(self):\n        self.c = C()\n    def g(self):\n"
+        "        self.c.x = 3\n",
+        "u.py:6 read-only",
+    ),
+    "read-only below": (
+        HELD,
+        READ,
+        "from m import C\nclass D(C):\n    def g(self):\n        self.x = 3\n",
+        "u.py:4 read-only",
+    ),
+    "setter gone": (SET, READ, "from m import C\ndel C().x\n", "u.py:2 read-only"),
+    "frozen": (
+        DATA,
+        DATA.replace("@dataclass", "@dataclass(frozen=True)"),
+        "import m\nm.C().x = 3\n",
+        "u.py:2 read-only",
+    ),
+    "named tuple": (
+        DATA,
+        "from typing import NamedTuple\nclass C(NamedTuple):\n    x: int = 1\n",
+        "import m\nm.C().x = 3\n",
+        "u.py:2 read-only",
+    ),
+    "slot gone": (SLOTS, SLOTS.replace(", 'y'", ",").replace("x", "y"), "import m\nm.C().x = 3\n", "u.py:2 read-only"),
+    "manager gone": (MANAGER, "def f(a):\n    yield a\n", "from m import f\nwith f(1): pass\n", "u.py:2 protocol"),
+    "manager entered by a stack": (
+        MANAGER,
+        "def f(a):\n    return [a]\n",
+        "import contextlib, m\nwith contextlib.ExitStack() as s:\n    s.enter_context(m.f(1))\n",
+        "u.py:3 protocol",
+    ),
+    "manager became async": (MANAGER, ASYNC_MANAGER, "from m import f\nwith f(1) as x: pass\n", "u.py:2 protocol"),
+    "manager no longer async": (
+        ASYNC_MANAGER,
+        MANAGER,
+        "from m import f\nasync def g():\n    async with f(1) as x: pass\n",
+        "u.py:3 protocol",
+    ),
+    "manager of another class": (
+        f"{ENTERED}def f(): return M()\n",
+        f"{ENTERED}class N: ...\ndef f(): return N()\n",
+        "from m import f\ndef g():\n    x = f()\n    with x: pass\n",
+        "u.py:4 protocol",
+    ),
+    "exit gone": (ENTERED, ENTERED.replace("__exit__", "leave"), "import m\nwith m.M(): pass\n", "u.py:2 protocol"),
+    "named tuple given by position": (
+        POINT,
+        POINT.replace("x y", "y x"),
+        "import m\nm.P(1, 2)\n",
+        "u.py:2 argument-order",
+    ),
+    "named tuple unpacked": (
+        POINT,
+        POINT.replace("x y", "x y z").replace("y=2", "y=2, z=3"),
+        "from m import f\na, b = f()\n",
+        "u.py:2 fields",
+    ),
+    "named tuple in another order": (
+        POINT,
+        POINT.replace("x y", "y x").replace("(1,", "(x=1,"),
+        "from m import P\ndef g(ps: list[P]):\n    for x, y in ps: pass\n",
+        "u.py:3 fields",
+    ),
+    "named tuple counted": (
+        TYPED_POINT,
+        TYPED_POINT.replace("x:", "w: int\n    x:"),
+        "from m import P\ndef g(p: P):\n    return p[1]\n",
+        "u.py:3 fields",
+    ),
+    "named tuple shorter": (
+        TYPED_POINT,
+        TYPED_POINT.replace("    y: int\n", ""),
+        "from m import P\ndef g(p: P):\n    x, y, *z = p\n",
+        "u.py:3 fields",
+    ),
+    "member by name": (COLOR, BLUE, "from m import Color as C\nC['RED']\nC['BLUE']\n", "u.py:2 member"),
+    "member by value": (COLOR, BLUE, "import m\nm.Color('blue')\nm.Color('red')\n", "u.py:3 member"),
+    "key": (ITEMS, ITEMS.replace("'a'", "'A'"), "from m import f\nf(1)['a']\nf(1)['A']\n", "u.py:2 key"),
+    "key later": (
+        "async " + ITEMS,
+        "async " + ITEMS.replace("'a'", "'A'"),
+        "from m import f\nasync def g():\n    x = await f(1)\n    return x['a'].real\n",
+        "u.py:4 key",
+    ),
+    "typed key": (
+        TYPED,
+        TYPED.replace("a:", "A:"),
+        "from m import T\ndef g(t: T): return t['a'], t['b']\n",
+        "u.py:2 key",
+    ),
+    "exception through another function": (
+        KEY,
+        LOOKUP,
+        f"from m import f{THROUGH}try:\n    g(1)\nexcept KeyError:\n    pass\n",
+        "u.py:5 exception",
+    ),
+    "structural": (WALKER, WALKER.replace("go", "walk"), f"import m\n{SHAPE}run(1, m.C())\n", "u.py:6 protocol"),
+    "structural asks for more": (
+        SHAPE,
+        SHAPE.replace("def run", "    def stop(self): ...\ndef run"),
+        f"import m\n{WALKER}m.run(1, q=C())\n",
+        "u.py:6 protocol",
+    ),
     "exception besides": (
         KEY,
         "def f(a):\n    if a < 0:\n        raise ValueError(a)\n    raise KeyError(a)\n",
@@ -304,6 +431,100 @@ QUIET = {
         "import abc\nclass B(abc.ABC): ...\n",
         "import abc\nclass B(abc.ABC):\n    @abc.abstractmethod\n    def go(self): ...\n",
         "from m import B\n\nclass C(B):\n    def go(self): ...\n",
+    ),
+    "property with a setter": (HELD, SET, "from m import C\nc = C()\nc.x = 3\n"),
+    "read-only before": (READ, READ.replace("_x", "_y"), "from m import C\nc = C()\nc.x = 3\n"),
+    "cached property": (
+        HELD,
+        "import functools\nclass C:\n    @functools.cached_property\n    def x(self): return 1\n",
+        "from m import C\nc = C()\nc.x = 3\n",
+    ),
+    "read-only and ready for it": (
+        HELD,
+        READ,
+        "from m import C\ntry:\n    C().x = 3\nexcept AttributeError:\n    pass\n",
+    ),
+    "setter below": (
+        HELD,
+        READ,
+        "from m import C\nclass D(C):\n    x = 3\ndef g(c: C):\n    c.x = 3\n",
+    ),
+    "set by the class itself": (
+        HELD,
+        READ + "    def __setattr__(self, name, value):\n        self.__dict__[name] = value\n",
+        "from m import C\nC().x = 3\n",
+    ),
+    "slot of a base": (
+        SLOTS,
+        f"class B:\n    __slots__ = ('x',)\n{SLOTS.replace('C:', 'C(B):')}".replace("('x', 'y')", "('y',)"),
+        "from m import C\nC().x = 3\n",
+    ),
+    "manager of a class": (
+        MANAGER,
+        f"{ENTERED}def f(a):\n    return M()\n",
+        "from m import f\nwith f(1): pass\n",
+    ),
+    "manager from outside": (
+        MANAGER,
+        "import contextlib\ndef f(a): return contextlib.closing(a)\n",
+        "from m import f\nwith f(1): pass\n",
+    ),
+    "named tuple by name": (
+        POINT,
+        POINT.replace("x y", "y x").replace("(1,", "(x=1,"),
+        "from m import f\np = f()\nprint(p.x, p.y)\n",
+    ),
+    "field renamed": (TYPED_POINT, TYPED_POINT.replace("y:", "z:"), "import m\na, b = m.P(1, 2)\n"),
+    "starred fields": (TYPED_POINT, TYPED_POINT + "    z: int = 0\n", "import m\na, *b = m.P(1, 2)\n"),
+    "member looked for": (
+        COLOR,
+        BLUE,
+        "import m\ntry:\n    m.Color('red')\nexcept ValueError:\n    pass\nm.Color['BLUE']\n",
+    ),
+    "member that is found otherwise": (
+        COLOR,
+        BLUE + "    @classmethod\n    def _missing_(cls, value): return cls.BLUE\n",
+        "import m\nm.Color('red')\n",
+    ),
+    "key now and then": (ITEMS, ITEMS.replace("'a': 1, ", ""), "from m import f\nf(1)['a']\n"),
+    "key that was not always there": (ITEMS, ITEMS.replace(", 'b': 2", ""), "from m import f\nf(0)['b']\n"),
+    "key from somewhere": (
+        ITEMS,
+        ITEMS.replace("'a': 1}", "**d}"),
+        "from m import f\nf(1)['a']\n",
+    ),
+    "key looked for": (
+        ITEMS,
+        ITEMS.replace("'a'", "'A'"),
+        "from m import f\ndef g():\n    x = f(1)\n    return x['a'] if 'a' in x else x.get('A')\n",
+    ),
+    "key put there": (
+        ITEMS,
+        ITEMS.replace("'a'", "'A'"),
+        "from m import f\ndef g():\n    x = f(1)\n    x['a'] = 1\n    return x['a']\n",
+    ),
+    "typed key looked for": (
+        TYPED,
+        TYPED.replace("a:", "A:"),
+        "from m import T\ndef g(t: T): return t['a'] if 'a' in t else 0\n",
+    ),
+    "exception through one that keeps it": (
+        KEY,
+        LOOKUP,
+        "from m import f\ndef g(a):\n    try:\n        return f(a)\n    except OSError:\n        pass\n"
+        "try:\n    g(1)\nexcept KeyError:\n    pass\n",
+    ),
+    "exception through one that raises it too": (
+        KEY,
+        LOOKUP,
+        "from m import f\ndef g(a):\n    if a:\n        raise KeyError\n    return f(a)\n"
+        "try:\n    g(1)\nexcept KeyError:\n    pass\n",
+    ),
+    "structural and still there": (WALKER, WALKER.replace("2", "3"), f"import m\n{SHAPE}run(1, m.C())\n"),
+    "structural of no class in view": (
+        WALKER,
+        WALKER.replace("go", "walk").replace("C:", "C(other.D):"),
+        f"import m\n{SHAPE}run(1, m.C())\n",
     ),
     "constant used only": ("OPEN = 'open'\n", "OPEN = 'opened'\n", "import m\nprint(m.OPEN)\n"),
     "protocol kept by base": (
