@@ -101,6 +101,8 @@ class Affected:
         found: set[str] = set()
         if old.bases != new.bases or old.keywords != new.keywords or old.decorators != new.decorators:
             found |= self._class_names(pair.new) | self._of_other_bases(pair)
+        if old.source != new.source:
+            found |= self._class_names(pair.new)
         assert pair.old.module.facts is not None and pair.new.module.facts is not None
         was = pair.old.module.facts.scopes[old.body]
         now = pair.new.module.facts.scopes[new.body]

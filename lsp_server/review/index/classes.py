@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from famulus.lsp_server.review.index.aliases import WORDS
 from famulus.lsp_server.review.index.facts import Binding, Definition
 from famulus.lsp_server.review.index.values import UNKNOWN, Gone, Instance, Method, Outside, Symbol, Value
 
@@ -37,6 +38,9 @@ class Classes:
         """The direct bases; what stands for several is one unknown."""
         found: list[Value] = []
         for path in cls.definition.bases:
+            if cls.definition.source and self.resolver.project.signatures.named_tuple(cls) is not None:
+                found.append(Outside("typing.NamedTuple"))
+                continue
             bare = path.rstrip("[]0123456789")
             values = self.resolver.resolve(cls.module, cls.definition.scope, bare)
             found.append(values[0] if len(values) == 1 else UNKNOWN)
@@ -118,6 +122,8 @@ class Classes:
             scope = value.module.facts.scopes[value.definition.body]
             if name in scope.bindings:
                 return tuple(v for b in scope.bindings[name] for v in self._member(value, name, b.index, instance, cls))
+            if name in WORDS.findall(value.definition.source):
+                return (UNKNOWN,)
             if instance and name in scope.attributes:
                 return self._stored(value, name)
         dunder = name.startswith("__") and name.endswith("__")

@@ -137,7 +137,8 @@ class Definition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A function, a class, or a name that a module or class body assigns.
 
     ``returns``: a path for each ``return``, in order; ``#None`` once more if the end can be reached. ``source``: of an
-    assignment's value. ``passes``: a decorator that gives back what it got, or a wrapper that hands all arguments on.
+    assignment's value, or of a base that ``namedtuple(...)`` makes. ``passes``: a decorator that gives back what it
+    got, or a wrapper that hands all arguments on.
     """
 
     kind: Literal["function", "class", "value"]

@@ -20,7 +20,7 @@ from famulus.lsp_server.review.index.facts import (
 )
 from famulus.lsp_server.review.index.names import Names
 from famulus.lsp_server.review.index.outcomes import Outcome, hands_on, reaches_end
-from famulus.lsp_server.review.index.paths import path_of
+from famulus.lsp_server.review.index.paths import is_named_tuple, path_of
 
 
 class Heads(Names):
@@ -102,6 +102,7 @@ class Heads(Names):
                 "class", node.name, name, outer, node.lineno, node.col_offset, node.end_lineno or node.lineno,
                 node.end_col_offset or 0, body, decorators, bases=tuple(path_of(base) for base in node.bases),
                 keywords=tuple((k.arg or "**", self.source(k.value)) for k in node.keywords),
+                source=next((self.source(b) for b in node.bases if is_named_tuple(path_of(b))), ""),
                 conditional=bool(self.conditional),
                 start=min([node.lineno, *(d.lineno for d in node.decorator_list)]),
             )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+import msgspec
 
 from famulus.lsp_server.review.change import decoded, parsed
 
@@ -13,7 +14,18 @@ _TYPE = re.compile(r'^([ \t]*)"cell_type":', re.MULTILINE)
 _OF_PYTHON = re.compile(r"%%(time|timeit|capture|prun)\b")
 """Magics whose cell is Python all the same."""
 _ASSIGNED = re.compile(r"^(\s*[\w.,\s]+=\s*)[%!].*")
+_CROWDED = "its lines of code do not stand on lines of their own"
 _COMMAND = re.compile(r"^(\s*)([%!?].*|[\w.]+\?{1,2}\s*)$")
+
+
+class _Cell(msgspec.Struct):
+    cell_type: str
+    source: list[str] | str = ""
+
+
+class _Notebook(msgspec.Struct):
+    cells: list[_Cell]
+    metadata: dict[str, object] = {}
 
 
 def code(content: bytes) -> tuple[bytes, Mapping[int, str]]:
@@ -24,16 +36,18 @@ def code(content: bytes) -> tuple[bytes, Mapping[int, str]]:
     notebook, and where lines of code do not stand on lines of their own.
     """
     text = decoded(content)
-    notebook = json.loads(text)
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    indent = _TYPE.search(text)
-    if not isinstance(cells, list) or (cells and indent is None):
-        raise ValueError("it is no notebook of a known form")
+    try:
+        notebook = msgspec.json.decode(text, type=_Notebook)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ValueError("it is no notebook of a known form") from error
     lines = text.split("\n")
+    indent = _TYPE.search(text)
     heads = [n for n, line in enumerate(lines) if indent and line.startswith(f'{indent[1]}"source":')]
+    if len(heads) != len(notebook.cells):
+        raise ValueError(_CROWDED)
     source, places = [""] * len(lines), {}
-    for number, (cell, head) in enumerate(zip(cells, heads, strict=True), 1):
-        if cell.get("cell_type") == "code" and _speaks_python(notebook):
+    for number, (cell, head) in enumerate(zip(notebook.cells, heads, strict=True), 1):
+        if cell.cell_type == "code" and _speaks_python(notebook):
             start = head + lines[head].rstrip().endswith("[")
             written = _written(cell, lines[start:])
             for offset, line in enumerate(_python(written)):
@@ -42,14 +56,14 @@ def code(content: bytes) -> tuple[bytes, Mapping[int, str]]:
     return "\n".join(source).encode(), places
 
 
-def _speaks_python(notebook: Mapping[str, Any]) -> bool:
-    return notebook.get("metadata", {}).get("language_info", {}).get("name", "python") in ("python", "ipython")
+def _speaks_python(notebook: _Notebook) -> bool:
+    language = notebook.metadata.get("language_info")
+    return not isinstance(language, dict) or language.get("name", "python") in ("python", "ipython")
 
 
-def _written(cell: Mapping[str, Any], lines: Sequence[str]) -> list[str]:
+def _written(cell: _Cell, lines: Sequence[str]) -> list[str]:
     """The lines of a cell, which the first of ``lines`` hold as JSON."""
-    given = cell.get("source", [])
-    written = [given] if isinstance(given, str) and given else list(given)
+    written = [cell.source] if isinstance(cell.source, str) and cell.source else list(cell.source)
     try:
         held = [
             json.loads(line.strip().removeprefix('"source":').strip().removesuffix(",").strip("[] "))
@@ -58,7 +72,7 @@ def _written(cell: Mapping[str, Any], lines: Sequence[str]) -> list[str]:
     except ValueError:
         held = []
     if held != written or any("\n" in line[:-1] for line in written):
-        raise ValueError("its lines of code do not stand on lines of their own")
+        raise ValueError(_CROWDED)
     return [line.rstrip("\n") for line in written]
 
 

@@ -64,6 +64,11 @@ def _call(node: ast.Call) -> str:
     return base + "()"
 
 
+def is_named_tuple(path: str) -> bool:
+    """Whether a path is what ``namedtuple(...)`` makes."""
+    return path.rpartition(".")[2] == "namedtuple()"
+
+
 def alternatives(node: ast.expr) -> list[str]:
     """The paths of all values that an expression can have: both arms of ``a if c else b`` and of ``a or b``."""
     if isinstance(node, ast.IfExp):

@@ -69,7 +69,7 @@ class Signatures:
         if isinstance(value, Symbol):
             if value.definition.kind == "function":
                 return self._function(value)
-            return self.constructor(value) if value.definition.kind == "class" else self._named_tuple(value)
+            return self.constructor(value) if value.definition.kind == "class" else self.named_tuple(value)
         if isinstance(value, Instance):
             for found_call in self.resolver.classes.attribute(value.of, "__call__", instance=True):
                 return self.of(found_call) if isinstance(found_call, Method) else None
@@ -141,6 +141,8 @@ class Signatures:
                     return Signature(tuple(self._fields(cls, value)), cls) if classes.known(cls) else None
                 above = value
             elif isinstance(value, Outside) and value.name == "typing.NamedTuple":
+                if above.definition.source:
+                    return self.named_tuple(above)
                 return Signature(tuple(self._tuple_fields(above)), cls)
             elif not (isinstance(value, Outside) and value.name in ("builtins.object", "abc.ABC", "typing.Generic")):
                 return None
@@ -188,8 +190,8 @@ class Signatures:
             p for p in found.values() if p.kind == KEYWORD_ONLY
         ]
 
-    def _named_tuple(self, symbol: Symbol) -> Signature | None:
-        """``Point = namedtuple("Point", "x y")``."""
+    def named_tuple(self, symbol: Symbol) -> Signature | None:
+        """``Point = namedtuple("Point", "x y")``, and a class with such a base."""
         tree = parsed(symbol.definition.source) if symbol.definition.source else None
         if (
             not isinstance(tree, ast.Call)

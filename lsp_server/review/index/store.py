@@ -7,7 +7,7 @@ from pathlib import Path
 from famulus.lsp_server.review.index.facts import ModuleFacts
 from famulus.lsp_server.review.kept import Kept, python_mark
 
-VERSION = 8
+VERSION = 9
 """Raised whenever the reader says something else about the same bytes."""
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from famulus.lsp_server.review.index.aliases import aliases
 from famulus.lsp_server.review.index.facts import Definition, Import, ModuleFacts, Reference, Scope
+from famulus.lsp_server.review.index.paths import is_named_tuple
 
 
 @dataclass(eq=False)
@@ -97,7 +98,7 @@ class Symbol:
     def is_named_tuple(self) -> bool:
         """Whether it is a name for what ``namedtuple(...)`` makes."""
         returns = self.definition.returns
-        return self.definition.kind == "value" and len(returns) == 1 and returns[0].endswith("namedtuple()")
+        return self.definition.kind == "value" and len(returns) == 1 and is_named_tuple(returns[0])
 
     def __repr__(self) -> str:
         return f"<{self.definition.kind} {self.dotted}>"

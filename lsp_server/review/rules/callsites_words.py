@@ -110,4 +110,4 @@ def old_place(changes: Changes, module: Module, place: Place) -> Place | None:
     if line is None or file.old_path is None:
         return None
     last = None if place.end_line is None else place.end_line + line - place.line
-    return replace(place, side="old", path=file.old_path, line=line, end_line=last)
+    return replace(place, side="old", path=file.old_path, line=line, end_line=last, cell="")

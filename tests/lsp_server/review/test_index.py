@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import json
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import nbformat
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from famulus.lsp_server.review.change import Memory, between
 from famulus.lsp_server.review.index.binding import after_partial, bind, spelled
 from famulus.lsp_server.review.index.facts import POSITIONAL, Parameter, Shape
+from famulus.lsp_server.review.index.notebook import code
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.reader import Unreadable, read
 from famulus.lsp_server.review.index.store import Store
@@ -244,3 +247,39 @@ def test_neutral_changes_of_real_packages_are_left_alone(package: str, tmp_path:
     assert len(change.files) >= len(files) - 3
     assert [*callsites.RULE.check(context), *contracts.RULE.check(context)] == []
     assert context.left_out == []
+
+
+BOOK = nbformat.writes(
+    nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell('"source": [\nx = 1'),
+            nbformat.v4.new_code_cell('%time\nx = [1, "]"]\ny = !ls\n\nx?'),
+            nbformat.v4.new_code_cell("%%timeit\nz = 2,"),
+        ]
+    )
+)
+
+
+def test_code_of_a_notebook_keeps_its_lines() -> None:
+    source, places = code(BOOK.encode())
+    lines = {place: source.decode().split("\n")[line - 1] for line, place in places.items()}
+    assert lines == {
+        "cell 2, line 1": "pass", "cell 2, line 2": 'x = [1, "]"]', "cell 2, line 3": "y = None", "cell 2, line 4": "",
+        "cell 2, line 5": "pass", "cell 3, line 1": "", "cell 3, line 2": "z = 2,",
+    }  # fmt: skip
+    assert all(json.dumps(lines[places[n]])[1:-1] in BOOK.split("\n")[n - 1] for n in places if "2" in places[n][-3:])
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_spoilt_notebook_is_read_or_refused(data: st.DataObject) -> None:
+    lines = BOOK.split("\n")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.lists(st.sampled_from([*lines, "[", "{}", "0,"]), max_size=2)
+        )
+    with contextlib.suppress(ValueError):
+        source, places = code("\n".join(lines).encode())
+        read(source)
+        assert all(0 < line <= len(lines) for line in places)
