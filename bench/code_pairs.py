@@ -86,10 +86,11 @@ def told(asked: Chat) -> Line:
 
 def values(tree: ast.Module, text: str) -> Iterator[tuple[Line, str]]:
     """Calls of functions that can be run by themselves, as test generation asks."""
-    for _, source, start in alone(tree, text):
+    found = list(alone(tree, text))
+    for (_, source, start), calls in zip(found, observed(source for _, source, _ in found), strict=True):
         node = ast.parse(source).body[-1]
         assert isinstance(node, ast.FunctionDef)
-        for call, value in observed(source):
+        for call, value in calls:
             if len(value) <= 40 and _literal(value):
                 asked = forecast.question(node, ast.get_docstring(node), call)
                 yield {"text": asked, "answer": f"{value}\n"}, source[source.rfind("\ndef ", 0, start) + 1 :]

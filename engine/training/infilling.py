@@ -8,6 +8,7 @@ trimmed and healed as in production.
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -65,13 +66,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _node(document: Document, kind: str, random: random.Random) -> tuple[int, int] | None:
     """A node, or the body of a function with a docstring."""
-    if document.language != "python":
-        return None
-    try:
-        tree = ast.parse(document.text)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    spans = list(_bodies(tree) if kind == "body" else _nodes(tree))
+    spans = _spans(document, kind)
     if not spans:
         return None
     first, last = random.choice(spans)
@@ -86,6 +81,20 @@ def _node(document: Document, kind: str, random: random.Random) -> tuple[int, in
 
 
 _Placed = ast.stmt | ast.expr
+
+
+@functools.lru_cache(maxsize=4)
+def _spans(document: Document, kind: str) -> list[tuple[_Placed, _Placed]]:
+    """First and last nodes, kept for the next hole of the same document."""
+    if document.language != "python":
+        return []
+    try:
+        tree = ast.parse(document.text)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    return list(_bodies(tree) if kind == "body" else _nodes(tree))
+
+
 _NODES = (ast.stmt, ast.Call, ast.BinOp, ast.Compare, ast.Subscript, ast.Lambda, ast.List, ast.Dict, ast.BoolOp)
 
 

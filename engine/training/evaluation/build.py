@@ -196,8 +196,8 @@ def _bodies(functions: list[Function], count: int, say: Say) -> list[Function]:
     """Those first that can be run by themselves."""
     runnable: list[Function] = []
     others: list[Function] = []
-    for function in functions[:RUNNABLE]:
-        calls = observed(function.text)
+    tried = functions[:RUNNABLE]
+    for function, calls in zip(tried, observed(f.text for f in tried), strict=True):
         (runnable if calls else others).append(replace(function, calls=calls))
     say(f"{len(runnable)} of {len(runnable) + len(others)} functions run by themselves")
     return [*runnable[:count], *others[: max(0, count - len(runnable))]]

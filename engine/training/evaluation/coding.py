@@ -73,7 +73,7 @@ def body_of(text: str) -> str:
 
 def passes(text: str, calls: Sequence[tuple[str, str]]) -> bool:
     """Whether every call gives what it should, in the sandbox. Raises :class:`SandboxError`."""
-    return parses(text) and values_of(text, [call for call, _ in calls]) == [value for _, value in calls]
+    return parses(text) and values_of([(text, [call for call, _ in calls])]) == [[value for _, value in calls]]
 
 
 def following(items: HeldOut, count: int, models: int) -> Part:

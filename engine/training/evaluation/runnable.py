@@ -1,101 +1,135 @@
 """Functions that can be run by themselves: they need nothing of their module but imports of what is everywhere.
 
-They are tried in the sandbox on a few plain values; the calls that give a value, the same one every time, are what a
-body written by a model is judged by. Examples in the docstring come first.
+They are tried in the sandbox; the calls that give a value, the same one every time, are what a body written by a model
+is judged by. They give two values at least.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import doctest
+import itertools
 import json
-import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from famulus.engine.training.evaluation.calls import calls
 from famulus.sandbox.launch import run
 from famulus.sandbox.limits import Limits
 
 _EVERYWHERE = """
 abc array base64 binascii bisect calendar collections colorsys copy datetime decimal difflib enum fnmatch fractions
-functools hashlib heapq html inspect io itertools json keyword math numbers numpy operator pathlib posixpath random re
+functools hashlib heapq html inspect io itertools json keyword math numbers numpy operator pathlib posixpath re
 shlex statistics string struct textwrap types typing unicodedata urllib warnings zlib
 """
 LIBRARIES = frozenset(_EVERYWHERE.split())
-"""What a function may import: all but one are of the standard library."""
-VALUES = (
-    "0", "1", "3", "-2", "7", "2.5", "'a'", "'Hello, World'", "'some_name-2.py'", "''", "b'ab\\x00'", "[3, 1, 2]",
-    "['b', 'a', 'b']", "[]", "(1, 2)", "{'a': 1, 'b': 2}", "None", "True", "[[1, 2], [3, 4]]",
-    "__import__('numpy').arange(6.0).reshape(2, 3)", "__import__('numpy').eye(3)",
-)  # fmt: skip
-TRIES, CALLS, LEAST = 60, 6, 3
-"""Calls that are tried, that are kept, and that must be kept."""
+"""What a function may import: all but one are of the standard library, and none gives values by chance."""
+CALLS, LEAST = 6, 3
+"""Calls that are kept, and that must be."""
 SECONDS = 6.0
 ABOVE = 3000
 """Characters of what a function needs of its module, at most."""
 
 _NAMES = frozenset(dir(builtins))
 
-PROGRAM = """
-import contextlib, io, json, sys, warnings
+LONGEST = 400
+"""Characters of a value that is kept."""
+AT_ONCE = 12
+"""Functions that one sandbox runs, each in a process of its own; as many answers as it lets through."""
+
+PROGRAM = f"""
+import contextlib, io, json, os, resource, signal, sys, warnings
+
 warnings.simplefilter("ignore")
-said = json.load(sys.stdin)
-space, found = {"__name__": "module"}, []
-with contextlib.redirect_stdout(io.StringIO()):
-    try:
-        exec(said["text"], space)
-    except BaseException as error:
-        said["calls"] = []
-    for call in said["calls"]:
+LONGEST, SECONDS, MOST = {LONGEST}, {SECONDS}, 9000
+"""
+PROGRAM += """
+def values(text, calls):
+    space, found = {"__name__": "module"}, []
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(text, space)
+        for call in calls:
+            try:
+                value = repr(eval(call, space))
+                same = len(value) <= LONGEST and value == repr(eval(call, space)) and " at 0x" not in value
+            except BaseException:
+                same = False
+            found.append(value if same else None)
+            if sum(len(value or "") for value in found) > MOST:
+                break
+    return found
+
+
+orders = json.load(sys.stdin)
+if len(orders) > 1:
+    with contextlib.suppress(ImportError):
+        import numpy  # once
+for text, calls in orders:
+    read, write = os.pipe()
+    if not os.fork():
         try:
-            value = repr(eval(call, space))
-            found.append(value if value == repr(eval(call, space)) and " at 0x" not in value else None)
-        except BaseException as error:
-            found.append(None)
-print(json.dumps(found))
+            signal.alarm(int(2 * SECONDS))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS)))
+            os.write(write, json.dumps(values(text, calls)).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, "rb") as answer:
+        print(answer.read().decode() or "[]", flush=True)
+    os.wait()
 """
 
 
-def values_of(text: str, calls: list[str]) -> list[str | None]:
-    """The text of each call's value once ``text`` was run, in the sandbox; None for one that fails or changes.
+def values_of(orders: Sequence[tuple[str, Sequence[str]]]) -> list[list[str | None]]:
+    """Of each text and its calls: the text of each call's value once the text was run, in the sandbox; None for one
+    that fails, changes or is long.
 
     Raises :class:`SandboxError` where nothing protects the user.
     """
-    limits = Limits(wall_seconds=4 * SECONDS, cpu_seconds=SECONDS)
-    order = json.dumps({"text": text, "calls": calls}).encode()
-    done = run([sys.executable, "-I", "-c", PROGRAM], stdin=order, limits=limits)
-    try:
-        found = json.loads(done.stdout.head + done.stdout.tail if done.ok else b"[]")
-    except ValueError:
-        found = []
-    return [*found, *[None] * (len(calls) - len(found))]
+    limits = Limits(wall_seconds=4 * SECONDS * len(orders), cpu_seconds=SECONDS * (len(orders) + 1))
+    done = run([sys.executable, "-I", "-c", PROGRAM], stdin=json.dumps(orders).encode(), limits=limits)
+    lines = iter(done.stdout.data.splitlines())
+    answers = []
+    for _, asked in orders:
+        try:
+            found = json.loads(next(lines, b"[]"))
+        except ValueError:
+            found = []
+        answers.append([*found, *[None] * (len(asked) - len(found))])
+    return answers
 
 
-def observed(text: str) -> tuple[tuple[str, str], ...]:
-    """Calls of the function in ``text`` with the texts of their values, none where too few give one."""
+def observed(texts: Iterable[str]) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Of each text, a function with what it needs above it, calls with the texts of their values; none where too few
+    give one."""
+    left = iter(texts)
+    while some := list(itertools.islice(left, AT_ONCE)):
+        tried = [calls(_function(text)) for text in some]
+        told = [
+            [(call, value) for call, value in zip(*one, strict=True) if value is not None and value != "None"]
+            for one in zip(tried, values_of(list(zip(some, tried, strict=True))), strict=True)
+        ]
+        again = [(text, [call for call, _ in one]) for text, one in zip(some, told, strict=True)]
+        for one, sure in zip(told, values_of(again), strict=True):  # in other processes: there sets have another order
+            yield _telling([pair for pair, value in zip(one, sure, strict=True) if pair[1] == value])
+
+
+def _function(text: str) -> ast.FunctionDef:
     function = ast.parse(text).body[-1]
     assert isinstance(function, ast.FunctionDef)
-    shown = [e.source.strip() for e in doctest.DocTestParser().get_examples(ast.get_docstring(function) or "")]
-    tried = [call for call in shown if call.startswith(f"{function.name}(")] + list(_calls(function))
-    tried = list(dict.fromkeys(tried))
-    found = [(c, v) for c, v in zip(tried, values_of(text, tried), strict=True) if v is not None and len(v) <= 400]
-    kept: list[tuple[str, str]] = []
-    for call, value in found:  # what tells two bodies apart first
-        if len(kept) < CALLS and value not in ("None", *(v for _, v in kept)):
-            kept.append((call, value))
-    return tuple(kept) if len(kept) >= LEAST else ()
+    return function
 
 
-def _calls(function: ast.FunctionDef) -> Iterator[str]:
-    a = function.args
-    needed = len(a.posonlyargs) + len(a.args) - len(a.defaults)
-    if any(default is None for default in a.kw_defaults):
-        return
-    chance, several = random.Random(function.name), min(needed or 1, len(a.posonlyargs) + len(a.args))
-    for at in range(TRIES if several else 0):
-        first = [VALUES[at % len(VALUES)]] if several else []
-        yield f"{function.name}({', '.join([*first, *(chance.choice(VALUES) for _ in range(several - 1))])})"
+def _telling(found: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Those that tell two bodies apart, none where they are too few: every value once, then again."""
+    first: dict[str, str] = {}
+    again: dict[str, str] = {}
+    for call, value in found:
+        if first.setdefault(value, call) != call:
+            again.setdefault(value, call)
+    kept = [(call, value) for value, call in [*first.items(), *again.items()]][:CALLS]
+    return tuple(kept) if len(first) > 1 and len(kept) >= LEAST else ()
 
 
 def alone(tree: ast.Module, text: str) -> Iterator[tuple[int, str, int]]:

@@ -71,6 +71,9 @@ def test_a_file_that_is_much_like_another_is_a_double() -> None:
     assert seen.double(SOURCE.replace("random", "chance", 3) + "\n# the end\n")
     assert not seen.double(OTHER)
     assert hashed_runs(SOURCE) & hashed_runs(SOURCE[500:]) and not hashed_runs(SOURCE) & hashed_runs("a b c d " * 9)
+    shown = "{0} of it.\n\nParameters\n----------\n{0} : int\n    The {0}.\n\nReturns\n-------\nint\n"
+    deep, wide = hashed_runs(shown.format("depth")), hashed_runs(shown.format("width"))
+    assert deep and wide and not deep & wide, "the line under a heading is one word"
 
 
 def wheel(folder: Path, name: str, licence: str, files: dict[str, str]) -> None:
