@@ -209,12 +209,7 @@ class Classes:
 
     def provided_below(self, cls: Symbol, name: str) -> bool:
         """Whether a class below it, or beside it, has an attribute."""
-        return any(name in self._provided(below) for below in self.below(cls))
-
-    def _provided(self, cls: Symbol) -> set[str]:
-        assert cls.module.facts is not None
-        scope = cls.module.facts.scopes[cls.definition.body]
-        return {*scope.bindings, *scope.attributes}
+        return any(name in provided(below) for below in self.below(cls))
 
     @cached_property
     def _children(self) -> dict[Symbol, list[Symbol]]:
@@ -277,6 +272,13 @@ class Classes:
             d.path in _KEEPING_RESULT or d.path.rpartition(".")[2] in ("property", "cached_property")
             for d in function.definition.decorators
         )
+
+
+def provided(cls: Symbol) -> set[str]:
+    """The attributes that the body of a class and its methods bind."""
+    assert cls.module.facts is not None
+    scope = cls.module.facts.scopes[cls.definition.body]
+    return {*scope.bindings, *scope.attributes}
 
 
 def _builtin(name: str) -> type | None:

@@ -66,7 +66,7 @@ class Resolver:
             values: Values = self._super(module, scope) if name == "super" else self.lookup(module, scope, name)
             if name == "super" and following[:1] == ("()",):
                 following = following[1:]
-            exact = not self._is_parameter(module, scope, name)
+            exact = not self.is_parameter(module, scope, name)
             for step in following:
                 values = merged(v for value in _without_none(values) for v in self.step(value, step, exact=exact))
         finally:
@@ -75,7 +75,7 @@ class Resolver:
         return values
 
     @staticmethod
-    def _is_parameter(module: Module, scope: int, name: str) -> bool:
+    def is_parameter(module: Module, scope: int, name: str) -> bool:
         """Whether a name is what a caller gave: a class may then be one below the class that is known."""
         scopes = module.facts.scopes if module.facts is not None else []
         while scope > 0 and name not in scopes[scope].bindings:

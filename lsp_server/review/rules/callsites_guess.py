@@ -45,8 +45,8 @@ _COMMON = frozenset(
 
 
 @cache
-def _everyday() -> frozenset[str]:
-    """Method names that say nothing about whose they are."""
+def everyday() -> frozenset[str]:
+    """Names of methods and attributes that say nothing about whose they are."""
     names = (name if "." in name else f"builtins.{name}" for name in _CLASSES.split())
     return _COMMON.union(*(dir(resolve_name(name)) for name in names))
 
@@ -65,7 +65,7 @@ def of_call(changes: Changes, affected: Affected, use: Use) -> Iterator[Finding]
         yield from _changed(changes, here[:1], use, shape)
         if all(isinstance(v, Instance) for v in known):
             yield from _inherited(changes, use, known, name)
-    elif name in _everyday() or not words.untouched(changes, use):
+    elif name in everyday() or not words.untouched(changes, use):
         return  # who wrote the line now knows what is there
     elif pairs:
         if {id(s) for s in _all(changes.new, name)} == {id(pair.new) for pair in pairs}:

@@ -7,15 +7,17 @@ if ``__slots__`` leaves it out.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from famulus.lsp_server.review.finding import Finding
+from famulus.lsp_server.review.finding import Certainty, Finding
 from famulus.lsp_server.review.index.annotations import parsed
 from famulus.lsp_server.review.index.changes import Changes, Pair
+from famulus.lsp_server.review.index.classes import provided
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.signatures import dataclass_options
-from famulus.lsp_server.review.index.values import Instance, Outside, Symbol, Use
+from famulus.lsp_server.review.index.values import Instance, Outside, Symbol, Unknown, Use, Value
 from famulus.lsp_server.review.rules.callsites_gone import ready
+from famulus.lsp_server.review.rules.callsites_guess import everyday
 from famulus.lsp_server.review.rules.callsites_words import untouched, written
 from famulus.lsp_server.review.rules.contracts_callers import NONE
 from famulus.lsp_server.review.rules.contracts_finding import made
@@ -30,14 +32,17 @@ def check(changes: Changes) -> Iterator[Finding]:
         base, _, name = use.reference.path.rpartition(".")
         if not untouched(changes, use):
             continue
-        cause = _cause(changes, use, base, name)
+        values = changes.new.resolver.resolve(use.module, use.reference.scope, base)
+        known = [v for v in values if not isinstance(v, Unknown) and v != NONE]
+        cause = _cause(changes, use, base, name, known) if known else _guessed(changes, use, name)
         if cause is None or ready(use.module, use.reference.guard, _READY):
             continue
         pair, difference = cause
         line = changes.new.lines(use.module.path)[use.reference.line - 1].lstrip()
         text = f"{'deletes' if line.startswith('del ') else 'sets'} `{written(use.reference.path)}`, "
         text += "which is read-only now"
-        yield made(changes, use.module, use.reference, "read-only", text, pair, difference)
+        certainty: Certainty = "certain" if known else "likely"
+        yield made(changes, use.module, use.reference, "read-only", text, pair, difference, certainty)
 
 
 def _stores(changes: Changes, names: set[str]) -> Iterator[Use]:
@@ -65,10 +70,28 @@ def _names(changes: Changes) -> set[str]:
     return found
 
 
-def _cause(changes: Changes, use: Use, base: str, name: str) -> tuple[Pair, str] | None:
+def _guessed(changes: Changes, use: Use, name: str) -> tuple[Pair, str] | None:
+    """The same for a parameter of which nothing is known: one class has such an attribute, and the file names it."""
+    base = use.reference.path.rpartition(".")[0]
+    if name in everyday() or not changes.new.resolver.is_parameter(use.module, use.reference.scope, base):
+        return None
+    sides = [
+        [s for m in project.modules for s in m.symbols if s.definition.kind == "class" and name in provided(s)]
+        for project in (changes.old, changes.new)
+    ]
+    if [len(owners) for owners in sides] != [1, 1]:
+        return None
+    old, new = sides[0][0], sides[1][0]
+    cause = _read_only(changes.new, new, name)
+    if cause is None or changes.old_symbol(new) is not old or _read_only(changes.old, old, name) is not None:
+        return None
+    named = use.module is new.module or (use.module.facts is not None and new.name in use.module.facts.names)
+    return (Pair(changes.old_symbol(cause[0]) or old, cause[0]), cause[1]) if named else None
+
+
+def _cause(changes: Changes, use: Use, base: str, name: str, receivers: Sequence[Value]) -> tuple[Pair, str] | None:
     """The definition that makes an assignment fail now, and in what it differs; None if it failed before as well, or
     need not fail."""
-    receivers = [v for v in changes.new.resolver.resolve(use.module, use.reference.scope, base) if v != NONE]
     place = changes.old_scope(use.module, use.reference.scope)
     before = changes.old.resolver.resolve(*place, base) if place is not None else ()
     classes = changes.new.resolver.classes

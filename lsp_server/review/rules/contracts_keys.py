@@ -9,6 +9,7 @@ from famulus.lsp_server.review.finding import Finding
 from famulus.lsp_server.review.index.changes import Changes, Pair
 from famulus.lsp_server.review.index.facts import Reference
 from famulus.lsp_server.review.index.outcomes import own_statements
+from famulus.lsp_server.review.index.paths import path_of
 from famulus.lsp_server.review.index.project import Project
 from famulus.lsp_server.review.index.values import Instance, Symbol, Use
 from famulus.lsp_server.review.rules.callsites_gone import ready
@@ -26,28 +27,70 @@ def pairs(changes: Changes) -> dict[Pair, Keys]:
     """Functions whose dictionaries lack keys that they always had, with these keys."""
     found = {}
     for pair in changes.pairs:
-        both = all("#dict" in symbol.definition.returns for symbol in (pair.old, pair.new))
-        if both and not unchanged(changes, pair.new):
+        both = [path for symbol in (pair.old, pair.new) for path in symbol.definition.returns]
+        if both and all(_may_be_one(path) for path in both) and not unchanged(changes, pair.new):
             was, now = _returned(changes.old, pair.old), _returned(changes.new, pair.new)
-            if was and now and (lost := Keys.intersection(*was) - Keys.union(*now)):
+            if was and now and (lost := Keys.intersection(*(a for a, _ in was)) - Keys.union(*(m for _, m in now))):
                 found[pair] = lost
     return found
 
 
-def _returned(project: Project, function: Symbol) -> list[Keys]:
-    """The keys of each dictionary that a function returns; empty if one of its results is not written out."""
+def _may_be_one(path: str) -> bool:
+    """Whether what is returned, as a path, may be a dictionary that is written out."""
+    return path in ("#dict", "dict()") or path.isidentifier()
+
+
+def _returned(project: Project, function: Symbol) -> list[tuple[Keys, Keys]]:
+    """Of each result of a function the keys that it always has, and those that it may have; empty if one of them is no
+    dictionary that is written out."""
     node = project.tree_of(function)
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
     if not isinstance(node, kinds) or not project.resolver.classes.keeps_result(function):
         return []
-    found: list[Keys] = []
-    for statement in own_statements(node.body):
-        if isinstance(statement, ast.Return):
-            keys = statement.value.keys if isinstance(statement.value, ast.Dict) else [None]
-            if not all(isinstance(key, ast.Constant) for key in keys):
-                return []
-            found.append(Keys(key.value for key in keys if isinstance(key, ast.Constant)))
-    return found
+    results = [s.value for s in own_statements(node.body) if isinstance(s, ast.Return)]
+    found = [_variable(node, r.id, len(results)) if isinstance(r, ast.Name) else _written(r) for r in results]
+    return [keys for keys in found if keys is not None] if None not in found else []
+
+
+def _written(value: ast.expr | None) -> tuple[Keys, Keys] | None:
+    """The keys of ``{"a": 1}`` or ``dict(a=1)``."""
+    keys: list[object] = [None]
+    if isinstance(value, ast.Dict):
+        keys = [key.value if isinstance(key, ast.Constant) else None for key in value.keys]
+    elif isinstance(value, ast.Call) and path_of(value.func) == "dict" and not value.args:
+        keys = [keyword.arg for keyword in value.keywords]
+    return (Keys(keys), Keys(keys)) if None not in keys else None
+
+
+def _variable(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str, results: int) -> tuple[Keys, Keys] | None:
+    """The same for a name that is bound to such a dictionary, given other keys one by one, and returned: nothing else
+    may happen to it."""
+
+    def is_it(node: ast.expr | None) -> bool:
+        return isinstance(node, ast.Name) and node.id == name
+
+    nodes = list(ast.walk(function))
+    bound = [n for n in nodes if isinstance(n, ast.Assign | ast.AnnAssign) and is_it(_target(n))]
+    subscripts = (
+        n for n in nodes if isinstance(n, ast.Subscript) and is_it(n.value) and not isinstance(n.ctx, ast.Del)
+    )
+    items = {n: n.slice.value for n in subscripts if isinstance(n.slice, ast.Constant)}
+    returned = [n for n in nodes if isinstance(n, ast.Return) and is_it(n.value)]
+    uses = sum(isinstance(n, ast.Name) and is_it(n) for n in nodes)
+    first = _written(bound[0].value) if len(bound) == 1 and bound[0] in function.body else None
+    if first is None or uses != 1 + len(items) + len(returned):
+        return None
+    stored = {key for node, key in items.items() if isinstance(node.ctx, ast.Store)}
+    targets = (_target(s) for s in function.body if isinstance(s, ast.Assign | ast.AnnAssign) and results == 1)
+    always = {items[target] for target in targets if isinstance(target, ast.Subscript) and target in items}
+    return first[0] | always, first[1] | stored
+
+
+def _target(node: ast.Assign | ast.AnnAssign) -> ast.expr | None:
+    """What is assigned to, if it is one thing."""
+    if isinstance(node, ast.AnnAssign):
+        return node.target
+    return node.targets[0] if len(node.targets) == 1 else None
 
 
 def check(changes: Changes, pair: Pair, lost: Keys, callers: Callers) -> Iterator[Finding]:

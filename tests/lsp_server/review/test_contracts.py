@@ -53,6 +53,7 @@ TYPED_POINT = "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n
 COLOR = "from enum import Enum\nclass Color(Enum):\n    RED = 'red'\n    BLUE = 'blue'\n"
 BLUE = COLOR.replace("RED = 'red'", "CRIMSON = 'crimson'")
 ITEMS = "def f(a):\n    if a:\n        return {'a': 1}\n    return {'a': 1, 'b': 2}\n"
+BUILT = "def f(a):\n    d = dict(a=a)\n    d['b'] = d['a']\n    if a:\n        d['c'] = 2\n    return d\n"
 TYPED = "from typing import TypedDict\nclass T(TypedDict):\n    a: int\n    b: int\n"
 THROUGH = "\ndef g(a):\n    return f(a)\n"
 SHAPE = "from typing import Protocol\nclass Q(Protocol):\n    def go(self): ...\ndef run(n, q: Q | None): q.go()\n"
@@ -212,6 +213,7 @@ CASES = {
         "from m import C\nclass D(C):\n    def g(self):\n        self.x = 3\n",
         "u.py:4 read-only",
     ),
+    "read-only of somebody": (HELD, READ, "from m import C\ndef g(c): c.x = 3\ng(C())\n", "u.py:2 read-only"),
     "setter gone": (SET, READ, "from m import C\ndel C().x\n", "u.py:2 read-only"),
     "frozen": (
         DATA,
@@ -291,6 +293,12 @@ CASES = {
         "async " + ITEMS.replace("'a'", "'A'"),
         "from m import f\nasync def g():\n    x = await f(1)\n    return x['a'].real\n",
         "u.py:4 key",
+    ),
+    "key of a variable": (
+        BUILT,
+        BUILT.replace("['b']", "['B']"),
+        "from m import f\nprint(f(1)['a'], f(1)['b'], f(1)['c'])\n",
+        "u.py:2 key",
     ),
     "typed key": (
         TYPED,
@@ -440,6 +448,13 @@ QUIET = {
     ),
     "property with a setter": (HELD, SET, "from m import C\nc = C()\nc.x = 3\n"),
     "read-only before": (READ, READ.replace("_x", "_y"), "from m import C\nc = C()\nc.x = 3\n"),
+    "read-only of one of several": (
+        HELD,
+        READ,
+        "from m import C\nclass D:\n    x = 1\ndef g(c): c.x = 3\ng(C())\n",
+    ),
+    "read-only elsewhere": (HELD, READ, "def g(c): c.x = 3\n"),
+    "a stand-in that is set": (HELD, READ, "import m, other\nc = other.Mock(m.C)\nc.x = 3\n"),
     "cached property": (
         HELD,
         "import functools\nclass C:\n    @functools.cached_property\n    def x(self): return 1\n",
@@ -496,6 +511,26 @@ QUIET = {
         COLOR,
         BLUE + "    @classmethod\n    def _missing_(cls, value): return cls.BLUE\n",
         "import m\nm.Color('red')\n",
+    ),
+    "key of a variable now and then": (
+        BUILT,
+        BUILT.replace("    d['b']", "    if a: d['b']"),
+        "import m\nprint(m.f(1)['b'])\n",
+    ),
+    "key of a variable that was not always there": (
+        BUILT,
+        BUILT.replace("['c']", "['C']"),
+        "import m\nprint(m.f(1)['c'])\n",
+    ),
+    "key of a variable that is handed on": (
+        BUILT,
+        BUILT.replace("d['b'] = d['a']", "fill(d)"),
+        "import m\nprint(m.f(1)['b'])\n",
+    ),
+    "key before an early return": (
+        BUILT.replace("    d['b']", "    if a > 1: return d\n    d['b']"),
+        BUILT.replace("    d['b']", "    if a > 1: return d\n    d['B']"),
+        "import m\nprint(m.f(1)['b'])\n",
     ),
     "key now and then": (ITEMS, ITEMS.replace("'a': 1, ", ""), "from m import f\nf(1)['a']\n"),
     "key that was not always there": (ITEMS, ITEMS.replace(", 'b': 2", ""), "from m import f\nf(0)['b']\n"),
