@@ -45,23 +45,29 @@ MOST = {"edit": 3, "summary": 3, "values": 12}
 SHOWN = 900
 """Characters of a function in an item that is measured on."""
 
+FUNCTIONS = 8
+"""Of one file, that are run."""
+
 Line = dict[str, Any]
+File = tuple[str, str, str]
+"""Path, text and seed."""
 
 
-def lines(kind: str, path: str, text: str, chance: random.Random) -> Iterator[tuple[Line, str]]:
-    """The pairs that one file gives, each with what it shows of the file."""
-    tree = ast.parse(text)
+def lines(kind: str, files: Iterable[File]) -> Iterator[tuple[int, Line, str]]:
+    """The pairs that files give, each with the number of its file and what it shows of it."""
     if kind == "values":
-        yield from values(tree, text)
+        yield from values(files)
         return
-    for source in functions(tree, text):
-        found = list(rewrites(source, chance))
-        if found:
-            (made,) = chance.choices(found, range(1, len(found) + 1))  # the rarer ones stand last
-            line = edit(made) if kind == "edit" else summary(made, path, source)
-            words = set(re.findall(r"[A-Za-z_]\w*", line["messages"][1]["content"]))
-            if kind == "edit" or commit.subject_of(line["answer"], words) == line["answer"]:  # else it is refused
-                yield line, source
+    for number, (path, text, seed) in enumerate(files):
+        chance = random.Random(seed)
+        for source in functions(ast.parse(text), text):
+            found = list(rewrites(source, chance))
+            if found:
+                (made,) = chance.choices(found, range(1, len(found) + 1))  # the rarer ones stand last
+                line = edit(made) if kind == "edit" else summary(made, path, source)
+                words = set(re.findall(r"[A-Za-z_]\w*", line["messages"][1]["content"]))
+                if kind == "edit" or commit.subject_of(line["answer"], words) == line["answer"]:  # else it is refused
+                    yield number, line, source
 
 
 def edit(made: Rewrite) -> Line:
@@ -84,16 +90,21 @@ def told(asked: Chat) -> Line:
     return {"messages": messages, "answer_prefix": asked.answer_prefix}
 
 
-def values(tree: ast.Module, text: str) -> Iterator[tuple[Line, str]]:
-    """Calls of functions that can be run by themselves, as test generation asks."""
-    found = list(alone(tree, text))
-    for (_, source, start), calls in zip(found, observed(source for _, source, _ in found), strict=True):
+def values(files: Iterable[File]) -> Iterator[tuple[int, Line, str]]:
+    """Calls of functions that can be run by themselves, as test generation asks; of each file the first."""
+    found, again = itertools.tee(
+        (number, source, start)
+        for number, (_, text, _) in enumerate(files)
+        for _, source, start in itertools.islice(alone(ast.parse(text), text), FUNCTIONS)
+    )
+    for (number, source, start), calls in zip(found, observed(source for _, source, _ in again), strict=True):
         node = ast.parse(source).body[-1]
         assert isinstance(node, ast.FunctionDef)
         for call, value in calls:
             if len(value) <= 40 and _literal(value):
                 asked = forecast.question(node, ast.get_docstring(node), call)
-                yield {"text": asked, "answer": f"{value}\n"}, source[source.rfind("\ndef ", 0, start) + 1 :]
+                shown = source[source.rfind("\ndef ", 0, start) + 1 :]
+                yield number, {"text": asked, "answer": f"{value}\n"}, shown
 
 
 def measured(items: HeldOut, kind: str, count: int = WANTED) -> list[Pair]:
@@ -111,11 +122,10 @@ def measured(items: HeldOut, kind: str, count: int = WANTED) -> list[Pair]:
     else:
         texts = [(excerpt.path, excerpt.text) for excerpt in items.excerpts]
         texts += [(f.path, f.text[f.text.rfind("\ndef ", 0, f.start) + 1 :]) for f in items.functions]
-        for path, text in texts:
-            for line, shown in lines(kind, path, text, random.Random(text)):
-                if len(shown) <= SHOWN:
-                    told = tuple(line["messages"])
-                    found[shown] = Pair(kind, line["answer"], messages=told, answer_prefix=line["answer_prefix"])
+        for _, line, shown in lines(kind, [(path, text, text) for path, text in texts]):
+            if len(shown) <= SHOWN:
+                told = tuple(line["messages"])
+                found[shown] = Pair(kind, line["answer"], messages=told, answer_prefix=line["answer_prefix"])
     chosen = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
     return [found[text] for text in chosen]
 
@@ -132,9 +142,9 @@ def chosen(corpus: Path, kind: str, split: str, count: int, seen: set[int]) -> I
     """Up to ``count`` pairs of a split; ``seen``: runs of words of what is measured on."""
     made = 0
     files = documents(corpus, split) if split == "train" else in_turn(documents(corpus, split))
-    for file in files:
-        found = lines(kind, file["path"], file["text"], random.Random(file["path"]))
-        for line, shown in itertools.islice(found, MOST[kind]):
+    found = lines(kind, ((file["path"], file["text"], file["path"]) for file in files))
+    for _, some in itertools.groupby(found, lambda pair: pair[0]):
+        for _, line, shown in itertools.islice(some, MOST[kind]):
             own = hashed_runs(shown + line["answer"])
             if split == "train" and own & seen:
                 continue
