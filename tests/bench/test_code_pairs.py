@@ -106,6 +106,9 @@ def test_pairs_stand_in_the_prompts_of_production(tmp_path: Path, monkeypatch: p
         )
     values = {pair["text"].rpartition("\n")[2] + pair["answer"] for pair in found["values", "held-out"]}
     assert "assert shout('ab') == 'AB!'\n" in values
+    for pair in found["values", "held-out"]:
+        name = re.findall(r"(\w+)\(", pair["text"].rpartition("\n")[2])[0]
+        assert f"def {name}(" in pair["text"], "a call of the function that is shown"
     held = {pair["answer"] for (kind, split), pairs in found.items() for pair in pairs if split != "train"}
     assert not held & {pair["answer"] for pair in found["edit", "train"]}
 

@@ -25,7 +25,7 @@ shlex statistics string struct textwrap types typing unicodedata urllib warnings
 LIBRARIES = frozenset(_EVERYWHERE.split())
 """What a function may import: all but one are of the standard library, and none gives values by chance."""
 CALLS, LEAST = 6, 3
-"""Calls that are kept, and that must be."""
+"""Calls that are kept, and that must be: each value at most twice, so they have two at least."""
 SECONDS = 6.0
 ABOVE = 3000
 """Characters of what a function needs of its module, at most."""
@@ -129,7 +129,7 @@ def _telling(found: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         if first.setdefault(value, call) != call:
             again.setdefault(value, call)
     kept = [(call, value) for value, call in [*first.items(), *again.items()]][:CALLS]
-    return tuple(kept) if len(first) > 1 and len(kept) >= LEAST else ()
+    return tuple(kept) if len(kept) >= LEAST else ()
 
 
 def alone(tree: ast.Module, text: str) -> Iterator[tuple[int, str, int]]:
