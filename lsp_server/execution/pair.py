@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +19,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """Both versions once more, in sandboxes of their own that start when they are asked: what is found is seen there
+    again. One for all pairs, since each starts with imports; ``lock`` is for whoever asks."""
+
+    old: Version
+    new: Version
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
 class Pair:
-    """Both versions, ready to make calls, and how their modules are called. ``again``: the old one once more, in a
-    sandbox of its own, which starts when it is asked."""
+    """Both versions, ready to make calls, and how their modules are called."""
 
     old: Version
     new: Version
     old_layout: Layout
     new_layout: Layout
-    again: Version
+    apart: Apart
 
     def kill(self) -> None:
-        """Stop both without waiting for the end."""
-        for version in (self.old, self.new, self.again):
+        """Stop both, and those apart, without waiting for the end."""
+        for version in (self.old, self.new, self.apart.old, self.apart.new):
             version.kill()
 
 
@@ -52,14 +61,12 @@ def pairs(
             root = checkouts.write(tree, name, check)
             folders = layouts[side].folders(path[side] for path in paths)
             second, fill = checkouts.elsewhere(root)
-            fill = _once(fill)
-            versions = [Version(python, root, folders, run, check, second, fill) for _ in range(count)]
+            versions = [Version(python, root, folders, run, check) for _ in range(count)]
+            versions.append(Version(python, root, folders, run, check, second, fill))
             found.append([stack.enter_context(version) for version in versions])
         checkouts.same_age()
-        first = found[0][0]
-        again = [Version(python, first.root, first.folders, run, check) for _ in range(count)]
-        found.append([stack.enter_context(version) for version in again])
-        made = [Pair(old, new, *layouts, other) for old, new, other in zip(*found, strict=True)]
+        apart = Apart(found[0].pop(), found[1].pop())
+        made = [Pair(old, new, *layouts, apart) for old, new in zip(*found, strict=True)]
         try:
             _start([version for pair in made for version in (pair.old, pair.new)])
             yield made
@@ -81,16 +88,3 @@ def _start(versions: Sequence[Version]) -> None:
                     version.kill()
                 wait(starting, 0.02)
             raise
-
-
-def _once(fill: Callable[[], None]) -> Callable[[], None]:
-    """Fill a folder for whoever asks first; the others wait until it is full."""
-    lock, done = threading.Lock(), threading.Event()
-
-    def filled() -> None:
-        with lock:
-            if not done.is_set():
-                fill()
-                done.set()
-
-    return filled

@@ -13,6 +13,7 @@ from famulus.lsp_server.execution.calls import Call
 from famulus.lsp_server.execution.functions import Function
 from famulus.lsp_server.execution.inputs import Inputs
 from famulus.lsp_server.execution.outcome import Difference, Outcome, What, difference
+from famulus.lsp_server.execution.pair import Pair
 from famulus.lsp_server.execution.relevance import Reliable, another_matter
 from famulus.lsp_server.execution.shrink import shrunk
 from famulus.lsp_server.execution.version import Patch, Version
@@ -105,21 +106,15 @@ class Found:
 
 
 class Search:
-    """Compares two versions. ``source``: the old version's text of a path, None if there is no such file. ``again``:
-    the old version in another sandbox, which is asked where something else than the change may be the cause."""
+    """Compares the two versions of a pair. ``source``: the old version's text of a path, None if there is none."""
 
-    def __init__(
-        self, old: Version, new: Version, source: Callable[[str], str | None], again: Version | None = None
-    ) -> None:
-        self.old, self.new, self.again = old, new, again
+    def __init__(self, pair: Pair, source: Callable[[str], str | None]) -> None:
+        self.old, self.new, self._apart = pair.old, pair.new, pair.apart
         self._counts = Reliable(source)
 
-    def open(self, old_module: str, new_module: str, *, seed: int = 1) -> None:
+    def open(self, old_module: str, new_module: str) -> None:
         """Import the modules of both versions, at the same time. Raises :class:`ImportFailed`."""
-        with ThreadPoolExecutor(1) as pool:
-            old = pool.submit(self.old.open, old_module, seed=seed)
-            self.new.open(new_module, seed=seed)
-            old.result()
+        _opened(self.old, self.new, old_module, new_module)
 
     def witness(self, subject: Subject, inputs: Inputs, *, seconds: float) -> Found:
         """Look for ``seconds`` of time, or until enough calls are made.
@@ -198,10 +193,13 @@ class Search:
         is_new = version is self.new
         return _answers(version, subject, calls, is_new, cpu=limits, wall=2.0, losses=losses, patch=patch)
 
-    def _is_the_cause(self, subject: Subject, call: Call, old: Outcome, what: What, limit: float, seed: int) -> bool:
+    @staticmethod
+    def _is_the_cause(
+        version: Version, subject: Subject, call: Call, old: Outcome, what: What, limit: float, seed: int
+    ) -> bool:
         """Whether the old version answers otherwise as soon as it has the new function."""
         (patched,) = _answers(
-            self.old, subject, [call], cpu=limit, wall=8.0 + limit, fresh=True, seed=seed, patch=subject.patch
+            version, subject, [call], cpu=limit, wall=8.0 + limit, fresh=True, seed=seed, patch=subject.patch
         )
         seen = difference(old, patched)
         return seen is not None and seen.what == what and patched.exception not in ("NameError", "UnboundLocalError")
@@ -261,8 +259,7 @@ class Search:
         seeds = list(_SEEDS)
         while seeds:
             seed = seeds.pop(0)
-            self.open(subject.old_module, subject.new_module, seed=seed)
-            again = self._seen(subject, call, what, seed=seed)
+            again = self._seen(subject, call, what) if seed == 1 else self._seen_apart(subject, call, what, seed)
             if again is None or (witness is not None and again.difference != witness.difference):
                 return None
             if witness is not None and not (again.old.same(witness.old) and again.new.same(witness.new)):
@@ -276,26 +273,43 @@ class Search:
         """Whether the code is why, and not the place or the time: the old version with the new function differs from
         itself as well, or, if that does not, it answers as before in another sandbox."""
         call, old, what = witness.call, witness.old, witness.difference.what
-        if subject.within is not None or self.again is None:
+        if subject.within is not None:
             return True
-        if subject.patch and self._is_the_cause(subject, call, old, what, _patience(old), 1):
+        if subject.patch and self._is_the_cause(self.old, subject, call, old, what, _patience(old), 1):
             return True
-        (again,) = _answers(self.again, subject, [call], cpu=1.0, wall=4.0, fresh=True)
+        with self._apart.lock:
+            (again,) = _answers(self._apart.old, subject, [call], cpu=1.0, wall=4.0, fresh=True)
         return difference(again, witness.new) == witness.difference
 
-    def _seen(self, subject: Subject, call: Call, what: What, *, seed: int = 1) -> Witness | None:
+    def _seen_apart(self, subject: Subject, call: Call, what: What, seed: int) -> Witness | None:
+        """As :meth:`_seen`, with another seed of the hashes, and so in another folder."""
+        with self._apart.lock:
+            _opened(self._apart.old, self._apart.new, subject.old_module, subject.new_module, seed)
+            return self._seen(subject, call, what, (self._apart.old, self._apart.new), seed)
+
+    def _seen(
+        self, subject: Subject, call: Call, what: What, versions: tuple[Version, Version] | None = None, seed: int = 1
+    ) -> Witness | None:
         """The witness if fresh processes show it."""
-        (old,) = _answers(self.old, subject, [call], cpu=1.0, wall=4.0, fresh=True, seed=seed)
+        was, now = versions or (self.old, self.new)
+        (old,) = _answers(was, subject, [call], cpu=1.0, wall=4.0, fresh=True, seed=seed)
         if not self._counts(subject, call, old):
             return None
         limit = _patience(old)
-        (new,) = _answers(self.new, subject, [call], True, cpu=limit, wall=8.0 + limit, fresh=True, seed=seed)
+        (new,) = _answers(now, subject, [call], True, cpu=limit, wall=8.0 + limit, fresh=True, seed=seed)
         found = difference(old, new)
         if found is None or found.what != what or new.ended == "wall" or another_matter(subject, call, new):
             return None
-        if subject.within and not self._is_the_cause(subject, call, old, what, limit, seed):
+        if subject.within and not self._is_the_cause(was, subject, call, old, what, limit, seed):
             return None
         return Witness(call, old, new, found)
+
+
+def _opened(old: Version, new: Version, old_module: str, new_module: str, seed: int = 1) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(old.open, old_module, seed=seed)
+        new.open(new_module, seed=seed)
+        opening.result()
 
 
 def _answers(

@@ -35,7 +35,7 @@ class Looking:
     def __init__(self, change: Change, pairs: Sequence[Pair], mine: Mine, reading: threading.Lock) -> None:
         self.change, self.mine, self.reading = change, mine, reading
         self.old_layout, self.new_layout = pairs[0].old_layout, pairs[0].new_layout
-        self._searches = {id(pair): Search(pair.old, pair.new, self.source, pair.again) for pair in pairs}
+        self._searches = {id(pair): Search(pair, self.source) for pair in pairs}
         self._upstream = Upstream(change.old)
         self._texts: dict[str, str | None] = {}
         self.around: dict[int, list[str]] = {}
