@@ -27,14 +27,17 @@ def peer_model(config: Mapping[str, Any], loaded: Loaded, device: torch.device, 
     args = module.Args.from_config(config)
     wanted = dict(model.named_parameters())
     given: dict[str, Tensor] = {}
+    side_by_side: dict[str, Tensor] = {}
     for name, part in module.parts(args).items():
         if part.kind == "experts":
             at = part.sources[0].split(".{}.")[0]
             dense = loaded.experts[name].stacked.dense
             assert dense is not None
-            given[f"{at}.{'gate_up_proj' if len(part.sources) == 2 else 'down_proj'}"] = dense
+            given[f"{at}.{'gate_up_proj' if len(part.sources) == 2 else 'down_proj'}"] = dense[: part.experts]
+            if part.shares:
+                side_by_side[part.shared] = _side_by_side(dense[part.experts :], len(part.sources))
             continue
-        for own, rows in _tensors(part, name, loaded):
+        for own, rows in _tensors(part, name, loaded, side_by_side):
             stored = module.rename(own, args)
             if stored.rows is None:
                 given[stored.name] = rows.to(dtype)
@@ -53,13 +56,22 @@ def peer_model(config: Mapping[str, Any], loaded: Loaded, device: torch.device, 
     return model
 
 
-def _tensors(part: Part, name: str, loaded: Loaded) -> list[tuple[str, Tensor]]:
+def _side_by_side(experts: Tensor, halves: int) -> Tensor:
+    """The MLP of shared ``experts`` [count, rows, columns]: gates over ups, or columns side by side."""
+    if halves == 2:
+        return experts.reshape(len(experts), 2, -1, experts.shape[-1]).transpose(0, 1).flatten(0, 2)
+    return experts.transpose(0, 1).flatten(1)
+
+
+def _tensors(part: Part, name: str, loaded: Loaded, side_by_side: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
     """The checkpoint's tensors that a part is made of, as views of it."""
     if part.kind == "norm":
         return [(part.sources[0], loaded.norms[name])]
+    sizes = [shape[0] for shape in part.shapes]
+    if name in side_by_side:
+        return list(zip(part.sources, torch.split(side_by_side[name], sizes), strict=True))
     weight = loaded.weights[name]
     assert weight.dense is not None
-    sizes = [shape[0] for shape in part.shapes]
     found = list(zip(part.sources, torch.split(weight.dense, sizes), strict=True))
     if part.biases and weight.bias is not None:
         found += zip(part.biases, torch.split(weight.bias, sizes), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -97,11 +98,16 @@ def random_weights(config: Mapping[str, Any], precision: str, device: torch.devi
     experts: dict[str, Experts] = {}
     args, host = module.Args.from_config(config), torch.device("cpu")
     count = 0
-    for name, part in module.parts(args).items():
+    parts: dict[str, Part] = module.parts(args)
+    behind = set() if resident else {part.shared for part in parts.values()}
+    for name, part in parts.items():
         if part.kind == "norm":
             norms[name] = _small(part, device)
             continue
-        fields = _fields(part, precision, device)
+        if name in behind:
+            continue
+        further = part.shares if part.shared in behind else 0
+        fields = _fields(replace(part, experts=part.experts + further), precision, device)
         if part.kind == "experts":
             if resident:
                 fields = {n: _pinned(t) if device.type == "cuda" else t for n, t in fields.items()}

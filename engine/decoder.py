@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -80,8 +81,8 @@ def mlp_parts(
     }
 
 
-def moe_parts(args: Args, i: int, experts: int, inner: int, bias: bool = False) -> dict[str, Part]:
-    """Router and experts of block ``i``; ``bias``: of all three."""
+def moe_parts(args: Args, i: int, experts: int, inner: int, bias: bool = False, *, shares: int = 0) -> dict[str, Part]:
+    """Router and experts of block ``i``; ``bias``: of all three. ``shares``: experts that the MLP ``shared_`` is."""
     at, hidden = f"model.layers.{i}.mlp", args.hidden_size
     ends = ("gate_proj", "up_proj")
     biases = tuple(f"{at}.experts.{{}}.{end}.bias" for end in (*ends, "down_proj")) if bias else ()
@@ -93,6 +94,8 @@ def moe_parts(args: Args, i: int, experts: int, inner: int, bias: bool = False) 
             ((inner, hidden), (inner, hidden)),
             biases[:2],
             experts=experts,
+            shared=f"{i}.shared_gate_up" if shares else "",
+            shares=shares,
         ),
         f"{i}.experts_down": Part(
             "experts",
@@ -101,6 +104,8 @@ def moe_parts(args: Args, i: int, experts: int, inner: int, bias: bool = False) 
             biases[2:],
             digits=2,
             experts=experts,
+            shared=f"{i}.shared_down" if shares else "",
+            shares=shares,
         ),
     }
     if bias:
@@ -136,12 +141,13 @@ def gated_mlp(loaded: Loaded, i: int, name: str = "") -> MLP:
 def mixture(
     loaded: Loaded, i: int, rule: Rule, shared: MLP | None = None, clamp: Clamp | None = None
 ) -> MoE | OffloadedMoE:
-    """The experts that the parts of :func:`moe_parts` make."""
+    """The experts that the parts of :func:`moe_parts` make, the ``shared`` one beside them or behind the others."""
     gate, bias, correction = (loaded.norms.get(f"{i}.{name}") for name in ("gate", "gate_bias", "correction"))
     assert gate is not None
     gate_up, down = loaded.experts[f"{i}.experts_gate_up"], loaded.experts[f"{i}.experts_down"]
     if loaded.residency is not None:
         return OffloadedMoE(gate, rule, loaded.residency.store(i, gate_up, down), bias, correction, shared, clamp)
+    rule = replace(rule, shared=len(gate_up) - len(gate))
     return MoE(gate, rule, gate_up, down, bias, correction, shared, clamp)
 
 

@@ -17,7 +17,16 @@ from famulus.engine.gguf import bad
 from famulus.engine.layers import Part
 from famulus.engine.source import Source
 from famulus.kernels.convert import Grid
-from famulus.kernels.pack import GROUP, Weight, pair_groups, quantize_fp8, quantize_int4, quantize_int8, unpack_nibbles
+from famulus.kernels.pack import (
+    FP8_BLOCK,
+    GROUP,
+    Weight,
+    pair_groups,
+    quantize_fp8,
+    quantize_int4,
+    quantize_int8,
+    unpack_nibbles,
+)
 
 FIELDS = ("dense", "pairs", "e2m1", "pair_scales", "pair_minimums", "fp8", "fp8_scales", "int8", "int8_scales", "bias")
 """Of a :class:`Weight` on a GPU; "e2m1": pairs of MXFP4's codes."""
@@ -74,6 +83,33 @@ def _powers(source: Source, part: Part, exponents: Tensor) -> Tensor:
         name = part.sources[0]
         raise bad(source.checkpoint.path, f"has {name!r} in MXFP4 with exponents that no model has")
     return torch.ldexp(torch.ones(exponents.t().shape), exponents.t().int() - 127).half()
+
+
+def as_experts(part: Part, shared: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """The fields of an MLP that is ``part.shares`` experts side by side, cut into these: one behind the other, each as
+    the experts of ``part`` are. None where they share a bias, or values of two of them a scale."""
+    halves, inner = len(part.sources), part.shapes[0][0 if len(part.sources) == 2 else 1]
+    found = {}
+    for name, tensor in shared.items():
+        turned = name in ("pair_scales", "pair_minimums")  # [groups, rows]
+        blocks = name == "fp8_scales" and tensor.ndim == 2
+        if name == "bias" or (blocks and inner % FP8_BLOCK):
+            return None
+        if halves == 2:  # gate and up stand one below the other
+            rows = tensor.t() if turned else tensor
+            if len(rows) % (halves * part.shares):
+                return None
+            cut = rows.reshape(halves, part.shares, -1, *rows.shape[1:]).transpose(0, 1).flatten(1, 2)
+            found[name] = cut.transpose(1, 2) if turned else cut
+        elif tensor.ndim == 1:  # a scale per row
+            found[name] = tensor.expand(part.shares, -1)
+        elif tensor.shape[0 if turned else 1] % part.shares:
+            return None
+        elif turned:
+            found[name] = tensor.reshape(part.shares, -1, tensor.shape[1])
+        else:
+            found[name] = tensor.reshape(len(tensor), part.shares, -1).transpose(0, 1)
+    return found
 
 
 def gpu_weight(part: Part, precision: str, fields: dict[str, Tensor], device: torch.device) -> Weight:

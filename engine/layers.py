@@ -46,7 +46,8 @@ class Part:
     ``shapes`` are those of ``sources`` [rows, columns] (norms: [columns]); ``biases`` belong to the sources.
     ``digits``: of the int8 form; 2 where one loses most (see :func:`famulus.kernels.pack.quantize_int8`).
     "norm": any small tensor that stays in f32. "dense": a matrix that stays in the compute dtype. "experts": as many
-    matrices as ``experts`` says; their names and those of their biases hold a ``{}`` for the expert.
+    matrices as ``experts`` says; their names and those of their biases hold a ``{}`` for the expert. ``shared``: the
+    part that is ``shares`` further experts side by side; on a GPU they stand behind the others.
     """
 
     kind: Literal["linear", "embedding", "head", "norm", "dense", "experts"]
@@ -55,6 +56,8 @@ class Part:
     biases: tuple[str, ...] = ()
     digits: int = 1
     experts: int = 0
+    shared: str = ""
+    shares: int = 0
 
     @property
     def values(self) -> int:
@@ -206,7 +209,8 @@ class MLP:
 
 @dataclass(frozen=True)
 class MoE:
-    """A mixture of experts: each token goes to those that the ``rule`` chooses, and to the ``shared`` one if any.
+    """A mixture of experts: each token goes to those that the ``rule`` chooses, and to the ``shared`` one if it stands
+    beside them.
 
     ``gate`` [experts, hidden], ``bias`` and ``correction`` [experts], all f32; see
     :func:`famulus.kernels.router.route`.
@@ -228,7 +232,7 @@ class MoE:
 
     def linears(self) -> list[Weight]:
         """Every weight that a decoded token reads: of as many experts as one token goes to."""
-        k = self.rule.top_k
+        k = self.rule.places
         shared = [] if self.shared is None else self.shared.linears()
         return [*self.gate_up.each[:k], *self.down.each[:k], *shared]
 
@@ -310,7 +314,7 @@ class Block:
     def moe_part(self) -> MoePart | None:
         """The experts as one operation, where it was compiled for this processor."""
         m = self.mlp
-        if not ready() or not isinstance(m, MoE) or m.gate.device.type != "cpu":
+        if not ready() or not isinstance(m, MoE) or m.gate.device.type != "cpu" or m.rule.shared:
             return None
         shared = (None, None) if m.shared is None else (m.shared.gate_up, m.shared.down)
         options = (m.bias, m.correction, *shared, m.clamp, self.residual)

@@ -24,7 +24,7 @@ from famulus.engine import manifest
 from famulus.engine.checkpoint import Checkpoint
 from famulus.engine.errors import BadWeights, StorageFailed
 from famulus.engine.expert_usage import Usage
-from famulus.engine.gpu_forms import FIELDS, gpu_fields, gpu_weight
+from famulus.engine.gpu_forms import FIELDS, as_experts, gpu_fields, gpu_weight
 from famulus.engine.layers import Loaded, Model, Part
 from famulus.engine.models import family
 from famulus.engine.offload import Residency
@@ -274,11 +274,16 @@ def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: s
     norms: dict[str, Tensor] = {}
     weights: dict[str, Weight] = {}
     experts: dict[str, Experts] = {}
+    further = {} if apart != device else _further(found, parts)
     for name, part in parts.items():
         if part.kind == "norm":
             norms[name] = found.pop(f"{name}/dense").to(device)
             continue
         fields = {f: found.pop(f"{name}/{f}") for f in FIELDS if f"{name}/{f}" in found}
+        if not fields:
+            continue  # a shared expert that stands behind the others
+        if name in further:
+            fields = {f: _one_behind_the_other(tensor, further[name].pop(f), device) for f, tensor in fields.items()}
         if part.kind == "experts" and apart != device and torch.cuda.is_available():
             fields = {name: value.pin_memory() for name, value in fields.items()}
         weight = gpu_weight(part, precision, fields, torch.device(apart if part.kind == "experts" else device))
@@ -287,3 +292,37 @@ def _assemble_gpu(found: dict[str, Tensor], parts: dict[str, Part], precision: s
         else:
             weights[name] = weight
     return Loaded(weights, norms, experts)
+
+
+def _further(found: dict[str, Tensor], parts: dict[str, Part]) -> dict[str, dict[str, Tensor]]:
+    """The shared experts that may stand behind the others, as these are, by the name of the part; they are taken out of
+    ``found``."""
+    layers: dict[str, dict[str, Part]] = {}
+    for name, part in parts.items():
+        if part.shared:
+            layers.setdefault(name.partition(".")[0], {})[name] = part
+    further: dict[str, dict[str, Tensor]] = {}
+    for both in layers.values():
+        cut = {name: _cut(found, name, part) for name, part in both.items()}
+        if all(cut.values()):
+            further |= cut
+            for part in both.values():
+                for field in FIELDS:
+                    found.pop(f"{part.shared}/{field}", None)
+    return further
+
+
+def _cut(found: dict[str, Tensor], name: str, part: Part) -> dict[str, Tensor]:
+    """A shared part as experts like those of the part; empty where it cannot be."""
+    own = {f: found[f"{name}/{f}"] for f in FIELDS if f"{name}/{f}" in found}
+    shared = {f: found[f"{part.shared}/{f}"] for f in FIELDS if f"{part.shared}/{f}" in found}
+    cut = as_experts(part, shared) or {}
+    alike = {f: (t.shape[1:], t.dtype) for f, t in cut.items()} == {f: (t.shape[1:], t.dtype) for f, t in own.items()}
+    return cut if alike else {}
+
+
+def _one_behind_the_other(first: Tensor, second: Tensor, device: str) -> Tensor:
+    made = torch.empty((len(first) + len(second), *first.shape[1:]), dtype=first.dtype, device=device)
+    made[: len(first)] = first
+    made[len(first) :] = second
+    return made

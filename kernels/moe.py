@@ -39,14 +39,18 @@ class Experts:
 
     stacked: Weight
 
+    def __len__(self) -> int:
+        """How many there are."""
+        tensors = (getattr(self.stacked, f.name) for f in dataclasses.fields(Weight))
+        return len(next(t for t in tensors if isinstance(t, Tensor)))
+
     @cached_property
     def each(self) -> list[Weight]:
         """One weight for every expert: views."""
         fields = {f.name: getattr(self.stacked, f.name) for f in dataclasses.fields(Weight)}
         tensors: dict[str, Any] = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-        count = len(next(iter(tensors.values())))
-        assert all(len(t) == count for t in tensors.values()), "every tensor has all experts"
-        return [dataclasses.replace(self.stacked, **{n: t[e] for n, t in tensors.items()}) for e in range(count)]
+        assert all(len(t) == len(self) for t in tensors.values()), "every tensor has all experts"
+        return [dataclasses.replace(self.stacked, **{n: t[e] for n, t in tensors.items()}) for e in range(len(self))]
 
     @staticmethod
     def of(weights: list[Weight]) -> Experts:

@@ -4,7 +4,8 @@
 the load) experts are *chosen* by score + correction and *weighted* by the score alone. With groups only the experts of
 the best groups can be chosen; a group counts as much as its best expert, with a correction as its best two together.
 Then the ``top_k`` best are taken, or of these as few as reach ``top_p`` of the scores (Huang et al. 2024, "Harder tasks
-need more experts"); equal scores go to the lower index. Softmax over the chosen logits alone (Mixtral, Granite,
+need more experts"); equal scores go to the lower index. ``shared`` experts, which every token meets whatever the scores
+(DeepSeekMoE, Dai et al. 2024), stand behind the others. Softmax over the chosen logits alone (Mixtral, Granite,
 gpt-oss) is the same as softmax over all and ``renormalise``.
 
 Bytes: ``tokens * hidden + experts * hidden`` values, under a megabyte at decode: bound by the launch. So a GPU kernel
@@ -31,7 +32,8 @@ FEW = 16
 class Rule:
     """How experts are chosen. ``top_k``: how many, with ``top_p`` below 1 at most; ``kept_groups`` of ``groups``.
 
-    ``renormalise``: the chosen weights add up to 1 before ``scale`` multiplies them.
+    ``renormalise``: the chosen weights add up to 1 before ``scale`` multiplies them. ``shared``: how many experts have
+    every token, with the weight 1; they stand behind those that the gate scores.
     """
 
     top_k: int
@@ -41,6 +43,12 @@ class Rule:
     groups: int = 1
     kept_groups: int = 1
     top_p: float = 1.0
+    shared: int = 0
+
+    @property
+    def places(self) -> int:
+        """Of a token."""
+        return self.top_k + self.shared
 
 
 def _cases(g: torch.Generator) -> Iterator[Case]:
@@ -51,6 +59,8 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
         "sigmoid-groups": Rule(8, "sigmoid", True, 2.5, groups=8, kept_groups=4),
         "top-p": Rule(8, renormalise=True, top_p=0.6),
         "one": Rule(1),
+        "shared": Rule(6, scale=16.0, shared=2),
+        "shared-top-p": Rule(4, renormalise=True, top_p=0.6, shared=1),
     }
     for tokens, hidden, experts in ((1, 64, 64), (5, 96, 128), (40, 48, 16)):
         for name, rule in rules.items():
@@ -62,7 +72,7 @@ def _cases(g: torch.Generator) -> Iterator[Case]:
 
 
 def _bytes(x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None, correction: Tensor | None) -> int:
-    return x.nbytes + gate.nbytes + x.shape[0] * rule.top_k * 16
+    return x.nbytes + gate.nbytes + x.shape[0] * rule.places * 16
 
 
 @op(
@@ -74,8 +84,8 @@ def route(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``x`` [tokens, hidden], ``gate`` [experts, hidden] f32, ``bias`` and ``correction`` [experts] f32 → weights
-    f32 and experts int64, both [tokens, top_k], the best first, and ``order`` [tokens * top_k] int64: the pairs (token
-    * top_k + place) sorted by expert.
+    f32 and experts int64, both [tokens, places], the best first and the shared ones last, and ``order`` [tokens *
+    places] int64: the pairs (token * places + place) sorted by expert.
 
     Places that ``top_p`` leaves free have the expert -1 and the weight 0; their pairs are the last of ``order``.
     """
@@ -94,7 +104,16 @@ def route(
         weights, experts = weights.masked_fill(free, 0), experts.masked_fill(free, -1)
     if rule.renormalise:
         weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
-    return weights * rule.scale, experts, sorted_pairs(experts)
+    weights, experts = with_shared(weights * rule.scale, experts, rule, len(gate))
+    return weights, experts, sorted_pairs(experts)
+
+
+def with_shared(weights: Tensor, experts: Tensor, rule: Rule, count: int) -> tuple[Tensor, Tensor]:
+    """``weights`` and ``experts`` [tokens, top_k] with the places of the shared ones, which stand behind ``count``."""
+    if not rule.shared:
+        return weights, experts
+    behind = torch.arange(count, count + rule.shared, device=experts.device).expand(len(experts), -1)
+    return torch.cat([weights, weights.new_ones(behind.shape)], -1), torch.cat([experts, behind], -1)
 
 
 def _within_groups(merit: Tensor, rule: Rule, counted: int) -> Tensor:
@@ -113,16 +132,23 @@ def sorted_pairs(experts: Tensor) -> Tensor:
 
 
 if compiled.ready():
-    route.implement("compiled", rule=lambda k: k == "cpu", why="one call from the scores to the sorted pairs")(
-        compiled.route
-    )
+
+    @route.implement("compiled", rule=lambda k: k == "cpu", why="one call from the scores to the sorted pairs")
+    def _route_compiled(
+        x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        weights, experts, order = compiled.route(x, gate, rule, bias, correction)
+        if not rule.shared:
+            return weights, experts, order
+        weights, experts = with_shared(weights, experts, rule, len(gate))
+        return weights, experts, sorted_pairs(experts)
 
 
 @route.implement("torch", rule=lambda k: k == "cpu", why="torch's own top-k, and no group where there is one")
 def _route_torch(
     x: Tensor, gate: Tensor, rule: Rule, bias: Tensor | None = None, correction: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if rule.groups > 1 or correction is not None or rule.top_p < 1 or rule.score != "softmax":
+    if rule.groups > 1 or correction is not None or rule.top_p < 1 or rule.score != "softmax" or rule.shared:
         return route.reference(x, gate, rule, bias, correction)
     logits = torch.nn.functional.linear(x.float(), gate, bias)
     if rule.renormalise:  # the softmax over the chosen alone

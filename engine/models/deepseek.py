@@ -150,12 +150,13 @@ def block_parts(args: Args, i: int) -> dict[str, Part]:
         found |= _index_parts(args, i)
     if i < args.first_k_dense_replace:
         return found | decoder.mlp_parts(args, i, args.intermediate_size)
-    found |= decoder.moe_parts(args, i, args.n_routed_experts, args.moe_intermediate_size)
+    shares = args.n_shared_experts
+    found |= decoder.moe_parts(args, i, args.n_routed_experts, args.moe_intermediate_size, shares=shares)
     if args.model_type != "deepseek_v2":
         correction = f"model.layers.{i}.mlp.gate.e_score_correction_bias"
         found[f"{i}.correction"] = Part("norm", (correction,), ((args.n_routed_experts,),))
-    if args.n_shared_experts:
-        inner = args.moe_intermediate_size * args.n_shared_experts
+    if shares:
+        inner = args.moe_intermediate_size * shares
         found |= decoder.mlp_parts(args, i, inner, under="mlp.shared_experts", name="shared_")
     return found
 
@@ -241,10 +242,10 @@ def attention(args: Args, loaded: Loaded, i: int) -> LatentAttention:
 
 
 def mlp(args: Args, loaded: Loaded, i: int) -> Pointwise:
-    """What follows the attention of block ``i``: one MLP, or experts beside a shared one."""
+    """What follows the attention of block ``i``: one MLP, or experts, with shared ones beside or behind them."""
     if i < args.first_k_dense_replace:
         return decoder.gated_mlp(loaded, i)
-    shared = decoder.gated_mlp(loaded, i, "shared_") if args.n_shared_experts else None
+    shared = decoder.gated_mlp(loaded, i, "shared_") if f"{i}.shared_down" in loaded.weights else None
     return decoder.mixture(loaded, i, args.rule(), shared)
 
 

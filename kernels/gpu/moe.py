@@ -252,7 +252,7 @@ def _run(
     tokens, top_k = experts.shape
     pairs = tokens * top_k
     first, second = gate_up.stacked, down.stacked
-    count = next(t.shape[0] for t in (first.pairs, first.fp8, first.int8, first.dense) if t is not None)
+    count = len(gate_up)
     few, choice = tokens <= FEW, (tokens, top_k, count)
     shared = {"TOP_K": top_k, "FEW": max(BLOCK, power(tokens)) if few else 0}
 

@@ -34,7 +34,7 @@ SORTED = 64
 @triton.jit
 def _route(
     x, gate, bias, correction, weights, experts, order, logits, arrivals, M, E, K, x_stride, scale, top_p,
-    TOP_K: tl.constexpr, SIGMOID: tl.constexpr, RENORMALISE: tl.constexpr, TOP_P: tl.constexpr,
+    TOP_K: tl.constexpr, SHARED: tl.constexpr, SIGMOID: tl.constexpr, RENORMALISE: tl.constexpr, TOP_P: tl.constexpr,
     GROUPS: tl.constexpr, KEPT: tl.constexpr, LANES: tl.constexpr, PLACES: tl.constexpr, PAIRS: tl.constexpr,
     BM: tl.constexpr, BE: tl.constexpr, STEP: tl.constexpr, SHARE: tl.constexpr, SHARES: tl.constexpr,
 ):  # fmt: skip
@@ -109,18 +109,23 @@ def _route(
             merit = tl.where(here, float("-inf"), merit)
         if RENORMALISE:
             given = given / (tl.sum(given, 1)[:, None] + 1e-20)
-        target = m[:, None] * TOP_K + place
-        written = (m < M)[:, None] & (place < TOP_K)
-        tl.store(weights + target, given * scale, mask=written)
+        given *= scale
+        if SHARED > 0:  # they stand behind the others, and every token meets them
+            given = tl.where(place >= TOP_K, 1.0, given)
+            taken = tl.where(place >= TOP_K, E + place - TOP_K, taken)
+        target = m[:, None] * (TOP_K + SHARED) + place
+        written = (m < M)[:, None] & (place < TOP_K + SHARED)
+        tl.store(weights + target, given, mask=written)
         tl.store(experts + target, taken.to(tl.int64), mask=written)
         if PAIRS:
             tl.debug_barrier()  # the pairs are read again, by other threads
             p = tl.arange(0, PAIRS)
-            key = tl.load(experts + p, mask=p < M * TOP_K, other=E)
-            key = tl.where(key < 0, E, key)
+            pairs = M * (TOP_K + SHARED)
+            key = tl.load(experts + p, mask=p < pairs, other=E + SHARED)
+            key = tl.where(key < 0, E + SHARED, key)
             less = (key[None, :] < key[:, None]) | ((key[None, :] == key[:, None]) & (p[None, :] < p[:, None]))
             rank = tl.sum(less.to(tl.int32), 1)
-            tl.store(order + rank, p.to(tl.int64), mask=p < M * TOP_K)
+            tl.store(order + rank, p.to(tl.int64), mask=p < pairs)
 
 
 @triton.jit
@@ -140,10 +145,10 @@ def _sort(experts, order, P, E, BP: tl.constexpr, CHUNK: tl.constexpr):
 
 
 def _shapes() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Qwen3-30B-A3B and DeepSeek-V3."""
+    """Qwen3-30B-A3B and, with its shared expert, DeepSeek-V3."""
     for name, tokens, experts, hidden, rule in (
         ("qwen3", 1, 128, 2048, Rule(8, renormalise=True)),
-        ("v3", 40, 256, 7168, Rule(8, "sigmoid", True, 2.5, 8, 4)),
+        ("v3", 40, 256, 7168, Rule(8, "sigmoid", True, 2.5, 8, 4, shared=1)),
     ):
         x = torch.empty(tokens, hidden, dtype=torch.bfloat16, device="meta")
         correction = torch.empty(experts, device="meta") if name == "v3" else None
@@ -159,9 +164,9 @@ def _run(
     tokens, hidden = x.shape
     count = len(gate)
     shares = triton.cdiv(hidden, SHARE)
-    weights = torch.empty((tokens, rule.top_k), dtype=torch.float32, device=x.device)
-    experts = torch.empty((tokens, rule.top_k), dtype=torch.int64, device=x.device)
-    order = torch.empty(tokens * rule.top_k, dtype=torch.int64, device=x.device)
+    weights = torch.empty((tokens, rule.places), dtype=torch.float32, device=x.device)
+    experts = torch.empty((tokens, rule.places), dtype=torch.int64, device=x.device)
+    order = torch.empty(tokens * rule.places, dtype=torch.int64, device=x.device)
     logits = torch.empty((shares, tokens, count), dtype=torch.float32, device=x.device)
     blocks, few = triton.cdiv(tokens, FEW), tokens <= FEW
     arrivals = torch.zeros(blocks, dtype=torch.int32, device=x.device)
@@ -171,14 +176,15 @@ def _run(
         *(x, gate, bias, correction, weights, experts, order, logits, arrivals),
         *(tokens, count, hidden, x.stride(0), float(rule.scale), float(rule.top_p)),
         TOP_K=rule.top_k,
+        SHARED=rule.shared,
         SIGMOID=rule.score == "sigmoid",
         RENORMALISE=rule.renormalise,
         TOP_P=rule.top_p < 1,
         GROUPS=rule.groups,
         KEPT=rule.kept_groups,
         LANES=power(count // rule.groups),
-        PLACES=power(rule.top_k),
-        PAIRS=power(tokens * rule.top_k) if few else 0,
+        PLACES=power(rule.places),
+        PAIRS=power(tokens * rule.places) if few else 0,
         BM=FEW,
         BE=EXPERTS,
         STEP=STEP,
@@ -188,6 +194,6 @@ def _run(
         stages=3,
     )
     if not few:
-        pairs = tokens * rule.top_k
-        launch(_sort, (triton.cdiv(pairs, SORTED),), experts, order, pairs, count, BP=SORTED, CHUNK=128)
+        pairs = tokens * rule.places
+        launch(_sort, (triton.cdiv(pairs, SORTED),), experts, order, pairs, count + rule.shared, BP=SORTED, CHUNK=128)
     return weights, experts, order

@@ -55,6 +55,7 @@ def test_a_kernel_compiles_for_every_card_and_fits(family: str, architecture: in
         "test_parity.py::test_sequences_of_unequal_length_share_steps[deepseek-v2]",
         "test_parity.py::test_keys_and_values_in_8_bits_are_rounded_once[qwen2-fp8]",
         "test_offload.py::test_a_step_in_portions_is_the_same_step",
+        "test_shared_experts.py::test_shared_experts_behind_the_others_compute_the_same[deepseek-v2-fp32]",
     ],
 )
 def test_a_whole_model_computes_the_same_with_the_kernels(test: str) -> None:
