@@ -32,9 +32,9 @@ def check(changes: Changes) -> Iterator[Finding]:
         base, _, name = use.reference.path.rpartition(".")
         if not untouched(changes, use):
             continue
-        values = changes.new.resolver.resolve(use.module, use.reference.scope, base)
-        known = [v for v in values if not isinstance(v, Unknown) and v != NONE]
-        cause = _cause(changes, use, base, name, known) if known else _guessed(changes, use, name)
+        values = [v for v in changes.new.resolver.resolve(use.module, use.reference.scope, base) if v != NONE]
+        known = not all(isinstance(value, Unknown) for value in values)
+        cause = _cause(changes, use, base, name, values) if known else _guessed(changes, use, name)
         if cause is None or ready(use.module, use.reference.guard, _READY):
             continue
         pair, difference = cause

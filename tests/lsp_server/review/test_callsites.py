@@ -673,3 +673,10 @@ def test_callers_in_notebooks_are_found_and_shown_with_their_cell(repo: Any) -> 
     assert finding.old_place is not None and finding.old_place.line == line
     (left_out,) = context.left_out
     assert left_out.startswith("one_line.ipynb was not read")
+
+
+def test_fields_are_there_that_a_class_takes_from_a_named_tuple() -> None:
+    old = "class C:\n    x, y = 1, 2\n"
+    new = "import collections\nclass C(collections.namedtuple('C', 'x z')): ...\n"
+    user = "from m import C\ndef g(c: C):\n    print(c.x, c._asdict())\n    return c.y\n"
+    assert found(review({"m.py": old, "u.py": user}, {"m.py": new})) == {"u.py:4 missing-name"}

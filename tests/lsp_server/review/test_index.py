@@ -270,6 +270,17 @@ def test_code_of_a_notebook_keeps_its_lines() -> None:
     assert all(json.dumps(lines[places[n]])[1:-1] in BOOK.split("\n")[n - 1] for n in places if "2" in places[n][-3:])
 
 
+@pytest.mark.parametrize(
+    "instead",
+    ['["%%timeit\\n", "z = 2,"]', '"z = 2\\nz = 3"', '[\n\n    "%%timeit\\n",\n    "z = 2,"\n   ]'],
+)
+def test_a_notebook_is_refused_where_code_does_not_stand_on_lines_of_its_own(instead: str) -> None:
+    there = '[\n    "%%timeit\\n",\n    "z = 2,"\n   ]'
+    assert there in BOOK
+    with pytest.raises(ValueError, match="lines of their own"):
+        code(BOOK.replace(there, instead).encode())
+
+
 @settings(deadline=None)
 @given(data=st.data())
 def test_a_spoilt_notebook_is_read_or_refused(data: st.DataObject) -> None:
