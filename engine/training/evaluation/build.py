@@ -250,4 +250,5 @@ def _origin(source: Source, package: Package, wheels: Path, corpus: Path) -> Ori
     with zipfile.ZipFile(fetched(package, wheels)) as file:
         names = [n for n in file.namelist() if re.search(r"\.dist-info/(.*/)?(licen[cs]e|copying)[^/]*$", n, re.I)]
         notice = "\n\n".join(file.read(name).decode("utf-8", "replace").strip() for name in sorted(names))
+    notice = re.sub(r"^Copied from: .*\n", "", notice, flags=re.MULTILINE)  # where a file lay, no part of a licence
     return Origin(source.package, source.version, source.licence, notice)
