@@ -21,12 +21,14 @@ from torch import Tensor
 
 from famulus.bench.device_time import Report, seconds
 from famulus.bench.tune import Tuner
+from famulus.kernels.activation import swiglu
 from famulus.kernels.attention import Segment, Segments, attention
 from famulus.kernels.check import registry
+from famulus.kernels.indexer import index_tokens
 from famulus.kernels.linear import linear, make_fp8, make_int8, make_pairs
 from famulus.kernels.mla import mla
 from famulus.kernels.moe import Experts, moe
-from famulus.kernels.norm import rms_norm
+from famulus.kernels.norm import add_rms_norm, rms_norm
 from famulus.kernels.op import Op, interpreting
 from famulus.kernels.pack import GROUP, Weight
 from famulus.kernels.rope import frequencies, rope_store, tables
@@ -87,13 +89,16 @@ class Shapes:
 
 
 def measured(shapes: Shapes) -> Iterator[Measured]:
-    """What is timed: Qwen3-30B-A3B's layers, Qwen2.5-Coder-7B's MLP, DeepSeek-Coder-V2-Lite's attention."""
+    """What is timed: layers of Qwen3-30B-A3B, the MLP of Qwen2.5-Coder-7B, attention of DeepSeek-Coder-V2-Lite, the
+    index of V3.2 over its 64 heads."""
     s, device = shapes, shapes.device
     hidden, heads, experts = s.size(2048), 32 if not s.tiny else 4, 128 if not s.tiny else 8
     kv_heads, dim = (4, 128) if not s.tiny else (2, 64)
     for rows in ROWS:
         x = s.floats(rows, hidden)
-        yield f"rms_norm {rows}x{hidden}", rms_norm, (x.float(), torch.ones(hidden, device=device), 1e-6, s.dtype)
+        h, delta, one = x.float().clone(), s.floats(rows, hidden), torch.ones(hidden, device=device)
+        yield f"rms_norm {rows}x{hidden}", rms_norm, (h, one, 1e-6, s.dtype)
+        yield f"add_rms_norm {rows}x{hidden}", add_rms_norm, (h, delta, one, 1e-6, s.dtype)
         mixed = s.floats(rows, heads + 2 * kv_heads, dim)
         cos, sin = (t.to(device) for t in tables(torch.arange(rows), frequencies(dim, 1e6)))
         store = s.floats(2 * kv_heads, 4096, dim)
@@ -101,6 +106,7 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
         yield f"rope_store {rows}x{heads}/{kv_heads}x{dim}", rope_store, (mixed, cos, sin, slots, store)
         gate = torch.randn(experts, hidden, device=device) * hidden**-0.5
         yield f"route {rows}x{experts}/8", route, (x, gate, Rule(8, renormalise=True), None, None)
+        yield f"swiglu {rows}x{s.size(18944)}", swiglu, (s.floats(rows, 2 * s.size(18944)),)
         logits = torch.randn(rows, s.size(151936), device=device) * 3
         for name, way in (("greedy", Choice()), ("top-p", Choice(0.8, top_p=0.95)), ("top-k", Choice(0.8, 20, 0.8))):
             choices = [replace(way, key=i) for i in range(rows)]
@@ -128,7 +134,7 @@ def measured(shapes: Shapes) -> Iterator[Measured]:
 
 
 def _attentions(s: Shapes, heads: int, kv_heads: int, dim: int) -> Iterator[Measured]:
-    latent, width, v2_heads = (512, 576, 16) if not s.tiny else (32, 48, 4)
+    latent, width, v2_heads, index = (512, 576, 16, 128) if not s.tiny else (32, 48, 4, 16)
     for context in CONTEXTS[:1] if s.tiny else CONTEXTS:
         for rows in (1, 16):
             if rows * context > 1 << 18:
@@ -141,6 +147,10 @@ def _attentions(s: Shapes, heads: int, kv_heads: int, dim: int) -> Iterator[Meas
                 kept = Quantized(*quantize(kv, dtype))
                 yield f"attention {form} {rows}x{context}", attention, (q, kept, segments, dim**-0.5)
             store = s.floats(1, rows * context, width)
+            q = s.floats(rows, 4 * v2_heads, index)
+            weights = torch.rand(rows, 4 * v2_heads, device=s.device)
+            found = q, weights, store, segments, s.size(2048)
+            yield f"index_tokens {rows}x{context}", index_tokens, found
             yield f"mla {rows}x{context}", mla, (s.floats(rows, v2_heads, width), store, segments, width**-0.5, latent)
 
 
