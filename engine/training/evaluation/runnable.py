@@ -42,6 +42,7 @@ import contextlib, io, json, os, resource, signal, sys, warnings
 
 warnings.simplefilter("ignore")
 LONGEST, SECONDS, MOST = {LONGEST}, {SECONDS}, 9000
+HERE = (" at 0x", sys.prefix, sys.base_prefix)  # what is otherwise on another machine
 """
 PROGRAM += """
 def values(text, calls):
@@ -51,7 +52,8 @@ def values(text, calls):
         for call in calls:
             try:
                 value = repr(eval(call, space))
-                same = len(value) <= LONGEST and value == repr(eval(call, space)) and " at 0x" not in value
+                same = len(value) <= LONGEST and value == repr(eval(call, space))
+                same = same and not any(place in value for place in HERE)
             except BaseException:
                 same = False
             found.append(value if same else None)

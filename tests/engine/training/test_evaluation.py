@@ -116,12 +116,13 @@ def test_calls_take_what_a_function_says_it_takes() -> None:
     asked = [taken, ("is_short(label)", "return len(label.strip()) < 5"), ("nothing(label)", "return 7")]
     asked += [
         ("pieces(label)", "yield from label.split()"),
+        ("place(label)", "return __import__('sys').prefix + label"),
         ("shout(label)", "import os; os.write(1, b'[1]'); os._exit(0)"),
     ]
-    kept, short, nothing, pieces, silent = runnable.observed(source.format(*one) for one in asked)
+    kept, short, nothing, pieces, place, silent = runnable.observed(source.format(*one) for one in asked)
     assert len(kept) >= runnable.LEAST and all("numpy" in call for call, _ in kept), kept
     assert sorted(value for _, value in short) == ["False", "False", "True", "True"]
-    assert nothing == silent == ()
+    assert nothing == place == silent == ()
     assert all(eval(call, {"pieces": lambda label: iter(label.split())}) == ast.literal_eval(v) for call, v in pieces)
     assert len(pieces) >= runnable.LEAST
 
