@@ -9,7 +9,7 @@ from torch import Tensor
 
 from famulus.engine import ggml
 from famulus.kernels import convert, pack
-from famulus.kernels.linear import linear, make_pairs
+from famulus.kernels.linear import dense_of, linear, make_pairs
 
 
 @pytest.mark.parametrize("group", [32, 64, 128])
@@ -48,13 +48,37 @@ def test_int8_comes_back(digits: int) -> None:
     assert torch.equal(values, torch.cat([first, second][:digits]).to(torch.int8))
 
 
-def test_fp8_comes_back() -> None:
+@pytest.mark.parametrize("blocks", [True, False])
+def test_fp8_comes_back(blocks: bool) -> None:
     values = torch.randn(256, 384).to(torch.float8_e4m3fn)
-    values[::128, ::128] = pack.FP8_LARGEST  # the largest of every block
-    scales = 2.0 ** torch.randint(-9, 3, (2, 3))
-    again, found = pack.quantize_fp8(values.float() * pack.fp8_scales(scales, 256, 384), blocks=True)
+    values[:: 128 if blocks else 1, ::128] = pack.FP8_LARGEST  # the largest of every block, or row
+    scales = 2.0 ** torch.randint(-9, 3, (2, 3) if blocks else (256,))
+    again, found = pack.quantize_fp8(values.float() * pack.fp8_scales(scales, 256, 384), blocks=blocks)
     assert torch.equal(found, scales)
     assert torch.equal(again.view(torch.uint8), values.view(torch.uint8))
+
+
+def test_int4_comes_back() -> None:
+    values = torch.randint(0, 16, (5, 3, pack.GROUP), dtype=torch.uint8)
+    values[..., 3], values[..., 20] = 0, 15  # the ends of a group set its scale and minimum
+    scales = 2.0 ** torch.randint(-9, 3, (5, 3))
+    minimums = torch.randint(-20, 6, (5, 3)) * scales
+    packed = pack.pack_nibbles(values.view(5, -1))
+    found = pack.quantize_int4(pack.dequantize_int4(packed, scales, minimums))
+    assert all(map(torch.equal, found, (packed, scales, minimums)))
+
+
+def test_mxfp4_comes_back() -> None:
+    """Every code with every power of two that f16 holds, against the definition: sign, two bits of exponent, one of
+    mantissa, without a leading one where the exponent is 0."""
+    exponents = torch.arange(-24, 16)
+    codes = torch.stack([torch.randperm(32) % 16 for _ in exponents]).to(torch.uint8).view(4, -1)
+    scales = (2.0 ** exponents.float()).view(4, -1)
+    layer = make_pairs(codes, scales.half(), None, 32, e2m1=True)
+    assert torch.equal(pack.unpair_groups(layer.pairs, 32), codes)
+    sign, power, half = 1 - (codes >> 3).float() * 2, (codes >> 1 & 3).float(), (codes & 1) / 2
+    wanted = sign * torch.where(power == 0, half, (1 + half) * 2 ** (power - 1)) * scales.repeat_interleave(32, 1)
+    assert torch.equal(dense_of(layer).view(torch.int32), wanted.view(torch.int32))  # the sign of zeros too
 
 
 def _words(values: Tensor, order: tuple[int, ...] = tuple(range(8))) -> Tensor:
@@ -76,6 +100,7 @@ def test_gptq_weights_mean_what_they_mean_there(less_one: bool, mixed: bool) -> 
     groups = groups[torch.randperm(columns)] if mixed else groups
     stored = _words(zeros) - 0x11111111 if less_one else _words(zeros)
     grid = convert.gptq(_words(values.t()).t().contiguous(), stored, scales, groups, less_one=less_one)
+    assert torch.equal(grid.values, values.t())
     assert torch.allclose(grid.dense(), ((values - zeros[groups]) * scales.float()[groups]).t(), atol=1e-5)
     assert grid.group == (1 if mixed else group)
 
@@ -88,6 +113,7 @@ def test_awq_weights_mean_what_they_mean_there() -> None:
     order = (0, 2, 4, 6, 1, 3, 5, 7)
     grid = convert.awq(_words(values, order), _words(zeros, order), scales)
     spread = (values - zeros.repeat_interleave(group, 0)) * scales.float().repeat_interleave(group, 0)
+    assert torch.equal(grid.values, values.t())
     assert torch.allclose(grid.dense(), spread.t(), atol=1e-5)
 
 
