@@ -2,7 +2,7 @@
 
 Bytes: the row is read and written once; at decode the launch counts, not the bytes, so the addition to the residual
 stream that comes before it is part of the same operation. Llama casts to the compute dtype before it multiplies with
-``w``, Gemma after it and stores ``w - 1``; here the product is taken in f32 for both, and Gemma's loader adds the 1.
+``w``, Gemma after it and stores ``w - 1``; here the product is taken in f32, which serves both once the 1 is added.
 What follows in a prompt may take its input in 8 bits (:mod:`famulus.kernels.w8a8`): then the norm rounds it while it is
 still in registers.
 """
