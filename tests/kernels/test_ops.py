@@ -69,6 +69,21 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
     assert torch.equal(linear.linear(rows, weight), linear.linear(loud, weight)[:9])
 
 
+WITHOUT_TRITON = """
+import sys
+sys.modules["triton"] = None  # as where there is none
+from famulus.kernels.__main__ import main
+sys.argv = ["kernels", "why", "swiglu"]
+sys.exit(main())
+"""
+
+
+def test_no_triton_is_needed_to_import_the_kernels_and_to_be_told_what_is_chosen() -> None:
+    ran = subprocess.run([sys.executable, "-P", "-c", WITHOUT_TRITON], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "swiglu on cpu" in ran.stdout and "swiglu on cuda" in ran.stdout and "triton" not in ran.stdout
+
+
 SATURATING = """
 import torch
 from famulus.kernels.linear import int8_product
