@@ -19,7 +19,7 @@ from torch import Tensor
 
 from famulus.kernels.attention import Segment, Segments, attention
 from famulus.kernels.gpu.eight_bits import byte
-from famulus.kernels.gpu.launch import COMPUTE, card, launch, power
+from famulus.kernels.gpu.launch import COMPUTE, card, counters, launch, power
 from famulus.kernels.mla import mla
 from famulus.kernels.op import Gpu
 from famulus.kernels.store import DTYPES, FORMATS, Quantized, Store, empty
@@ -223,7 +223,7 @@ def _launch(
     bd = max(16, power(dim))
     if tile.splits > 1:
         part = torch.empty((blocks, heads, tile.splits, tile.bm * (bd + 2)), dtype=torch.float32, device=q.device)
-        arrivals = torch.zeros((blocks, heads), dtype=torch.int32, device=q.device)
+        arrivals = counters(q.device, blocks * heads)
     values, scales = (kv.values, kv.scales) if isinstance(kv, Quantized) else (kv, None)
     e4m3 = values.dtype == torch.float8_e4m3fn and card(q).architecture < 89
     launch(

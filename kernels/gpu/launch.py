@@ -132,6 +132,27 @@ def _described(kernel: Any, arguments: tuple[Any, ...], constants: dict[str, Any
     return Launch(kernel, signature, fixed, tuple(multiples), warps, stages)
 
 
+_COUNTERS: dict[torch.device, Tensor] = {}
+_OUTGROWN: list[Tensor] = []
+
+
+def counters(device: torch.device, count: int) -> Tensor:
+    """``count`` int32 zeros by which the programs of one launch tell who is through; the launch leaves them at 0.
+
+    All launches on a device take the same ones, since they run one after the other: to fill new ones each time would be
+    a launch of its own. Recorded graphs hold their address, so those that became too few stay."""
+    found = _COUNTERS.get(device)
+    if found is not None and len(found) >= count:
+        return found
+    made = torch.zeros(max(1 << 14, power(count)), dtype=torch.int32, device=device)
+    if _RECORD.get() is not None or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+        return made  # not there yet, or not before the graph is replayed
+    if found is not None:
+        _OUTGROWN.append(found)
+    _COUNTERS[device] = made
+    return made
+
+
 def power(n: int) -> int:
     """The next power of two."""
     return int(triton.next_power_of_2(n))

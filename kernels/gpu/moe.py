@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from famulus.kernels.gpu.launch import card, launch, power
+from famulus.kernels.gpu.launch import card, counters, launch, power
 from famulus.kernels.gpu.product import Stored, example, product, stored
 from famulus.kernels.moe import Clamp, Experts, moe
 from famulus.kernels.op import Gpu
@@ -99,6 +99,7 @@ def _up(
                     source = mine_part + other * (2 * BM * BN) + at_tile
                     gate += tl.load(source, cache_modifier=".cg")
                     up += tl.load(source + BM * BN, cache_modifier=".cg")
+                tl.store(arrivals + block, 0)
         if through:
             if bias is not None:
                 gate += tl.load(bias + at * 2 * N + n, mask=inside, other=0.0).to(tl.float32)[None, :]
@@ -265,7 +266,7 @@ def _run(
     part = arrivals = None
     if c.splits > 1:
         part = torch.empty((blocks * tiles * c.splits, 2, c.bm, c.bn), dtype=torch.float32, device=x.device)
-        arrivals = torch.zeros(blocks * tiles, dtype=torch.int32, device=x.device)
+        arrivals = counters(x.device, blocks * tiles)
     launch(
         _up,
         (blocks, tiles, c.splits),
@@ -286,7 +287,7 @@ def _run(
     # Among few tokens those without an expert are seen to; with a list of blocks they are in none.
     out = (torch.empty if few else torch.zeros)((tokens, second.rows), dtype=x.dtype, device=x.device)
     part = torch.empty((pairs * c.splits, second.rows), dtype=torch.float32, device=x.device)
-    arrivals = torch.zeros((tokens, tiles), dtype=torch.int32, device=x.device)
+    arrivals = counters(x.device, tokens * tiles)
     launch(
         _down,
         (blocks, tiles, c.splits),

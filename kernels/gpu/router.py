@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from famulus.kernels.gpu.launch import launch, power
+from famulus.kernels.gpu.launch import counters, launch, power
 from famulus.kernels.op import Gpu
 from famulus.kernels.router import FEW, Rule, route
 
@@ -53,6 +53,7 @@ def _route(
     tl.debug_barrier()  # all threads have stored before the arrival is seen
     before = tl.atomic_add(arrivals + block, 1)
     if before == tl.num_programs(0) * SHARES - 1:
+        tl.store(arrivals + block, 0)
         lane = tl.arange(0, GROUPS * LANES)
         within = lane % LANES
         expert = (lane // LANES) * (E // GROUPS) + within
@@ -169,7 +170,7 @@ def _run(
     order = torch.empty(tokens * rule.places, dtype=torch.int64, device=x.device)
     logits = torch.empty((shares, tokens, count), dtype=torch.float32, device=x.device)
     blocks, few = triton.cdiv(tokens, FEW), tokens <= FEW
-    arrivals = torch.zeros(blocks, dtype=torch.int32, device=x.device)
+    arrivals = counters(x.device, blocks)
     launch(
         _route,
         (triton.cdiv(count, EXPERTS), shares, blocks),
