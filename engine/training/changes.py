@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from famulus.engine.layers import Part
+from famulus.engine.training.gradients import weighted_swiglu
 from famulus.engine.training.recipe import Shape
 from famulus.kernels.router import Rule, route
 
@@ -41,6 +42,18 @@ class LowRank(nn.Module):
             else:
                 sides.append(x.new_zeros(*x.shape[:-1], rows))
         return sides[0] if len(sides) == 1 else torch.cat(sides, -1)
+
+    def update(self) -> Tensor:
+        """The same as a matrix [rows of all sources, columns] f32."""
+        columns = next(iter(self.down.values())).shape[1]
+        sides = []
+        for place, rows in enumerate(self.rows):
+            key = str(place)
+            if key in self.down:
+                sides.append(self.up[key] @ self.down[key] * self.scale)
+            else:
+                sides.append(next(iter(self.down.values())).new_zeros(rows, columns))
+        return sides[0] if len(sides) == 1 else torch.cat(sides)
 
 
 class RoutedExperts(nn.Module):
@@ -92,9 +105,9 @@ class RoutedExperts(nn.Module):
         """``x`` [tokens, hidden] → what the experts add [tokens, hidden], and the mean square of the router's
         logits."""
         weights, logits = self.shares(x)
-        inner = F.silu(F.linear(x, self.gate.to(x.dtype))) * F.linear(x, self.up.to(x.dtype))
-        spread = weights.to(x.dtype).repeat_interleave(self.shape.width, dim=1)
-        return F.linear(inner * spread, self.down.to(x.dtype)), logits.square().mean()
+        gate, up = F.linear(x, self.gate.to(x.dtype)), F.linear(x, self.up.to(x.dtype))
+        inner = weighted_swiglu(gate, up, weights.to(x.dtype))
+        return F.linear(inner, self.down.to(x.dtype)), logits.square().mean()
 
     @torch.no_grad()
     def balance(self, rate: float) -> float:
@@ -139,10 +152,14 @@ class Changes(nn.Module):
         self.rows = None if rows is None else nn.Parameter(rows.clone())
         self.register_buffer("row_ids", torch.tensor(row_ids or [], dtype=torch.int64))
 
-    def added(self, name: str, x: Tensor) -> Tensor | None:
-        """What the low-rank update of a weight adds for ``x``, None where it has none."""
+    def of(self, name: str) -> LowRank | None:
+        """The low-rank update of a weight, None where it has none."""
         key = _key(name)
-        return self.low_rank[key](x) if key in self.low_rank else None
+        if key not in self.low_rank:
+            return None
+        found = self.low_rank[key]
+        assert isinstance(found, LowRank)
+        return found
 
     def layer(self, i: int) -> RoutedExperts | None:
         """The routed experts of a layer, None where it has none."""

@@ -19,15 +19,12 @@ from famulus.engine.errors import InvalidRequest
 from famulus.engine.latent import LATENT_EPS, LatentAttention
 from famulus.engine.layers import MLP, Attention, Block, MoE, embed
 from famulus.engine.training.changes import Changes
-from famulus.engine.training.frozen import product
-from famulus.kernels.activation import clamped_swiglu, swiglu
-from famulus.kernels.norm import rms_norm
+from famulus.engine.training.frozen import product, whole
+from famulus.engine.training.gradients import Head, attention, cross_entropy, rms_norm, rounded, swiglu, turned
+from famulus.kernels.activation import clamped_swiglu
 from famulus.kernels.pack import Weight
-from famulus.kernels.rope import rope, tables
+from famulus.kernels.rope import tables
 from famulus.kernels.router import route
-
-LOGITS = 4096
-"""Positions whose logits are in memory at once."""
 
 
 @dataclass
@@ -39,10 +36,11 @@ class Extra:
 
 class Trained:
     """A frozen ``decoder`` with its ``changes``. ``recompute``: activations of a layer are computed again when its
-    gradients are, which takes a third more time and far less memory."""
+    gradients are, which takes a third more time and far less memory. ``rounded``: updated weights are those that the
+    engine makes of them in 4 bits."""
 
-    def __init__(self, decoder: Decoder, changes: Changes, recompute: bool = False) -> None:
-        self.decoder, self.changes, self.recompute = decoder, changes, recompute
+    def __init__(self, decoder: Decoder, changes: Changes, recompute: bool = False, rounded: bool = False) -> None:
+        self.decoder, self.changes, self.recompute, self.rounded = decoder, changes, recompute, rounded
 
     def hidden(self, tokens: Tensor, extra: Extra | None = None) -> Tensor:
         """``tokens`` [sequences, length] int64 → [sequences, length, hidden] f32 after the final norm."""
@@ -58,7 +56,7 @@ class Trained:
                 h, squares = self._block(h, i, block, cos, sin)
             if extra is not None and squares is not None:
                 extra.router.append(squares)
-        return rms_norm.reference(h, d.norm, d.args.rms_norm_eps, torch.float32)
+        return rms_norm(h, d.norm, d.args.rms_norm_eps, torch.float32)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         table, changes = self.decoder.embedding, self.changes
@@ -71,25 +69,29 @@ class Trained:
         return torch.where((mine >= 0)[:, None], changes.rows[mine.clamp(min=0)].float(), found)
 
     def _linear(self, x: Tensor, weight: Weight, name: str) -> Tensor:
-        found = product(x, weight)
-        added = self.changes.added(name, x)
-        return found if added is None else found + added
+        update = self.changes.of(name)
+        if update is None:
+            return product(x, weight)
+        if self.rounded:
+            return F.linear(x, rounded(whole(weight, x.dtype) + update.update()).to(x.dtype), weight.bias)
+        added: Tensor = update(x)
+        return product(x, weight) + added
 
     def _block(self, h: Tensor, i: int, block: Block, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, mixing = rms_norm.reference(h, block.attention_norm, block.eps, block.compute), block.attention
+        x, mixing = rms_norm(h, block.attention_norm, block.eps, block.compute), block.attention
         if isinstance(mixing, LatentAttention):
             seen = self._latent(x, i, mixing, cos, sin)
         else:
             assert isinstance(mixing, Attention)
             seen = self._attention(x, i, mixing, cos, sin)
-        h = h + seen.float() * block.residual
-        x = rms_norm.reference(h, block.mlp_norm, block.eps, block.compute).flatten(0, 1)
+        h = _plus(h, seen, block.residual)
+        x = rms_norm(h, block.mlp_norm, block.eps, block.compute).flatten(0, 1)
         added, squares = self._pointwise(x, i, block), None
         experts = self.changes.layer(i)
         if experts is not None:
             routed, squares = experts(x)
             added = added + routed
-        return h + added.float().view(h.shape) * block.residual, squares
+        return _plus(h, added.view(h.shape), block.residual), squares
 
     def _attention(self, x: Tensor, i: int, a: Attention, cos: Tensor, sin: Tensor) -> Tensor:
         count, length, _ = x.shape
@@ -99,7 +101,7 @@ class Trained:
             q, k = _normalised(q, a.q_norm, a.eps), _normalised(k, a.k_norm, a.eps)
         if a.clip is not None:
             q, k, v = (t.clamp(-a.clip, a.clip) for t in (q, k, v))
-        q, k = (rope.reference(t, cos, sin).transpose(1, 2) for t in (q, k))
+        q, k = (turned(t, cos, sin).transpose(1, 2) for t in (q, k))
         seen = _seen(q, k, v.transpose(1, 2), a, self.decoder.window if a.windowed else 0)
         return self._linear(seen.transpose(1, 2).reshape(count, length, -1), a.out, f"{i}.out")
 
@@ -111,19 +113,15 @@ class Trained:
         first = a.latents.rows - rank - a.turned
         query, latent, key = torch.split(self._linear(x, a.latents, f"{i}.latents"), [first, rank, a.turned], 2)
         if a.queries is not None and a.query_norm is not None:
-            query = self._linear(
-                rms_norm.reference(query, a.query_norm, LATENT_EPS, x.dtype), a.queries, f"{i}.queries"
-            )
+            query = self._linear(rms_norm(query, a.query_norm, LATENT_EPS, x.dtype), a.queries, f"{i}.queries")
         q = query.reshape(count, length, heads, -1)
-        turned = rope.reference(torch.cat([q[..., plain:], key[:, :, None]], 2), cos, sin)
-        latent = rms_norm.reference(latent, a.kv_norm, LATENT_EPS, x.dtype)
+        both = turned(torch.cat([q[..., plain:], key[:, :, None]], 2), cos, sin)
+        latent = rms_norm(latent, a.kv_norm, LATENT_EPS, x.dtype)
         keys = torch.einsum("ntr,hpr->nhtp", latent, a.keys)
         values = torch.einsum("ntr,hvr->nhtv", latent, a.values)
-        shared = turned[:, :, heads:].transpose(1, 2).expand(-1, heads, -1, -1)
-        whole = torch.cat([q[..., :plain], turned[:, :, :heads]], -1).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(
-            whole, torch.cat([keys, shared], -1), values, is_causal=True, scale=a.scale
-        )
+        shared = both[:, :, heads:].transpose(1, 2).expand(-1, heads, -1, -1)
+        queries = torch.cat([q[..., :plain], both[:, :, :heads]], -1).transpose(1, 2)
+        seen = attention(queries, torch.cat([keys, shared], -1), values, a.scale)
         return self._linear(seen.transpose(1, 2).reshape(count, length, -1), a.out, f"{i}.out")
 
     def _pointwise(self, x: Tensor, i: int, block: Block) -> Tensor:
@@ -135,7 +133,7 @@ class Trained:
 
     def _mlp(self, x: Tensor, mlp: MLP, name: str) -> Tensor:
         both = self._linear(x, mlp.gate_up, f"{name}gate_up")
-        return self._linear(swiglu.reference(both), mlp.down, f"{name}down")
+        return self._linear(swiglu(both), mlp.down, f"{name}down")
 
     def loss(self, tokens: Tensor, targets: Tensor, extra: Extra | None = None) -> tuple[Tensor, Tensor]:
         """``tokens`` and ``targets`` [sequences, length]; a target below 0 does not count → the summed cross-entropy in
@@ -143,35 +141,36 @@ class Trained:
         hidden = self.hidden(tokens, extra).flatten(0, 1)
         wanted = targets.flatten()
         counted = (wanted >= 0).nonzero().flatten()
-        total = hidden.new_zeros(())
-        for places in torch.split(counted, LOGITS):
-            total = total + checkpoint(self._cross_entropy, hidden[places], wanted[places], use_reentrant=False)
-        return total, torch.tensor(len(counted), device=tokens.device)
-
-    def _cross_entropy(self, hidden: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(self.logits(hidden), wanted, reduction="sum")
+        x = hidden[counted].to(self.decoder.compute)
+        head, rows = self._head()
+        return cross_entropy(x, rows, wanted[counted], head), torch.tensor(len(counted), device=tokens.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocabulary] f32."""
+        head, rows = self._head()
+        return head.logits(hidden.to(self.decoder.compute), rows)
+
+    def _head(self) -> tuple[Head, Tensor | None]:
         d, changes = self.decoder, self.changes
-        x = hidden.to(d.compute)
-        found = product(x, d.head).float() * d.head_scale
-        if changes.rows is not None and d.head is d.embedding:
-            mine = F.linear(x, changes.rows.to(x.dtype)).float() * d.head_scale
-            found = found.index_copy(1, changes.row_ids, mine)
-        return found
+        rows = changes.rows if d.head is d.embedding else None
+        return Head(d.head, None if rows is None else changes.row_ids, d.head_scale), rows
+
+
+def _plus(h: Tensor, added: Tensor, factor: float) -> Tensor:
+    """``h`` f32 with what a layer adds."""
+    return h + added if factor == 1 else h + added.float() * factor
 
 
 def _normalised(heads: Tensor, weight: Tensor, eps: float) -> Tensor:
     flat = heads.reshape(*heads.shape[:2], -1, len(weight))
-    return rms_norm.reference(flat, weight, eps, heads.dtype).view(heads.shape)
+    return rms_norm(flat, weight, eps, heads.dtype).view(heads.shape)
 
 
 def _seen(q: Tensor, k: Tensor, v: Tensor, a: Attention, window: int) -> Tensor:
     """[sequences, heads, length, D] each → the same for the queries."""
     length, group = q.shape[2], a.heads // a.kv_heads
     if a.sinks is None and not window:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=a.scale, enable_gqa=group > 1)
+        return attention(q, k, v, a.scale)
     ahead = torch.arange(length, device=q.device)[None] - torch.arange(length, device=q.device)[:, None]
     visible = (ahead <= 0) & (ahead > -window) if window else ahead <= 0
     keys, values = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
@@ -192,9 +191,7 @@ def _mixture(x: Tensor, m: MoE) -> Tensor:
         if len(tokens):
             made = product(x[tokens], both)
             clamp = m.clamp
-            inner = (
-                swiglu.reference(made) if clamp is None else clamped_swiglu.reference(made, clamp.alpha, clamp.limit)
-            )
+            inner = swiglu(made) if clamp is None else clamped_swiglu.reference(made, clamp.alpha, clamp.limit)
             answer = product(inner, down).float() * weights[tokens, places][:, None]
             out = out.index_add(0, tokens, answer)
     return out.to(x.dtype)

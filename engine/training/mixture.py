@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import lzma
+import math
 import multiprocessing
 import random
 from collections.abc import Callable, Iterator
@@ -44,7 +46,6 @@ class Mix:
     length: int
     fill: tuple[str, ...]
     shares: Shares = field(default_factory=Shares)
-    budget: int = 640
     seed: int = 0
 
 
@@ -77,7 +78,7 @@ def packed_corpus(base: str, corpus: Path, split: str, mix: Mix, kept: Path, wor
     if not kept.is_file():
         tasks: list[tuple[Callable[..., Packed], tuple[Any, ...]]]
         tasks = [(_packed, (base, group, mix, n)) for n, group in enumerate(_groups(corpus, split))]
-        tasks += [(_packed_pairs, (base, lines, mix)) for lines in _pairs(corpus, split, mix.shares)]
+        tasks += [(_packed_pairs, (base, lines, mix)) for lines in _pairs(corpus, split, mix)]
         if workers == 1:
             parts = [work(*arguments) for work, arguments in tasks]
         else:
@@ -105,16 +106,15 @@ def _groups(corpus: Path, split: str) -> Iterator[list[Document]]:
 
 
 def _packed(base: str, group: list[Document], mix: Mix, number: int) -> Packed:
-    speaks, chance = speaker(base, mix.fill, mix.budget), random.Random(mix.seed * 1_000_003 + number)
+    speaks, chance = speaker(base, mix.fill, mix.shares.budget), random.Random(mix.seed * 1_000_003 + number)
     items: list[Item] = []
-    for _ in range(mix.shares.passes):
-        for document in group:
-            items.append(Item(speaks.tokenizer.encode(document.text)))
-            others = [d for d in group if d is not document]
-            for _ in range(_times(mix.shares.holes * document.text.count("\n") / 100, chance)):
-                made = infilling(document, others, speaks.tokenizer, speaks.card, chance)
-                if made is not None:
-                    items.append(made)
+    for document in group:
+        items += [Item(speaks.tokenizer.encode(document.text))] * _times(mix.shares.passes, chance)
+        others = [d for d in group if d is not document]
+        for _ in range(_times(mix.shares.holes * document.text.count("\n") / 100, chance)):
+            made = infilling(document, others, speaks.tokenizer, speaks.card, chance)
+            if made is not None:
+                items.append(Item(made.tokens) if mix.shares.around else made)
     chance.shuffle(items)
     return pack(items, mix.length, speaks.end)
 
@@ -123,24 +123,22 @@ def _times(mean: float, chance: random.Random) -> int:
     return int(mean) + (chance.random() < mean % 1)
 
 
-def _pairs(corpus: Path, split: str, shares: Shares) -> Iterator[list[dict[str, Any]]]:
+def _pairs(corpus: Path, split: str, mix: Mix) -> Iterator[list[dict[str, Any]]]:
     """Prompts with their answers, a thousand at a time: a line has the ``text`` that is continued, or the ``messages``
-    of a conversation, and the ``answer``. Of each kind as often as ``shares`` says."""
-    paths = [(kind, corpus / f"pairs-{kind}.{split}.jsonl.xz") for kind in PAIRS]
-    for path in (path for kind, path in paths if path.is_file() for _ in range(getattr(shares, kind))):
-        with lzma.open(path, "rt", encoding="utf-8") as file:
-            lines: list[dict[str, Any]] = []
-            for line in file:
-                lines.append(json.loads(line))
-                if len(lines) == 1000:
+    of a conversation, and the ``answer``. Of each kind as often as the mix's shares say, one time after the other: what
+    is the same shall not lie side by side."""
+    for kind in PAIRS:
+        path, share = corpus / f"pairs-{kind}.{split}.jsonl.xz", float(getattr(mix.shares, kind))
+        chance = random.Random(f"{mix.seed} {kind}")
+        for time in range(math.ceil(share) if path.is_file() else 0):
+            with lzma.open(path, "rt", encoding="utf-8") as file:
+                taken = (json.loads(line) for line in file if share >= time + 1 or chance.random() < share - time)
+                while lines := list(itertools.islice(taken, 1000)):
                     yield lines
-                    lines = []
-            if lines:
-                yield lines
 
 
 def _packed_pairs(base: str, lines: list[dict[str, Any]], mix: Mix) -> Packed:
-    speaks = speaker(base, mix.fill, mix.budget)
+    speaks = speaker(base, mix.fill, mix.shares.budget)
     told: list[Item] = []
     turns: list[Item] = []
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -37,23 +38,31 @@ class Packed:
 
 
 def pack(items: Iterable[Item], length: int, end: int) -> Packed:
-    """Items one behind the other, each ended by the token ``end``; one that is longer than a sequence goes on in the
-    next. What is left of the last sequence is filled with ``end`` and does not count."""
-    tokens: list[int] = []
-    targets: list[int] = []
+    """Items, each ended by the token ``end``, in as few sequences as whole ones fit into (best fit, the longest first:
+    Ding et al. 2024): what is asked and its answer are not torn apart. Only what is longer than a sequence fills some
+    of its own, and its rest lies with others. What is left of a sequence is filled with ``end`` and does not count."""
+    pieces: list[tuple[list[int], list[int]]] = []
     for item in items:
         whole = [*item.tokens, end]
-        tokens += whole
         # the target of a token is the one behind it: the first that counts is predicted by the one before it
-        targets += [t if at + 1 >= max(1, item.start) else IGNORED for at, t in enumerate(whole[1:])]
-        targets.append(IGNORED)
-    missing = -len(tokens) % length
-    tokens += [end] * missing
-    targets += [IGNORED] * missing
-    shape = (-1, length)
-    return Packed(
-        torch.tensor(tokens, dtype=torch.int32).view(shape), torch.tensor(targets, dtype=torch.int32).view(shape)
-    )
+        targets = [t if at + 1 >= max(1, item.start) else IGNORED for at, t in enumerate(whole[1:])] + [IGNORED]
+        pieces += [(whole[at : at + length], targets[at : at + length]) for at in range(0, len(whole), length)]
+    sequences: list[tuple[list[int], list[int]]] = []
+    rooms: list[tuple[int, int]] = []
+    for tokens, targets in sorted(pieces, key=lambda piece: -len(piece[0])):
+        found = bisect.bisect_left(rooms, (len(tokens), -1))
+        room, place = rooms.pop(found) if found < len(rooms) else (length, len(sequences))
+        if place == len(sequences):
+            sequences.append(([], []))
+        sequences[place][0].extend(tokens)
+        sequences[place][1].extend(targets)
+        bisect.insort(rooms, (room - len(tokens), place))
+    for tokens, targets in sequences:
+        missing = length - len(tokens)
+        tokens += [end] * missing
+        targets += [IGNORED] * missing
+    both = [torch.tensor([s[side] for s in sequences], dtype=torch.int32).view(-1, length) for side in (0, 1)]
+    return Packed(*both)
 
 
 def batch(packed: Packed, step: int, size: int, seed: int) -> tuple[Tensor, Tensor]:

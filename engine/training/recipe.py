@@ -32,11 +32,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class LowRankSize:
-    """Of the low-rank updates. ``targets``: ends of the names of linear layers."""
+    """Of the low-rank updates. ``targets``: ends of the names of linear layers. ``rounded``: what a weight and its
+    update come to is rounded to 4 bits in every step, as it is when it is served, so that an update learns to be one
+    that rounding leaves (Bondarenko et al. 2024)."""
 
     rank: int = 16
     alpha: float = 32.0
     targets: tuple[str, ...] = TARGETS
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,18 @@ class Steps:
 
 @dataclass(frozen=True)
 class Shares:
-    """What a corpus gives. ``holes`` of a hundred lines of a document, ``passes``: how often every document is gone
-    through with other holes; of the pairs beside it, how often each kind is taken (0: not at all)."""
+    """What a corpus gives. ``holes`` of a hundred lines of the documents, in prompts of ``budget`` tokens; ``around``:
+    what stands around a hole is learned as well. ``passes``: how often every document is taken as it stands; of the
+    pairs beside it, how often each kind (0: not at all). A fraction takes as many of them, by chance."""
 
     holes: float = 3.0
-    passes: int = 1
-    notebook: int = 1
-    edit: int = 1
-    summary: int = 1
-    values: int = 1
+    budget: int = 640
+    around: bool = False
+    passes: float = 1.0
+    notebook: float = 1.0
+    edit: float = 1.0
+    summary: float = 1.0
+    values: float = 1.0
 
 
 @dataclass(frozen=True)

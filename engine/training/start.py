@@ -65,7 +65,7 @@ def start(recipe: Recipe) -> Started:
         raise InvalidRequest(f"Models of type {checkpoint.config['model_type']} cannot be trained yet.")
     tokenizer = Tokenizer.of(checkpoint)
     changes = _changes(recipe, model, parts, tokenizer, checkpoint)
-    trained = Trained(model, changes.to(device), recipe.run.recompute)
+    trained = Trained(model, changes.to(device), recipe.run.recompute, recipe.low_rank.rounded)
     return Started(trained, tokenizer, checkpoint, parts, lambda name: module.rename(name, args), entry.licence)
 
 

@@ -177,6 +177,7 @@ def test_completion_is_turned_off_for_a_language(vscode: Any) -> None:
     vscode.page.until("the status bar says so", lambda: vscode.status == off)
     vscode.run(title)
     vscode.ready()
+    vscode.open("areas.py")  # into the text, wherever the status bar left the focus
     vscode.page.type("return ")
     assert vscode.ghost()
 
@@ -278,13 +279,13 @@ def test_what_is_set_for_a_language_holds_for_it(vscode: Any) -> None:
 
     def said() -> str:
         """Why nothing is shown. The server learns of a setting a little later than the window."""
-        vscode.page(".tab[data-resource-name='languages.py']", "click")
+        vscode.open("languages.py")
         vscode.run("Famulus: Why Is Nothing Shown?")
         vscode.page.wait(".tab.active[data-resource-name$='.md']")
         return " ".join(vscode.text().split())  # the page wraps its lines
 
     vscode.page.until("the server knows", lambda: "Completion is switched off" in said())
-    vscode.page(".tab[data-resource-name='languages.py']", "click")
+    vscode.open("languages.py")
     vscode.machine.write_text("{}")
     vscode.page.until("the status bar knows", lambda: "turned off" not in vscode.status)
 

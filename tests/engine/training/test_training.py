@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from famulus.engine.checkpoint import open_checkpoint
 from famulus.engine.decoder import Decoder
 from famulus.engine.errors import BadWeights, InvalidRequest
 from famulus.engine.training.frozen import whole
+from famulus.engine.training.gradients import rounded
 from famulus.engine.training.loop import Report, evaluate, schedule, train
 from famulus.engine.training.packing import IGNORED, Item, batch, pack
 from famulus.engine.training.recipe import LowRankSize, Recipe, Shape, Steps, read_recipe
 from famulus.engine.training.start import finish, start
-from famulus.kernels.pack import Weight
+from famulus.kernels.pack import Weight, dequantize_int4, quantize_int4
 from tests.engine import tiny_models as tiny
 
 RUN = Steps(length=32, batch=4, micro=2, steps=24, rate=1e-2, warmup=2, save_every=1000, balance=0.01)
@@ -60,6 +63,31 @@ def test_a_tiny_run_learns_and_its_adapter_is_served(recipe: Recipe, tmp_path: P
     # experts are stored with 4 bits, so the logits move a little and the answer does not
     assert tiny.error(served, wanted) < 0.1
     assert (served.argmax(-1)[8:] == torch.tensor(lesson()[3].tokens)[9:33]).float().mean() > 0.8
+
+
+def test_what_is_learned_rounded_is_served_to_the_last_bit(recipe: Recipe, tmp_path: Path) -> None:
+    size = replace(recipe.low_rank, rounded=True)
+    recipe = replace(recipe, low_rank=size, run=replace(RUN, steps=12))
+    started = start(recipe)
+    packed, held = pack(lesson(), RUN.length, 0), pack(lesson()[:2], RUN.length, 0)
+    before = evaluate(started.trained, held, 2)
+    train(started.trained, packed, recipe, tmp_path / "run", lambda _: None)
+    assert evaluate(started.trained, held, 2) < 0.8 * before
+    for up in (p for n, p in started.trained.changes.named_parameters() if n.startswith("low_rank")):
+        up.data = up.data.bfloat16().float()  # as the adapter keeps them
+    finish(started, recipe, tmp_path / "adapter")
+    kept = open_checkpoint(tmp_path / "adapter")
+    sides = [kept.tensor(f"model.layers.0.self_attn.{side}_proj.weight").data for side in "qkv"]
+    merged = torch.cat([torch.tensor(side) for side in sides])
+    served = dequantize_int4(*quantize_int4(merged))
+    update = started.trained.changes.of("0.qkv")
+    assert update is not None
+    base = whole(started.trained.decoder.blocks[0].attention.linears()[0], torch.float32)
+    used = rounded(base + update.update()).detach()
+    assert float((used - merged).abs().max()) > 1e-3 and torch.allclose(used, served, atol=1e-6)
+    x = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    weight = started.trained.decoder.blocks[0].attention.linears()[0]
+    assert torch.allclose(started.trained._linear(x, weight, "0.qkv"), x @ served.T, atol=1e-5)
 
 
 def test_a_run_that_was_cut_ends_as_if_it_had_not_been(recipe: Recipe, tmp_path: Path) -> None:
@@ -151,9 +179,20 @@ def test_the_state_of_another_run_is_refused(recipe: Recipe, tmp_path: Path) -> 
 
 def test_targets_count_from_where_an_item_says() -> None:
     packed = pack([Item([1, 2, 3, 4], start=2), Item([5, 6])], 4, 0)
-    assert packed.tokens.flatten().tolist() == [1, 2, 3, 4, 0, 5, 6, 0]
-    assert packed.targets.flatten().tolist() == [IGNORED, 3, 4, 0, IGNORED, 6, 0, IGNORED]
+    assert packed.tokens.tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]  # the rest of the first lies behind the second
+    assert packed.targets.tolist() == [[IGNORED, 3, 4, 0], [6, 0, IGNORED, IGNORED]]
     assert packed.counted == 5
+
+
+def test_what_fits_into_a_sequence_is_not_torn_apart() -> None:
+    chance = random.Random(5)
+    items = [Item([n + 1] * chance.randint(1, 31), start=1) for n in range(300)]
+    packed = pack(items, 32, 0)
+    assert sorted(len(item.tokens) for item in items) == sorted(
+        sum(1 for t in row if t == n) for row in packed.tokens.tolist() for n in set(row) - {0}
+    )
+    full = sum(len(item.tokens) + 1 for item in items) / packed.tokens.numel()
+    assert full > 0.97 and packed.counted == sum(len(item.tokens) for item in items)
 
 
 def test_every_epoch_takes_each_sequence_once_in_another_order() -> None:

@@ -7,6 +7,7 @@ import lzma
 from pathlib import Path
 
 import pytest
+import torch
 
 from famulus.engine.checkpoint import open_checkpoint
 from famulus.engine.errors import InvalidRequest
@@ -16,6 +17,7 @@ from famulus.engine.training import __main__ as whole
 from famulus.engine.training import card
 from famulus.engine.training.infilling import hole
 from famulus.engine.training.mixture import Mix, packed_corpus
+from famulus.engine.training.packing import Packed
 from famulus.engine.training.recipe import Shares, read_recipe
 from tests.engine import tiny_models as tiny
 
@@ -116,12 +118,33 @@ def test_pairs_count_from_the_answer_and_end_the_turn(base: Path, corpus: Path, 
     assert len(twice) == 2 * len(packed)
 
 
+def test_a_share_takes_some_pairs_and_a_hole_can_be_learned_with_what_stands_around_it(
+    base: Path, corpus: Path, tmp_path: Path
+) -> None:
+    with lzma.open(corpus / "pairs-notebook.train.jsonl.xz", "wt") as file:
+        for n in range(400):
+            file.write(json.dumps({"text": f"# {n}\n", "answer": "a"}) + "\n")
+    marks = tuple(f"<|spare_{n}|>" for n in range(5))
+
+    def packed(name: str, **shares: float) -> Packed:
+        asked = Shares(**{"holes": 0.0, "passes": 0.0, "notebook": 0.0} | shares)  # type: ignore[arg-type]
+        return packed_corpus(str(base), corpus, "train", Mix(256, marks, asked), tmp_path / name, 1)
+
+    taken = {share: packed(f"pairs{share}", notebook=share).counted / 2 for share in (0.25, 1.0, 1.25)}
+    assert taken[1.0] == 400 and 70 < taken[0.25] < 130 and taken[1.25] == 400 + taken[0.25]
+    some, whole = packed("holes", holes=20.0), packed("around", holes=20.0, around=True)
+    assert torch.equal(some.tokens, whole.tokens) and some.counted < whole.counted / 3
+    first = Tokenizer.of(open_checkpoint(base)).special_id("<|spare_0|>")
+    assert 3 < int((some.tokens == first).sum()) < 30 and not packed("text", passes=1.0).tokens.eq(first).any()
+
+
 def test_a_corpus_without_documents_is_refused(base: Path, corpus: Path, tmp_path: Path) -> None:
     (corpus / "held-out.jsonl.xz").write_bytes(lzma.compress(b""))
     with pytest.raises(InvalidRequest, match="nothing to learn from in its split 'held-out'"):
         packed_corpus(str(base), corpus, "held-out", Mix(64, ()), tmp_path / "kept", 1)
 
 
-def test_the_recipe_of_the_real_run_can_be_read() -> None:
-    recipe = read_recipe(Path(whole.__file__).with_name("famulus-16e.toml"))
-    assert recipe.experts is not None and recipe.experts.count == 16 and len(recipe.fill) == 5
+def test_the_recipes_of_the_real_runs_can_be_read() -> None:
+    for name in ("famulus-16e.toml", "famulus-16e-cpu.toml"):
+        recipe = read_recipe(Path(whole.__file__).with_name(name))
+        assert recipe.experts is not None and recipe.experts.count == 16 and len(recipe.fill) == 5
