@@ -45,15 +45,9 @@ class LowRank(nn.Module):
 
     def update(self) -> Tensor:
         """The same as a matrix [rows of all sources, columns] f32."""
-        columns = next(iter(self.down.values())).shape[1]
-        sides = []
-        for place, rows in enumerate(self.rows):
-            key = str(place)
-            if key in self.down:
-                sides.append(self.up[key] @ self.down[key] * self.scale)
-            else:
-                sides.append(next(iter(self.down.values())).new_zeros(rows, columns))
-        return sides[0] if len(sides) == 1 else torch.cat(sides)
+        some = next(iter(self.down.values()))
+        found: Tensor = self(torch.eye(some.shape[1], device=some.device))
+        return found.T.contiguous()
 
 
 class RoutedExperts(nn.Module):

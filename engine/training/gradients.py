@@ -25,6 +25,11 @@ LARGEST = 64 << 20
 """Bytes of the probabilities of one layer that attention keeps on a processor."""
 
 
+def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    found: Tensor = function.apply(*inputs)  # type: ignore[no-untyped-call]
+    return found
+
+
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
@@ -42,8 +47,7 @@ class _Norm(torch.autograd.Function):
 
 def rms_norm(x: Tensor, w: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """``x`` [..., n] → the same in ``dtype``; ``w`` [n] f32 is not trained."""
-    found: Tensor = _Norm.apply(x.float(), w.float(), eps, dtype)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_Norm, x.float(), w.float(), eps, dtype)
 
 
 class _Turn(torch.autograd.Function):
@@ -60,8 +64,7 @@ class _Turn(torch.autograd.Function):
 
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """``x`` [..., heads, D] by the tables of :func:`famulus.kernels.rope.tables`."""
-    found: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_Turn, x, cos, sin)
 
 
 class _SwiGLU(torch.autograd.Function):
@@ -84,8 +87,7 @@ class _SwiGLU(torch.autograd.Function):
 
 def swiglu(both: Tensor) -> Tensor:
     """``both`` [tokens, 2n] = gate | up → ``silu(gate) * up`` [tokens, n]."""
-    found: Tensor = _SwiGLU.apply(both)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_SwiGLU, both)
 
 
 class _Weighted(torch.autograd.Function):
@@ -108,8 +110,7 @@ class _Weighted(torch.autograd.Function):
 def weighted_swiglu(gate: Tensor, up: Tensor, weights: Tensor) -> Tensor:
     """``gate``, ``up`` [tokens, experts * width], ``weights`` [tokens, experts] → ``silu(gate) * up`` times the weight
     of its expert."""
-    found: Tensor = _Weighted.apply(gate, up, weights)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_Weighted, gate, up, weights)
 
 
 class _Attention(torch.autograd.Function):
@@ -142,7 +143,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         many = q.shape[1] > k.shape[1]
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=many)
     # heads of one group stand behind each other, so a group's queries are one side of one product
-    found: Tensor = _Attention.apply(*(t.flatten(0, 1) for t in (q, k, v)), scale)  # type: ignore[no-untyped-call]
+    found = _applied(_Attention, *(t.flatten(0, 1) for t in (q, k, v)), scale)
     return found.view(*q.shape[:3], -1)
 
 
@@ -201,8 +202,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 def cross_entropy(x: Tensor, rows: Tensor | None, wanted: Tensor, head: Head) -> Tensor:
     """``x`` [tokens, hidden] in the compute dtype, ``wanted`` [tokens] → the summed loss in nats, f32."""
-    found: Tensor = _CrossEntropy.apply(x, rows, wanted, head)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_CrossEntropy, x, rows, wanted, head)
 
 
 class _Rounded(torch.autograd.Function):
@@ -222,8 +222,7 @@ class _Rounded(torch.autograd.Function):
 def rounded(weight: Tensor) -> Tensor:
     """``weight`` [rows, columns] f32 as :func:`famulus.kernels.pack.quantize_int4` keeps it; the gradient goes through
     as if it had not been rounded."""
-    found: Tensor = _Rounded.apply(weight)  # type: ignore[no-untyped-call]
-    return found
+    return _applied(_Rounded, weight)
 
 
 def _silu_backward(gradient: Tensor, gate: Tensor) -> Tensor:

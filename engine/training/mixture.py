@@ -109,7 +109,8 @@ def _packed(base: str, group: list[Document], mix: Mix, number: int) -> Packed:
     speaks, chance = speaker(base, mix.fill, mix.shares.budget), random.Random(mix.seed * 1_000_003 + number)
     items: list[Item] = []
     for document in group:
-        items += [Item(speaks.tokenizer.encode(document.text))] * _times(mix.shares.passes, chance)
+        times = _times(mix.shares.passes, chance)
+        items += [Item(speaks.tokenizer.encode(document.text)) for _ in range(times)]
         others = [d for d in group if d is not document]
         for _ in range(_times(mix.shares.holes * document.text.count("\n") / 100, chance)):
             made = infilling(document, others, speaks.tokenizer, speaks.card, chance)

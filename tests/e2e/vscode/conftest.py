@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ SETTINGS: dict[str, Any] = {
     "workbench.colorTheme": "Default Dark Modern",
     "workbench.enableExperiments": False,
     "workbench.layoutControl.enabled": False,
+    "workbench.quickOpen.closeOnFocusLost": False,
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
 }
@@ -152,20 +153,13 @@ class VSCode:
         return (self.project / name).read_text(encoding="utf-8")
 
     def run(self, title: str) -> None:
-        """Runs a command from the palette. It hides when something else takes the focus: then it is opened again."""
-        for last in (False, False, True):
-            self.page.keys("F1")
-            try:
-                self.page.wait(PALETTE, seconds=None if last else 5)
-                self.page(PALETTE, "fill", f">{title}")
-                row = f".quick-input-list .monaco-list-row.focused[aria-label^='{title}']"
-                self.page.wait(row, seconds=None if last else 5)
-                break
-            except AssertionError:
-                if last:
-                    raise
-                self.page.keys("Escape")
-        self.page.keys("Enter")
+        """Runs a command from the palette."""
+        self.page.keys("F1")
+        self.page.wait(PALETTE)
+        self.page(PALETTE, "fill", f">{title}")
+        row = f".quick-input-list .monaco-list-row.focused[aria-label^='{title}']"
+        self.page.wait(row)
+        self.page(PALETTE, "press", "Enter")  # into the palette, whatever took the focus meanwhile
         self.page.wait(row, "hidden")
 
     def ghost(self) -> str:
@@ -245,6 +239,18 @@ def opened(served: Any, tmp_path_factory: pytest.TempPathFactory, request: pytes
         page.wait(STATUS)
         pictures = PICTURES if request.config.getoption("--screenshots") else None
         yield VSCode(page, process, project, data / "Machine/settings.json", pictures)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Beside a failure stands what the window says."""
+    report = yield
+    window = getattr(item, "funcargs", {}).get("vscode")
+    if report.when == "call" and report.failed and isinstance(window, VSCode):
+        with contextlib.suppress(AssertionError):
+            said = window.page.joined(".notification-list-item", "\n")
+            report.sections.append(("VS Code", f"{window.status}\n{said}\n{window.text()}"))
+    return report
 
 
 @pytest.fixture

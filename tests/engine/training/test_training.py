@@ -65,7 +65,7 @@ def test_a_tiny_run_learns_and_its_adapter_is_served(recipe: Recipe, tmp_path: P
     assert (served.argmax(-1)[8:] == torch.tensor(lesson()[3].tokens)[9:33]).float().mean() > 0.8
 
 
-def test_what_is_learned_rounded_is_served_to_the_last_bit(recipe: Recipe, tmp_path: Path) -> None:
+def test_what_is_learned_rounded_is_what_is_served(recipe: Recipe, tmp_path: Path) -> None:
     size = replace(recipe.low_rank, rounded=True)
     recipe = replace(recipe, low_rank=size, run=replace(RUN, steps=12))
     started = start(recipe)
