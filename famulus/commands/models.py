@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,8 +99,8 @@ def opened(path: Path) -> list[tuple[str, str]]:
         return [("runs", f"no: {error.message}")]
     rows = [("runs", f"yes, as {checkpoint.config['model_type']}")]
     if size.active:
-        total = size.parameters + size.embedding
-        rows.append(("experts", f"one token meets {size.active / 1e6:.1f} of {total / 1e6:.1f} million parameters"))
+        most, total = ((some + size.embedding) / 1e6 for some in (size.active, size.parameters))
+        rows.append(("experts", f"one token meets at most {most:.0f} of {total:.0f} million parameters"))
     return rows
 
 
@@ -174,19 +173,19 @@ def verify(id: Id) -> None:
 def remove(id: Id) -> None:
     """Delete a fetched model."""
     from famulus.engine import download
-    from famulus.engine.catalog import Catalog, LocalSource, installed_root
+    from famulus.engine.catalog import Catalog, LocalSource, own_roots
 
     catalog = Catalog()
     entry = catalog.find(id)
     if isinstance(entry.source, LocalSource):
         raise InvalidRequest(f"{entry.source} was not fetched by Famulus.", fix="Delete it yourself.")
-    installed = installed_root(Path(sys.prefix))
-    roots = [root for root in catalog.roots if root != installed]
-    removed = [download.remove(entry, root) for root in roots]
+    own = own_roots()
+    removed = [download.remove(entry, root) for root in catalog.roots if root not in own]
+    path = catalog.path(entry)
     if any(removed):
         write(f"{entry.id} is removed.\n")
-    elif catalog.path(entry) is not None:
-        raise InvalidRequest(f"{entry.id} belongs to the installation in {installed}.", fix="It stays.")
+    elif path is not None:
+        raise InvalidRequest(f"{entry.id} belongs to the installation in {path.parent}.", fix="It stays.")
     else:
         raise ModelNotFound(f"{entry.id} is not on this machine.")
 

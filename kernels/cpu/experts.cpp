@@ -6,10 +6,12 @@
 
 namespace {
 
-// One expert and what comes to it. `pairs` [count]: token * top_k + place; null: all tokens, each with the weight 1.
+// One expert and what comes to it. `pairs` [count]: token * top_k + place, and the tokens alone; null: all tokens, each
+// with the weight 1.
 struct Run {
     Linear gate_up, down;
     const int64_t* pairs;
+    const uint32_t* tokens;
     size_t count;
     Digits x, gated;
 };
@@ -50,26 +52,34 @@ struct Call {
     // Adds tiles [first, last) of a run's second product.
     void add(const Run& run, size_t first, size_t last) const {
         if (!run.down.bias && (!run.pairs || run.count == 1)) {
-            size_t token = run.pairs ? (size_t)run.pairs[0] / top_k : 0;
+            size_t token = run.pairs ? run.tokens[0] : 0;
             product(l, run.down, first, last, run.gated, run.count, h + token * hidden, hidden, true);
             return;
         }
         alignas(64) float found[BLOCK][TILE];
         bool symmetric = run.down.symmetric;
         size_t size = run.gated.columns / GROUP * group_bytes(symmetric);
-        for (size_t tile = first; tile < last; tile++)
-            for (size_t start = 0; start < run.count; start += BLOCK) {
-                size_t count = run.count - start < BLOCK ? run.count - start : (size_t)BLOCK;
+        for (size_t start = 0; start < run.count; start += BLOCK) {
+            size_t count = run.count - start < BLOCK ? run.count - start : (size_t)BLOCK;
+            for (size_t tile = first; tile < last; tile++) {
                 l.product(run.down.tiles + tile * size, symmetric, 0, 1, from(run.gated, start), count, found[0], TILE,
                           false);
+                if (run.down.bias) add_bias(run, start, count, run.down.bias + tile * TILE, found);
                 for (size_t i = 0; i < count; i++) {
-                    size_t token = run.pairs ? (size_t)run.pairs[start + i] / top_k : start + i;
+                    size_t token = run.pairs ? run.tokens[start + i] : start + i;
                     float* row = h + token * hidden + tile * TILE;
-                    float f = factor(run, start + i);
-                    for (size_t r = 0; r < TILE; r++)
-                        row[r] += found[i][r] + (run.down.bias ? f * run.down.bias[tile * TILE + r] : 0.0f);
+#pragma omp simd
+                    for (size_t r = 0; r < TILE; r++) row[r] += found[i][r];
                 }
             }
+        }
+    }
+
+    void add_bias(const Run& run, size_t start, size_t count, const float* bias, float (*found)[TILE]) const {
+        for (size_t i = 0; i < count; i++) {
+            float f = factor(run, start + i);
+            for (size_t r = 0; r < TILE; r++) found[i][r] += f * bias[r];
+        }
     }
 
     void run() const {
@@ -96,10 +106,12 @@ struct Call {
 // What the chosen experts need beside their weights.
 struct ExpertPieces {
     Run* runs;
+    uint32_t* tokens;
     Digits gathered, gated;
     ExpertPieces(Pool& pool, const Experts& e, size_t tokens, size_t top_k) {
         size_t pairs = tokens * top_k;
         runs = pool.take<Run>((size_t)e.count + 1);
+        this->tokens = pool.take<uint32_t>(pairs);
         gathered = pool.digits(tokens > 1 ? pairs : 0, (size_t)e.gate_up.columns);
         gated = pool.digits(pairs, (size_t)e.down.columns);
     }
@@ -116,19 +128,20 @@ Linear of_expert(const Linear& first, size_t e) {
 size_t make_runs(const Experts& e, const ExpertPieces& p, Digits x, size_t tokens, size_t top_k, const int64_t* experts,
                  const int64_t* order, size_t count) {
     size_t used = 0, groups = x.columns / GROUP;
+    for (size_t i = 0; i < count; i++) p.tokens[i] = (uint32_t)((size_t)order[i] / top_k);
     for (size_t first = 0; first < count;) {
         int64_t expert = experts[order[first]];
         size_t last = first + 1;
         while (last < count && experts[order[last]] == expert) last++;
         Digits rows = tokens > 1 ? from(p.gathered, first) : x;
         p.runs[used++] = {of_expert(e.gate_up, (size_t)expert), of_expert(e.down, (size_t)expert), order + first,
-                          last - first, rows, from(p.gated, first)};
+                          p.tokens + first, last - first, rows, from(p.gated, first)};
         first = last;
     }
     if (tokens > 1)
         shared(count >= MANY, count, [&](size_t first, size_t last) {
             for (size_t i = first; i < last; i++) {
-                Digits to = from(p.gathered, i), given = from(x, (size_t)order[i] / top_k);
+                Digits to = from(p.gathered, i), given = from(x, p.tokens[i]);
                 __builtin_memcpy(to.q, given.q, x.columns);
                 __builtin_memcpy(to.scales, given.scales, 2 * groups * sizeof(float));
             }
@@ -212,11 +225,12 @@ extern "C" void famulus_mixture(const Mixture* m, float* h, int64_t tokens_, voi
             l.norm(h + t * hidden, m->norm, hidden, m->eps, p.rows + t * hidden);
             l.quantise(p.rows + t * hidden, hidden, from(p.x, t).q, from(p.x, t).scales);
         }
+        route_rows(l, m->router, p.rows, first, last, p.logits, p.weights, p.chosen);
     });
-    size_t pairs = route(l, m->router, p.rows, tokens, p.logits, p.weights, p.chosen, p.order);
+    size_t pairs = routed(m->router, tokens, p.logits, p.chosen, p.order);
     size_t used = make_runs(e, p.experts, p.x, tokens, top_k, p.chosen, p.order, pairs);
     if (m->shared_down.tiles)
-        p.experts.runs[used++] = {m->shared_gate_up, m->shared_down, nullptr, tokens, p.x, p.shared_gated};
+        p.experts.runs[used++] = {m->shared_gate_up, m->shared_down, nullptr, nullptr, tokens, p.x, p.shared_gated};
     Call call{l, p.experts.runs, used, p.weights, top_k, hidden, e.alpha, e.limit, m->residual, h};
     call.run();
 }

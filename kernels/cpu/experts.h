@@ -25,10 +25,11 @@ struct Mixture {
     float eps, residual;
 };
 
-// Which experts `tokens` rows x f32 go to: weights and experts [tokens, top_k], and the pairs (token * top_k + place)
-// by ascending expert, free ones last; returns how many are not free.
-size_t route(const Level& l, const Router& router, const float* x, size_t tokens, float* logits, float* weights,
-             int64_t* experts, int64_t* order);
+// Which experts rows [first, last) of x f32 go to: weights and experts [tokens, top_k].
+void route_rows(const Level& l, const Router& router, const float* x, size_t first, size_t last, float* logits,
+                float* weights, int64_t* experts);
+// All pairs (token * top_k + place) by ascending expert, free ones last; returns how many are not free.
+size_t routed(const Router& router, size_t tokens, float* logits, const int64_t* experts, int64_t* order);
 
 extern "C" {
 void famulus_route(const Router* router, const float* x, int64_t tokens, float* weights, int64_t* experts, int64_t* order,

@@ -97,17 +97,18 @@ static size_t sort_pairs(const Router& r, size_t pairs, const int64_t* experts, 
 // Floats of `logits` that one token takes: scores, merits and the marks of what is taken.
 static size_t room_of(const Router& r) { return 2 * (size_t)r.experts + (size_t)(r.experts + 3) / 4; }
 
-size_t route(const Level& l, const Router& r, const float* x, size_t tokens, float* logits, float* weights,
-             int64_t* experts, int64_t* order) {
+void route_rows(const Level& l, const Router& r, const float* x, size_t first, size_t last, float* logits, float* weights,
+                int64_t* experts) {
     size_t room = room_of(r), k = (size_t)r.top_k, columns = (size_t)r.columns;
-    shared(tokens >= MANY, tokens, [&](size_t first, size_t last) {
-        for (size_t t = first; t < last; t++) {
-            float* mine = logits + t * room;
-            l.scores(r.gate, (size_t)r.experts, columns, x + t * columns, mine);
-            choose(r, mine, mine + r.experts, weights + t * k, experts + t * k);
-        }
-    });
-    return sort_pairs(r, tokens * k, experts, (int64_t*)(logits + (tokens * room + 1) / 2 * 2), order);
+    for (size_t t = first; t < last; t++) {
+        float* mine = logits + t * room;
+        l.scores(r.gate, (size_t)r.experts, columns, x + t * columns, mine);
+        choose(r, mine, mine + r.experts, weights + t * k, experts + t * k);
+    }
+}
+
+size_t routed(const Router& r, size_t tokens, float* logits, const int64_t* experts, int64_t* order) {
+    return sort_pairs(r, tokens * (size_t)r.top_k, experts, (int64_t*)(logits + (tokens * room_of(r) + 1) / 2 * 2), order);
 }
 
 extern "C" int64_t famulus_route_scratch(const Router* r, int64_t tokens) {
@@ -116,5 +117,9 @@ extern "C" int64_t famulus_route_scratch(const Router* r, int64_t tokens) {
 
 extern "C" void famulus_route(const Router* r, const float* x, int64_t tokens, float* weights, int64_t* experts,
                               int64_t* order, void* scratch) {
-    route(level(), *r, x, (size_t)tokens, (float*)scratch, weights, experts, order);
+    const Level& l = level();
+    shared(tokens >= MANY, (size_t)tokens, [&](size_t first, size_t last) {
+        route_rows(l, *r, x, first, last, (float*)scratch, weights, experts);
+    });
+    routed(*r, (size_t)tokens, (float*)scratch, experts, order);
 }
