@@ -134,7 +134,7 @@ class Supervisor:
 
     def _start_landlock(self) -> None:
         abi = self.plan["abi"]
-        self.scratch = f"/tmp/famulus-run-{os.urandom(8).hex()}"
+        self.scratch = f"/tmp/famulus-scratch-{os.urandom(8).hex()}"
         home, tmp = f"{self.scratch}/home", f"{self.scratch}/tmp"
         for folder in (self.scratch, home, tmp):
             os.mkdir(folder, 0o700)

@@ -6,8 +6,8 @@
 
 namespace {
 
-// One expert and what comes to it. `pairs` [count]: token * top_k + place, and the tokens alone; null: all tokens, each
-// with the weight 1.
+// One expert and what comes to it. `pairs` [count]: token * top_k + place, `tokens` the first half of it; null: all
+// tokens, each with the weight 1.
 struct Run {
     Linear gate_up, down;
     const int64_t* pairs;
@@ -108,11 +108,11 @@ struct ExpertPieces {
     Run* runs;
     uint32_t* tokens;
     Digits gathered, gated;
-    ExpertPieces(Pool& pool, const Experts& e, size_t tokens, size_t top_k) {
-        size_t pairs = tokens * top_k;
+    ExpertPieces(Pool& pool, const Experts& e, size_t count, size_t top_k) {
+        size_t pairs = count * top_k;
         runs = pool.take<Run>((size_t)e.count + 1);
-        this->tokens = pool.take<uint32_t>(pairs);
-        gathered = pool.digits(tokens > 1 ? pairs : 0, (size_t)e.gate_up.columns);
+        tokens = pool.take<uint32_t>(pairs);
+        gathered = pool.digits(count > 1 ? pairs : 0, (size_t)e.gate_up.columns);
         gated = pool.digits(pairs, (size_t)e.down.columns);
     }
 };

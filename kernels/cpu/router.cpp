@@ -108,7 +108,8 @@ void route_rows(const Level& l, const Router& r, const float* x, size_t first, s
 }
 
 size_t routed(const Router& r, size_t tokens, float* logits, const int64_t* experts, int64_t* order) {
-    return sort_pairs(r, tokens * (size_t)r.top_k, experts, (int64_t*)(logits + (tokens * room_of(r) + 1) / 2 * 2), order);
+    auto starts = (int64_t*)(logits + (tokens * room_of(r) + 1) / 2 * 2);
+    return sort_pairs(r, tokens * (size_t)r.top_k, experts, starts, order);
 }
 
 extern "C" int64_t famulus_route_scratch(const Router* r, int64_t tokens) {

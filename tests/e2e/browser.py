@@ -119,10 +119,8 @@ class Page:
         """At the pace of a person in a hurry."""
         self("keyboard", "type", text, {"delay": 30})
 
-    def wait(self, selector: str, state: str = "visible", seconds: float | None = None) -> None:
-        """``seconds``: how long, instead of half a minute."""
-        limit = {} if seconds is None else {"timeout": round(1000 * seconds)}
-        self(selector, "waitFor", {"state": state, **limit})
+    def wait(self, selector: str, state: str = "visible") -> None:
+        self(selector, "waitFor", {"state": state})
 
     def joined(self, selector: str, between: str) -> str:
         """The texts of all elements, from the top to the bottom and from the left to the right."""

@@ -139,7 +139,7 @@ os.chdir(deep)
 for _ in range(1000):
     os.mkdir("d"); os.chdir("d")
 """
-    before = set(Path("/tmp").glob("famulus-run-*"))
+    before = set(Path("/tmp").glob("famulus-scratch-*"))
     result = run([sys.executable, "-I", "-c", code], backend=backend, limits=Limits(wall_seconds=20))
     assert result.status in ("ok", "failed", "killed"), result
-    assert set(Path("/tmp").glob("famulus-run-*")) <= before
+    assert set(Path("/tmp").glob("famulus-scratch-*")) <= before

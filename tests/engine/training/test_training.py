@@ -82,11 +82,10 @@ def test_what_is_learned_rounded_is_what_is_served(recipe: Recipe, tmp_path: Pat
     served = dequantize_int4(*quantize_int4(merged))
     update = started.trained.changes.of("0.qkv")
     assert update is not None
-    base = whole(started.trained.decoder.blocks[0].attention.linears()[0], torch.float32)
-    used = rounded(base + update.update()).detach()
+    weight = started.trained.decoder.blocks[0].attention.linears()[0]
+    used = rounded(whole(weight, torch.float32) + update.update()).detach()
     assert float((used - merged).abs().max()) > 1e-3 and torch.allclose(used, served, atol=1e-6)
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
-    weight = started.trained.decoder.blocks[0].attention.linears()[0]
     assert torch.allclose(started.trained._linear(x, weight, "0.qkv"), x @ served.T, atol=1e-5)
 
 
