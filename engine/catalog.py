@@ -121,9 +121,14 @@ class Choice:
 
 
 def model_roots() -> list[Path]:
-    """The folders that are searched for models, in order; new ones are written into the first."""
-    found = [folders().data / "models", system_folders().data / "models", installed_root(Path(sys.prefix))]
-    return list(dict.fromkeys(found))
+    """The folders that are searched for models, in order; new ones are written into the first, and the last two belong
+    to the installation: :func:`own_roots`."""
+    return list(dict.fromkeys([folders().data / "models", system_folders().data / "models", *own_roots()]))
+
+
+def own_roots() -> list[Path]:
+    """What was installed with Famulus: the embedded model, and the adapters that the package itself holds."""
+    return [installed_root(Path(sys.prefix)), Path(__file__).with_name("weights")]
 
 
 def installed_root(prefix: Path) -> Path:
@@ -202,6 +207,11 @@ class Catalog:
                 if path.name not in self._known and _is_model(path):
                     found.append((entry, path))
         return found
+
+    def embedded(self) -> Entry:
+        """The model that comes with Famulus: the best adapter over :data:`EMBEDDED` that is there, else that itself."""
+        over = [e for e in self if isinstance(e.source, AdapterSource) and e.source.base == EMBEDDED]
+        return max((e for e in over if self.path(e)), key=lambda e: e.quality, default=self._known[EMBEDDED])
 
     def choose(
         self,

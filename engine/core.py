@@ -67,7 +67,8 @@ class Core:
             ),
             0.0,
         )
-        self._speculation = served.speculation
+        self.speculation = served.speculation
+        """What proposes drafts; None: nothing does."""
         self._publisher = Publisher(
             self._tasks, self.scheduler, served.runner, served.tokenizer, self._ids, clock, self._counts
         )
@@ -262,9 +263,9 @@ class Core:
 
     def _drafted(self, plan: StepPlan) -> StepPlan:
         """The plan with drafts where they are worth computing: never beside prompts, whose first token waits."""
-        if self._speculation is None or not plan.decodes:
+        if self.speculation is None or not plan.decodes:
             return plan
-        drafts = self._speculation.propose(plan, self._room(plan))
+        drafts = self.speculation.propose(plan, self._room(plan))
         return self.scheduler.widen(plan, drafts) if drafts else plan
 
     def _room(self, plan: StepPlan) -> dict[int, Room]:
@@ -282,11 +283,11 @@ class Core:
         ``seconds``."""
         tokens = sum(c.count for c in plan.chunks)
         if plan.decodes:
-            drafted = self._speculation is not None and tokens > len(plan.chunks)
-            share = self._speculation.relative(plan) if self._speculation and drafted else 1.0
+            drafted = self.speculation is not None and tokens > len(plan.chunks)
+            share = self.speculation.relative(plan) if self.speculation and drafted else 1.0
             self._governor.observe(f"decode {min(len(plan.chunks), 8)}", computed / share)
-            if self._speculation is not None:
-                self._speculation.observe(plan, seconds)
+            if self.speculation is not None:
+                self.speculation.observe(plan, seconds)
         elif tokens >= 16:
             self._governor.observe("prompt", computed / tokens)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MODEL = "famulus-16e"
+"""What is served where no setting says otherwise."""
 COMMAND = Path(sys.executable).with_name("famulus")
 SECONDS = 110
 """The longest that a command may take: the first one packs the model, on a machine with other work."""

@@ -20,6 +20,7 @@ from famulus.cli import main
 from famulus.engine.catalog import EMBEDDED, installed_root
 from famulus.engine.folders import folders
 from famulus.engine.runtime import FileLock, Notice, RuntimeFiles, runtime_files
+from tests.conftest import MODEL
 
 COMMAND = Path(sys.executable).with_name("famulus")
 
@@ -225,7 +226,8 @@ def test_unknown_and_absent_models_are_told_apart(run_here: Any) -> None:
         )
     for command in ("verify", "remove"):
         refused(run_here("models", command, "qwen2.5-coder-7b"), 1, "is not on this machine")
-    refused(run_here("models", "remove", EMBEDDED), 1, "belongs to the installation")
+    for id in (EMBEDDED, MODEL):
+        refused(run_here("models", "remove", id), 1, "belongs to the installation")
     refused(run_here("serve", "--model", "no/such/model"), 1, "There is no model at no/such/model")
     refused(run_here("serve", "--model", "qwen2.5-coder-7b"), 1, "famulus models pull qwen2.5-coder-7b")
 
@@ -290,7 +292,7 @@ def test_the_doctor_explains_a_machine_in_order(lonely: Any) -> None:
     done = lonely("doctor", "--json")
     found = examined(done)
     assert [f["state"] for f in found["folders"]] == ["ok"] * 3
-    assert found["model"][0]["text"].startswith(EMBEDDED)
+    assert found["model"][0]["text"].startswith(MODEL)
     assert any(f["text"].startswith("threads: ") and "measured" in f["text"] for f in found["plan"])
     assert found["engine"][0]["text"].startswith("None runs")
     assert found["packed"][0]["text"].startswith("empty")

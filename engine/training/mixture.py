@@ -35,7 +35,7 @@ GROUP = 64
 """Documents of one package that see each other as context, and are one task of a process."""
 
 
-PAIRS = ("notebook", "edit", "summary", "values")
+PAIRS = ("notebook", "edit", "summary", "values", "answers")
 """Kinds of pairs that may lie beside a corpus."""
 
 

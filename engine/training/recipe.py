@@ -84,6 +84,7 @@ class Shares:
     edit: float = 1.0
     summary: float = 1.0
     values: float = 1.0
+    answers: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from famulus.engine.training.evaluation.part import Part
     from famulus.engine.training.evaluation.subject import Subject
 
-PARTS = ("lines", "spans", "functions", "text", "notebook", "edit", "summary", "values", "speed", "experts")
+PARTS = (
+    *("lines", "spans", "functions", "text", "notebook", "edit", "summary", "values", "explain", "answers"),
+    *("speed", "experts"),
+)
 SANDBOXED = ("functions", "notebook")
 """Parts that run what a model wrote."""
 

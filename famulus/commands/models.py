@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -174,19 +173,19 @@ def verify(id: Id) -> None:
 def remove(id: Id) -> None:
     """Delete a fetched model."""
     from famulus.engine import download
-    from famulus.engine.catalog import Catalog, LocalSource, installed_root
+    from famulus.engine.catalog import Catalog, LocalSource, own_roots
 
     catalog = Catalog()
     entry = catalog.find(id)
     if isinstance(entry.source, LocalSource):
         raise InvalidRequest(f"{entry.source} was not fetched by Famulus.", fix="Delete it yourself.")
-    installed = installed_root(Path(sys.prefix))
-    roots = [root for root in catalog.roots if root != installed]
-    removed = [download.remove(entry, root) for root in roots]
+    own = own_roots()
+    removed = [download.remove(entry, root) for root in catalog.roots if root not in own]
+    path = catalog.path(entry)
     if any(removed):
         write(f"{entry.id} is removed.\n")
-    elif catalog.path(entry) is not None:
-        raise InvalidRequest(f"{entry.id} belongs to the installation in {installed}.", fix="It stays.")
+    elif path is not None:
+        raise InvalidRequest(f"{entry.id} belongs to the installation in {path.parent}.", fix="It stays.")
     else:
         raise ModelNotFound(f"{entry.id} is not on this machine.")
 

@@ -70,6 +70,7 @@ def train(
 
 
 def _recipe(path: Path | None, base: str, minutes: float, precision: str) -> Recipe:
+    from famulus.engine.catalog import Catalog
     from famulus.engine.training.recipe import LowRankSize, Recipe, Steps, check, read_recipe
 
     given: dict[str, Any] = {name: value for name, value in (("base", base), ("precision", precision)) if value}
@@ -79,7 +80,7 @@ def _recipe(path: Path | None, base: str, minutes: float, precision: str) -> Rec
         return found
     run = Steps(length=512, batch=4, micro=2, steps=1_000_000, rate=3e-4, warmup=10, minutes=minutes, save_every=20)
     size = LowRankSize(rank=16, alpha=32.0, targets=TARGETS)
-    found = replace(Recipe(low_rank=size, run=run), **given)
+    found = replace(Recipe(base=Catalog().embedded().id, low_rank=size, run=run), **given)
     check(found)
     return found
 
@@ -89,7 +90,8 @@ def _documents(folder: Path, from_git: bool) -> Documents:
     from famulus.engine.training.corpus import read_documents
     from famulus.lsp_server.review.git import Repository, fields
 
-    top, names = folder, list(_walk(folder)) if not from_git else []
+    top = folder.resolve()
+    names = list(_walk(top)) if not from_git else []
     if from_git:
         repository = Repository.around(folder)
         if repository.top is None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from famulus.engine.protocol import Chat
 from famulus.lsp_server.commands.asking import ask, indented, talk
 from famulus.lsp_server.documents import Snapshot
 from famulus.lsp_server.link import EngineLink
@@ -35,6 +36,11 @@ class Checked:
     left_out: int
 
 
+def question(code: str, language: str) -> Chat:
+    """What the model is asked."""
+    return talk(SYSTEM, f"Explain this {language or 'code'}:\n```{language}\n{code[:MOST]}\n```")
+
+
 async def explain(
     link: EngineLink, seen: Snapshot, start: int, end: int, report: Callable[[str], None] | None = None
 ) -> str:
@@ -45,9 +51,7 @@ async def explain(
     parts = [f"**Lines {first}–{last}**" if last > first else f"**Line {first}**"]
     known = facts(code) if seen.language == "python" else []
     parts += [f"- {fact}" for fact in known]
-    shown = code[:MOST]
-    question = f"Explain this {seen.language or 'code'}:\n```{seen.language}\n{shown}\n```"
-    answers = await ask(link, talk(SYSTEM, question), max_tokens=ANSWER_TOKENS, report=report)
+    answers = await ask(link, question(code, seen.language), max_tokens=ANSWER_TOKENS, report=report)
     checked = sentences_about(answers[0].text, text)
     if checked.kept:
         parts += ["", " ".join(checked.kept)]

@@ -40,11 +40,14 @@ UNKNOWN = Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.4)
 """For models that nobody has calibrated: the shape of the smallest one, with a careful threshold, for better models are
 surer of themselves and more often right."""
 
-EMBEDDED = Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.1)
-"""For the model that comes with Famulus. From 0.1 on half of what is shown is right to the last character, and nine in
-ten of the right characters are shown."""
+EMBEDDED = Curve(bias=1.73, first=0.7, rest=3.74, threshold=0.1)
+"""For the model that comes with Famulus. From 0.1 on more than half of what is shown is right to the last character,
+and nearly all of what the model gets right is shown."""
 
-CURVES: dict[str, Curve] = {"smollm2-135m-instruct": EMBEDDED}
+CURVES: dict[str, Curve] = {
+    "famulus-16e": EMBEDDED,
+    "smollm2-135m-instruct": Curve(bias=1.7, first=1.05, rest=2.75, threshold=0.1),
+}
 """By model id."""
 
 

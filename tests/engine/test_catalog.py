@@ -30,6 +30,7 @@ from famulus.engine.catalog import (
     WheelSource,
     installed_root,
     model_roots,
+    own_roots,
 )
 from famulus.engine.download import pull
 from famulus.engine.errors import InvalidRequest, ModelNotFound
@@ -216,8 +217,8 @@ def test_famulus_home_comes_first_and_the_installation_last(tmp_path: Path, monk
     monkeypatch.setenv("FAMULUS_HOME", str(tmp_path))
     roots = model_roots()
     assert roots[0] == tmp_path / "data" / "models"
-    assert roots[-1] == installed_root(Path(sys.prefix)) == Path(sys.prefix) / "share/famulus/models"
-    assert len(roots) == 3
+    assert roots[-2] == installed_root(Path(sys.prefix)) == Path(sys.prefix) / "share/famulus/models"
+    assert roots[-2:] == own_roots() and len(roots) == 4
 
 
 def test_own_models_are_found_by_path_and_by_name(tmp_path: Path) -> None:
@@ -254,9 +255,9 @@ def test_an_adapter_over_the_embedded_model_is_the_default_where_both_are_there(
     put(tmp_path, entry.id)
     assert catalog.path(entry) is None, "its base is missing"
     put(tmp_path, EMBEDDED)
-    assert catalog.choose("", 10**9, families).entry.id == "famulus-16e"
+    assert catalog.choose("", 10**9, families).entry.id == "famulus-16e" == catalog.embedded().id
     (tmp_path / entry.id / manifest.NAME).unlink()
-    assert catalog.choose("", 10**9, families).entry.id == EMBEDDED
+    assert catalog.choose("", 10**9, families).entry.id == EMBEDDED == catalog.embedded().id
     with pytest.raises(ModelNotFound, match=r"famulus-16e is not in this version of Famulus"):
         catalog.choose("famulus-16e", 10**9, families)
     with pytest.raises(InvalidRequest, match="cannot be fetched"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,7 @@ from famulus.engine.runner import Runner
 from famulus.engine.served import Served
 from famulus.engine.step import Chunk, Limits, Sequence, StepPlan
 from famulus.engine.text import Tokenizer
+from famulus.engine.training.evaluation.subject import Subject
 from tests.conftest import Famulus
 from tests.engine import tiny_models as tiny
 
@@ -125,6 +127,17 @@ def test_answers_are_the_same_whatever_the_drafts_say(serve: Callable[[Speculati
     assert counts["accepted_tokens"] > 100, "the drafts were never right: the test shows nothing"
     assert counts["drafted_tokens"] - counts["accepted_tokens"] > 100
     assert core.cache.held == 0
+
+
+def test_speed_is_measured_without_drafts(serve: Callable[[Speculation | None], Served]) -> None:
+    oracle = Oracle(known=defaultdict(list))
+    core = Core(serve(oracle))
+    subject = Subject("tiny", core)
+    speed = subject.speed("the lower the loan", 40)
+    assert speed.reading > 0 and speed.writing > 0
+    assert core.stats()["drafted_tokens"] == 0
+    subject.write(Text("the lower the loan"), 40, ignore_eos=True)
+    assert core.stats()["drafted_tokens"] > 0, "they come back"
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "qwen3_moe", "gpt_oss", "deepseek_v2"])

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from famulus.engine.client import connect
 from famulus.engine.errors import BadWeights, EngineUnavailable, FamulusError, Overloaded
 from famulus.engine.settings import InvalidSettings, load_settings, write_model
-from tests.conftest import serving
+from tests.conftest import MODEL, serving
 
 ONE = json.dumps({"model": "one"})
 
@@ -106,7 +106,7 @@ def test_the_engine_takes_an_adapter_of_the_embedded_model() -> None:
             used = famulus("models", "use", "shouting")
             assert used.returncode == 0 and "The engine serves shouting now." in used.stdout, used
             rest = first + "".join(d.text for d in answer)
-        assert rest.startswith(alone) and answer.model == "smollm2-135m-instruct"
+        assert rest.startswith(alone) and answer.model == MODEL
         changed = text(client)
         assert changed != alone
         missing = famulus("models", "use", "shuting")

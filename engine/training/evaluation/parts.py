@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from famulus.engine.protocol import Chat, Message, Prompt, Text
@@ -13,6 +15,8 @@ from famulus.engine.training.evaluation.subject import Subject
 
 TOKENS = 96
 """Of an answer to what is asked in words, at least."""
+IN_WORDS = ("explain", "answers")
+"""Kinds whose answers are prose: what another puts in other words is not wrong."""
 ENDS = ("```", "\n\n", "\n")
 """What an answer ends with; the last one where it ends with none of them."""
 
@@ -41,26 +45,36 @@ def names(items: HeldOut) -> list[str]:
 
 
 def pairs(chosen: Sequence[Pair], name: str, count: int, models: int) -> Part:
-    """What is asked for in words, and its answer."""
+    """What is asked for in words, and its answer; of prose, as much as the answer is long."""
+    prose = name in IN_WORDS
     bits = Measure(name, "bits per byte of the answer", "ratio", models)
-    equal = Measure(name, "exact match", "share", models)
+    equal = Measure(name, "words in common" if prose else "exact match", "share", models)
 
     def step(at: int) -> Step:
         pair = chosen[at]
         prompt = prompt_of(pair)
-        end = next((end for end in ENDS if pair.answer.endswith(end)), ENDS[-1])
-        tokens = max(TOKENS, len(pair.answer.encode()) // 2)
+        end = "" if prose else next((end for end in ENDS if pair.answer.endswith(end)), ENDS[-1])
+        stop = [end] if end else []
+        tokens = max(0 if prose else TOKENS, len(pair.answer.encode()) // 2)
 
         def run(models: Sequence[Subject]) -> None:
             found = asked(
-                models, at, lambda model: (model.bits(prompt, pair.answer), model.write(prompt, tokens, stop=[end]))
+                models, at, lambda model: (model.bits(prompt, pair.answer), model.write(prompt, tokens, stop=stop))
             )
             bits.add([cost for cost, _ in found], len(pair.answer.encode()))
-            equal.add([float(same(written.text, pair.answer.removesuffix(end))) for _, written in found])
+            answer = pair.answer.removesuffix(end)
+            like = [alike(w.text[: len(answer)], answer) if prose else float(same(w.text, answer)) for _, w in found]
+            equal.add(like)
 
         return run
 
     return Part(name, [step(at) for at in range(len(chosen[:count]))], [bits, equal])
+
+
+def alike(one: str, other: str) -> float:
+    """Words that two texts share, each as often as both have it: the harmonic mean of its shares of both."""
+    words = [Counter(re.findall(r"\w+", text.lower())) for text in (one, other)]
+    return 2 * (words[0] & words[1]).total() / max(1, words[0].total() + words[1].total())
 
 
 def prompt_of(pair: Pair) -> Prompt:

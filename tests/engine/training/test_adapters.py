@@ -129,6 +129,24 @@ def test_the_engine_computes_what_was_trained(base: Path, tmp_path: Path) -> Non
         assert tiny.error(tiny.logits(served, tokens, pieces), wanted) < EXACT
 
 
+def test_an_adapter_with_experts_learns_on(base: Path, tmp_path: Path) -> None:
+    """A second adapter over the first one: the experts stay, and the engine merges both updates."""
+    below = written(base, tmp_path / "trained", routed(base, 5))
+    recipe = Recipe(base=str(below), device="cpu", precision="fp32", low_rank=LowRankSize(3, 6.0, EVERY))
+    started = start(recipe)
+    tokens, g = tiny.prompt(50), torch.Generator().manual_seed(0)
+    ids = torch.tensor([tokens])
+    first = tiny.logits(tiny.open_model(below), tokens)
+    with torch.no_grad():
+        assert tiny.error(started.trained.logits(started.trained.hidden(ids)[0]), first) < EXACT
+        for value in started.trained.changes.parameters():
+            value.copy_((0.5 * torch.randn(value.shape, generator=g) * value.shape[-1] ** -0.5).bfloat16())
+        wanted = started.trained.logits(started.trained.hidden(ids)[0])
+    finish(started, recipe, tmp_path / "above")
+    assert tiny.error(first, wanted) > 0.05, "changes that change nothing prove nothing"
+    assert tiny.error(tiny.logits(tiny.open_model(tmp_path / "above"), tokens), wanted) < EXACT
+
+
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_every_family_learns_and_serves_what_it_learned(variant: str, tmp_path: Path) -> None:
     """The pass for gradients gives the engine's logits, and an adapter written for the family those after training."""

@@ -37,7 +37,7 @@ def test_a_model_learns_a_project_and_is_listed(lonely: Famulus, project: Path, 
     base = tiny.write_folder(tmp_path / "base", tiny.random_model())
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("[run]\nlength = 64\nbatch = 4\nmicro = 4\nsteps = 12\nrate = 1e-2\nwarmup = 2\n")
-    told = lonely("train", project, "--base", base, "--recipe", recipe, "--dry-run")
+    told = lonely("train", project.name, "--base", base, "--recipe", recipe, "--dry-run", cwd=project.parent)
     assert told.returncode == 0 and "12 source files" in told.stdout, told
     assert "left out: 2 files, no source code" in told.stdout
     done = lonely("train", project, "--base", base, "--recipe", recipe, "--name", "ours", "--precision", "int4")

@@ -145,6 +145,6 @@ def test_a_corpus_without_documents_is_refused(base: Path, corpus: Path, tmp_pat
 
 
 def test_the_recipes_of_the_real_runs_can_be_read() -> None:
-    for name in ("famulus-16e.toml", "famulus-16e-cpu.toml"):
+    for name, marks in (("famulus-16e.toml", 5), ("famulus-16e-cpu.toml", 0)):
         recipe = read_recipe(Path(whole.__file__).with_name(name))
-        assert recipe.experts is not None and recipe.experts.count == 16 and len(recipe.fill) == 5
+        assert recipe.experts is not None and recipe.experts.count == 16 and len(recipe.fill) == marks
