@@ -26,7 +26,10 @@ from famulus.engine.hardware import cores
 
 BURST = 0.04
 """Median seconds between two keys of a burst."""
-COUNTED = ("cancelled", "aborted_steps", "unwanted_chunks", "computed_tokens", "generated_tokens")
+COUNTED = (
+    *("cancelled", "aborted_steps", "unwanted_chunks"),
+    *("computed_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens"),
+)
 
 
 async def replay(chosen: list[Function], pace: float, seed: int, home: Path | None) -> tuple[Replay, dict[str, float]]:
@@ -64,7 +67,8 @@ def _figures(result: Replay, engine: dict[str, float]) -> list[tuple[str, str, s
     done = [story for story in result.stories if story["tokens"] and story["source"] != "type-through"]
     finished = sum(story["source"] != "an earlier key's" for story in done)
     # A request's last row of the prompt gives its first token: rows less tokens is one too few for each request.
-    computed = engine["computed_tokens"] - engine["generated_tokens"] + engine["cancelled"] + finished
+    in_vain = engine["drafted_tokens"] - engine["accepted_tokens"]
+    computed = engine["computed_tokens"] - in_vain - engine["generated_tokens"] + engine["cancelled"] + finished
     files = parsed(result.shown)
     (keys_saved, keys), shown = saved(result), max(1, len(result.shown))
     right = correct(result.shown)

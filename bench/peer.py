@@ -40,6 +40,8 @@ def beside(chosen: list[Function], seed: int, python: str, threads: int, count: 
     if not has_peer(python):
         return "llama-cpp-python is not installed, so there is no peer (pip install 'famulus[bench]')."
     path, tokenizer, card = _model()
+    if path is None:
+        return f"llama.cpp needs a GGUF file, and {card.model} has none (famulus models use smollm2-135m-instruct)."
     side = Side(python, "llama.cpp", os.fspath(path), threads)
     try:
         version = side.ask({"do": "facts"})["version"]
@@ -117,8 +119,8 @@ def _place(before: str) -> tuple[int, int]:
     return before.count("\n"), len(before) - before.rfind("\n") - 1
 
 
-def _model() -> tuple[Path, Tokenizer, PromptCard]:
-    """The file, tokenizer and card of the model that the engine serves."""
+def _model() -> tuple[Path | None, Tokenizer, PromptCard]:
+    """The GGUF file (if it is one), tokenizer and card of the model that the engine serves."""
     from famulus.engine import hardware
     from famulus.engine.checkpoint import open_checkpoint
     from famulus.engine.served import choose, describe, model_size
@@ -129,5 +131,5 @@ def _model() -> tuple[Path, Tokenizer, PromptCard]:
     checkpoint = open_checkpoint(choice.path)
     tokenizer = Tokenizer.of(checkpoint)
     card = describe(checkpoint, choice.entry.id, tokenizer, hardware.select(settings, model_size(checkpoint)))
-    file = choice.path if choice.path.is_file() else next(choice.path.glob("*.gguf"))
+    file = choice.path if choice.path.is_file() else next(choice.path.glob("*.gguf"), None)
     return file, tokenizer, card

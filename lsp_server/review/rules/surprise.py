@@ -32,7 +32,7 @@ LARGEST = 12_000
 SHORT = 4
 """Tokens that each line is thought to have besides its own: else a short line is always the strangest."""
 MUCH = 3.2
-"""Bits for a token from which on a line is asked about: with the embedded model about two right statements in a hundred
+"""Bits for a token from which on a line is asked about: with the embedded model three right statements in a hundred
 are, and one in ten of those with a slip (``famulus bench review --part surprise``)."""
 
 
