@@ -40,13 +40,13 @@ async def replay(chosen: list[Function], pace: float, seed: int, home: Path | No
         engine.tokenize("x")
         editor = await Editor.start(Path(folder), home)
         typist = Typist(editor, result, Path(folder), pauses(seed, pace))
-        before = engine.status()["stats"]
+        before = engine.status()["stats"]  # a fresh engine has told of none yet
         for function in chosen:
             await typist.type(function)
         after = engine.status()["stats"]
         memory = editor.memory()
         await editor.stop()
-    return result, {name: after[name] - before[name] for name in COUNTED} | {"memory": float(memory)}
+    return result, {name: after[name] - before.get(name, 0.0) for name in COUNTED} | {"memory": float(memory)}
 
 
 def report(columns: dict[str, tuple[Replay, dict[str, float]]]) -> str:

@@ -7,6 +7,7 @@ stream, norms and router in f32, as they do when it is served.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,6 +26,9 @@ from famulus.kernels.activation import clamped_swiglu
 from famulus.kernels.pack import Weight
 from famulus.kernels.rope import tables
 from famulus.kernels.router import route
+
+ROWS = 64
+"""An expert's tokens are computed so many at a time."""
 
 
 @dataclass
@@ -183,15 +187,25 @@ def _seen(q: Tensor, k: Tensor, v: Tensor, a: Attention, window: int) -> Tensor:
 
 
 def _mixture(x: Tensor, m: MoE) -> Tensor:
-    """Frozen experts, each over the tokens that go to it."""
+    """Frozen experts, each over the tokens that go to it. These stand behind each other, and as no tokens that weigh
+    nothing fill up to a multiple of :data:`ROWS`, products come in few shapes: oneDNN compiles a program for each."""
     weights, experts, _ = route.reference(x, m.gate, m.rule, m.bias, m.correction)
-    out = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
-    for e, (both, down) in enumerate(zip(m.gate_up.each, m.down.each, strict=True)):
-        tokens, places = (experts == e).nonzero(as_tuple=True)
-        if len(tokens):
-            made = product(x[tokens], both)
-            clamp = m.clamp
-            inner = swiglu(made) if clamp is None else clamped_swiglu.reference(made, clamp.alpha, clamp.limit)
-            answer = product(inner, down).float() * weights[tokens, places][:, None]
-            out = out.index_add(0, tokens, answer)
-    return out.to(x.dtype)
+    chosen = experts.flatten()
+    none, *counts = torch.bincount(chosen + 1, minlength=len(m.gate_up.each) + 1).tolist()
+    order = chosen.argsort(stable=True)[none:]
+    rooms = [-(-count // ROWS) * ROWS for count in counts]
+    shares, tokens = x.new_zeros(sum(rooms), dtype=torch.float32), order.new_zeros(sum(rooms))
+    at = torch.cat([torch.arange(count) + sum(rooms[:e]) for e, count in enumerate(counts)]).to(x.device)
+    shares = shares.index_copy(0, at, weights.flatten()[order])
+    tokens[at] = order // experts.shape[1]
+    made = _each(x[tokens], m.gate_up.each, rooms)
+    clamp = m.clamp
+    inner = swiglu(made) if clamp is None else clamped_swiglu.reference(made, clamp.alpha, clamp.limit)
+    answers = _each(inner, m.down.each, rooms).float() * shares[:, None]
+    return torch.zeros(x.shape, dtype=torch.float32, device=x.device).index_add(0, tokens, answers).to(x.dtype)
+
+
+def _each(x: Tensor, weights: Sequence[Weight], counts: Sequence[int]) -> Tensor:
+    """The first of ``counts`` rows of ``x`` times the first of ``weights``, and so on."""
+    parts = zip(torch.split(x, list(counts)), weights, strict=True)
+    return torch.cat([product(part, weight) for part, weight in parts if len(part)])
