@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from famulus.bench.code_pairs import in_turn, told
+from famulus.bench.code_pairs import in_turn, sources, told, write
 from famulus.engine.protocol import Chat, Delta, Done, Failed, Finish, Generate, Message
 from famulus.engine.settings import load_settings
 from famulus.engine.training.data.build import documents
@@ -175,11 +175,8 @@ def explained(code: str) -> Chat:
 def measured(items: HeldOut) -> list[tuple[Chat, str]]:
     """What models are compared on: like :func:`questions`, about what nothing is learned from."""
     chance = random.Random(0)
-    texts = [f.text[f.text.rfind("\ndef ", 0, f.start) + 1 :] for f in items.functions]
-    texts += [excerpt.text for excerpt in items.excerpts]
-    found = dict.fromkeys(source for text in texts for source in functions(ast.parse(text), text))
-    told = [without_docstring(source) for source in found]
-    short = [(bare, words) for bare, words in told if len(bare) <= SHOWN]
+    found = dict.fromkeys(source for _, text in sources(items) for source in functions(ast.parse(text), text))
+    short = [(bare, words) for bare, words in map(without_docstring, found) if len(bare) <= SHOWN]
     chance.shuffle(short)
     things = [form.format(thing=thing) for thing in MEASURED for form in chance.sample(GENERAL, 3)]
     asked = [(Chat([Message("user", said)]), "") for said in things]
@@ -286,22 +283,6 @@ def whole(text: str, ended: bool) -> str:
     return "" if len(text) < 20 or len(set(lines)) < len(lines) else text
 
 
-def write(path: Path, lines: Generator[Line], count: int) -> int:
-    """Puts up to ``count`` of them into ``path`` → how many."""
-    draft = path.with_suffix(".part")
-    made = 0
-    with draft.open("w", encoding="utf-8") as file, closing(lines):
-        for made, line in enumerate(lines, 1):
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            if made == count:
-                break
-    with lzma.open(path, "wb") as file:
-        file.write(draft.read_bytes())
-    draft.unlink()
-    return made
-
-
 def runs_of(path: Path) -> set[int]:
     """Runs of words in the answers of a file, if there is one."""
     if not path.is_file():
@@ -321,19 +302,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     said = parser.parse_args(arguments)
     items = heldout.read()
     model = Subject.load(said.model, load_settings().model_dump(), lambda _: None)
-    paths = {split: said.corpus / f"pairs-answers.{split}.jsonl.xz" for split in ("held-out", "validation", "train")}
     if said.items:
         kept = tuple(pair for pair in items.pairs if pair.kind not in KINDS)
-        made = pairs(model, measured(items), runs_of(paths["train"]))
+        made = pairs(model, measured(items), runs_of(said.corpus / "pairs-answers.train.jsonl.xz"))
         heldout.write(replace(items, pairs=(*kept, *made)), heldout.FILE)
         return
     seen = {run for pair in items.pairs if pair.kind in KINDS for run in hashed_runs(pair.answer)}
-    for split, path in paths.items():
+    for split in ("held-out", "validation", "train"):
         chance = random.Random(split)
         files = (file for file in documents(said.corpus, split) if split != "train" or chance.random() < 0.15)
-        found = answered(model, questions(in_turn(files), chance))
-        count = said.count if split == "train" else said.held
-        print(f"answers, {split}: {write(path, apart(found, seen) if split == 'train' else found, count)}", flush=True)
+        with closing(answered(model, questions(in_turn(files), chance))) as found:
+            lines = apart(found, seen) if split == "train" else found
+            count = said.count if split == "train" else said.held
+            number = write(said.corpus, "answers", split, itertools.islice(lines, count))
+        print(f"answers, {split}: {number}", flush=True)
 
 
 if __name__ == "__main__":

@@ -120,14 +120,18 @@ def measured(items: HeldOut, kind: str, count: int = WANTED) -> list[Pair]:
                     asked = forecast.question(node, ast.get_docstring(node), call)
                     found[asked] = Pair(kind, f"{value}\n", asked)
     else:
-        texts = [(excerpt.path, excerpt.text) for excerpt in items.excerpts]
-        texts += [(f.path, f.text[f.text.rfind("\ndef ", 0, f.start) + 1 :]) for f in items.functions]
-        for _, line, shown in lines(kind, [(path, text, text) for path, text in texts]):
+        for _, line, shown in lines(kind, [(path, text, text) for path, text in sources(items)]):
             if len(shown) <= SHOWN:
                 told = tuple(line["messages"])
                 found[shown] = Pair(kind, line["answer"], messages=told, answer_prefix=line["answer_prefix"])
     chosen = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
     return [found[text] for text in chosen]
+
+
+def sources(items: HeldOut) -> list[tuple[str, str]]:
+    """Path and text of what the fixed items show: the functions each by itself, and the excerpts."""
+    texts = [(f.path, f.text[f.text.rfind("\ndef ", 0, f.start) + 1 :]) for f in items.functions]
+    return texts + [(excerpt.path, excerpt.text) for excerpt in items.excerpts]
 
 
 def _literal(value: str) -> bool:

@@ -208,11 +208,6 @@ class Catalog:
                     found.append((entry, path))
         return found
 
-    def embedded(self) -> Entry:
-        """The model that comes with Famulus: the best adapter over :data:`EMBEDDED` that is there, else that itself."""
-        over = [e for e in self if isinstance(e.source, AdapterSource) and e.source.base == EMBEDDED]
-        return max((e for e in over if self.path(e)), key=lambda e: e.quality, default=self._known[EMBEDDED])
-
     def choose(
         self,
         wanted: str,

@@ -28,7 +28,7 @@ from famulus.kernels.rope import tables
 from famulus.kernels.router import route
 
 ROWS = 64
-"""An expert's tokens are computed so many at a time."""
+"""An expert computes a multiple of so many tokens."""
 
 
 @dataclass
@@ -187,8 +187,8 @@ def _seen(q: Tensor, k: Tensor, v: Tensor, a: Attention, window: int) -> Tensor:
 
 
 def _mixture(x: Tensor, m: MoE) -> Tensor:
-    """Frozen experts, each over the tokens that go to it. These stand behind each other, and as no tokens that weigh
-    nothing fill up to a multiple of :data:`ROWS`, products come in few shapes: oneDNN compiles a program for each."""
+    """Frozen experts, each over the tokens that go to it, filled up to a multiple of :data:`ROWS` by one that weighs
+    nothing there: so products come in few shapes, for each of which oneDNN compiles a program."""
     weights, experts, _ = route.reference(x, m.gate, m.rule, m.bias, m.correction)
     chosen = experts.flatten()
     none, *counts = torch.bincount(chosen + 1, minlength=len(m.gate_up.each) + 1).tolist()

@@ -93,7 +93,7 @@ class Recipe:
     control tokens that mark prefix, suffix and middle of a hole (and perhaps repository and file), whose rows of the
     embedding are trained."""
 
-    base: str = "smollm2-135m-instruct"
+    base: str = "famulus-16e"
     seed: int = 0
     device: str = "auto"
     precision: str = "bf16"

@@ -70,7 +70,6 @@ def train(
 
 
 def _recipe(path: Path | None, base: str, minutes: float, precision: str) -> Recipe:
-    from famulus.engine.catalog import Catalog
     from famulus.engine.training.recipe import LowRankSize, Recipe, Steps, check, read_recipe
 
     given: dict[str, Any] = {name: value for name, value in (("base", base), ("precision", precision)) if value}
@@ -80,7 +79,7 @@ def _recipe(path: Path | None, base: str, minutes: float, precision: str) -> Rec
         return found
     run = Steps(length=512, batch=4, micro=2, steps=1_000_000, rate=3e-4, warmup=10, minutes=minutes, save_every=20)
     size = LowRankSize(rank=16, alpha=32.0, targets=TARGETS)
-    found = replace(Recipe(base=Catalog().embedded().id, low_rank=size, run=run), **given)
+    found = replace(Recipe(low_rank=size, run=run), **given)
     check(found)
     return found
 

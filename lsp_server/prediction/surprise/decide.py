@@ -52,11 +52,11 @@ DOUBT = 0.5
 _CALM = 0.5
 """Nats a token; a function that the model knows by heart counts as this surprising."""
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Rule] = dict.fromkeys(
     # Both are surprised by every long attribute name; their hints about them were mostly wrong.
-    "famulus-16e": Rule(4.0, 8.0, frozenset(KINDS) - {"attribute"}),
-    "smollm2-135m-instruct": Rule(4.0, 8.0, frozenset(KINDS) - {"attribute"}),
-}
+    ("famulus-16e", "smollm2-135m-instruct"),
+    Rule(4.0, 8.0, frozenset(KINDS) - {"attribute"}),
+)
 """By model id: the models that reach the bar of ``famulus bench surprise`` (docs/error-prediction.md has the numbers).
 Any other gives no hints."""
 
