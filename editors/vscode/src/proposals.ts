@@ -126,6 +126,7 @@ export class Proposals implements Disposable {
     if (!('applied' in result)) {
       return { applied: false, failureReason: result.message };
     }
+    await shown.closed; // Whoever saves at once saves the file, not the proposed text.
     if (!result.applied) {
       void window.showWarningMessage('Nothing was applied: the text has changed meanwhile.');
     } else {
@@ -159,7 +160,7 @@ export class Proposals implements Disposable {
   private begin({ id, annotation }: Proposal, place: Uri, left: Uri, right: Uri): Shown {
     const shown = new Shown(place, right, commands.executeCommand('vscode.diff', left, right, annotation.label, { preview: false }));
     this.open.set(id, shown);
-    void shown.answered.then(async (answer) => {
+    shown.closed = shown.answered.then(async (answer) => {
       this.open.delete(id);
       if (answer === 'discard' && !shown.final) {
         this.unwanted.add(id);
@@ -189,6 +190,8 @@ class Shown {
   /** Is it written to its end, so that it can be applied? */
   final = false;
   readonly answered: Promise<Answer>;
+  /** Resolved when it was answered and its tabs are closed. */
+  closed: Promise<unknown> = Promise.resolve();
   private resolve: (answer: Answer) => void = () => {};
 
   /** `place`: what would be changed; `text`: the document with the proposed text; `visible`: when the diff is open. */

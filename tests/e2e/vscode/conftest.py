@@ -146,8 +146,16 @@ class VSCode:
 
     def open(self, name: str) -> str:
         """Opens a file of the project, the cursor at its end. Returns its text."""
-        self.page(f".explorer-folders-view [aria-label^='{name}']", "dblclick")
-        self.page.wait(f".tab.active[data-resource-name='{name}']")
+        tab = f".tab.active[data-resource-name='{name}']"
+
+        def opened() -> bool:
+            """The rows move while the explorer is drawn anew, and the click may meet another."""
+            self.page(f".explorer-folders-view [aria-label^='{name}']", "dblclick")
+            with contextlib.suppress(AssertionError):
+                self.page(tab, "waitFor", {"state": "visible", "timeout": 2000})
+            return bool(self.page(tab, "isVisible"))
+
+        self.page.until(f"{name} is opened", opened)
         self.page(f"{EDITOR} .view-lines", "click")
         self.page.keys("Control+End")
         return (self.project / name).read_text(encoding="utf-8")
@@ -161,6 +169,14 @@ class VSCode:
         self.page.wait(row)
         self.page(PALETTE, "press", "Enter")  # into the palette, whatever took the focus meanwhile
         self.page.wait(row, "hidden")
+
+    def afresh(self) -> None:
+        """Takes back what an earlier attempt at a test has left: open editors, changed and new files."""
+        self.page.keys("Escape")
+        while self.page(".tab", "isVisible"):
+            self.run("View: Revert and Close Editor")
+        git("reset", "--quiet", "--hard", folder=self.project)
+        git("clean", "--quiet", "-d", "--force", folder=self.project)
 
     def ghost(self) -> str:
         """The first line of the grey text."""
@@ -254,8 +270,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture
-def vscode(opened: VSCode) -> Iterator[VSCode]:
+def vscode(opened: VSCode, request: pytest.FixtureRequest) -> Iterator[VSCode]:
     """The same window for all tests, with no settings of theirs left, however they end."""
+    if getattr(request.node, "execution_count", 1) > 1:
+        opened.afresh()
     yield opened
     if opened.machine.exists():
         opened.machine.write_text("{}")

@@ -17,6 +17,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 EXTENSION = Path(__file__).parents[3] / "editors/vscode"
 STAND_IN = Path(__file__).parents[1] / "neovim/stand_in.py"
 EDITOR = ".editor-group-container.active .monaco-editor"
+DIFF = f"{EDITOR}.modified-in-monaco-diff-editor"
+APPLY = ".notification-toast .monaco-text-button >> text=Apply"
+
+
+def apply(vscode: Any, name: str) -> None:
+    """Applies the proposal to a file. Its diff, the tab of which has the same name, is gone then."""
+    vscode.page(APPLY, "click")
+    vscode.page.wait(DIFF, "hidden")
+    vscode.page.wait(f".tab.active[data-resource-name='{name}']")
 
 
 def test_the_settings_are_those_of_the_server() -> None:
@@ -100,13 +109,11 @@ def test_a_proposed_edit_is_shown_and_applied_on_request(vscode: Any) -> None:
     vscode.page.wait(".quick-input-title >> text=Rewrite Selection")
     vscode.page.type("rename values to numbers")
     vscode.page.keys("Enter")
-    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=numbers")
-    button = ".notification-toast .monaco-text-button >> text=Apply"
-    vscode.page(button, "hover")
+    vscode.page.wait(f"{DIFF} .view-line >> text=numbers")
+    vscode.page(APPLY, "hover")
     vscode.picture("rewrite")
     assert (vscode.project / "sums.py").read_text() == before
-    vscode.page(button, "click")
-    vscode.page.wait(".tab.active[data-resource-name='sums.py'][aria-label*='sums.py']")
+    apply(vscode, "sums.py")
     vscode.page.until("the edit is there", lambda: "def total(numbers):" in vscode.text())
     assert vscode.saved("sums.py") == before.replace("values", "numbers")
 
@@ -141,18 +148,15 @@ def test_tests_are_written_and_shown_before_they_are_there(vscode: Any) -> None:
     vscode.open("sizes.py")
     vscode.page.keys("Control+Home")
     vscode.run("Famulus: Write Tests for the Function at the Cursor")
-    shown = f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=test_clamp"
-    vscode.page(shown, "waitFor", {"state": "visible", "timeout": 120_000})
-    button = ".notification-toast .monaco-text-button >> text=Apply"
-    vscode.page(button, "hover")
+    vscode.page(f"{DIFF} .view-line >> text=test_clamp", "waitFor", {"state": "visible", "timeout": 120_000})
+    vscode.page(APPLY, "hover")
     vscode.picture("tests")
     assert not (vscode.project / "test_sizes.py").exists()
-    vscode.page(button, "click")
-    vscode.page.wait(".tab.active[data-resource-name='test_sizes.py']")
+    apply(vscode, "test_sizes.py")
     vscode.page.until("the tests are there", lambda: "def test_clamp" in vscode.text())
     vscode.page.keys("Control+s")
     made = vscode.project / "test_sizes.py"
-    vscode.page.until("they are saved", lambda: "def test_clamp" in made.read_text())
+    vscode.page.until("they are saved", lambda: made.exists() and "def test_clamp" in made.read_text())
     vscode.open("sizes.py")
     vscode.page.wait(f"{EDITOR} .codelens-decoration >> text=tests notice")
     vscode.picture("lens")
@@ -226,7 +230,7 @@ def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(v
         vscode.page.keys("Enter")
 
     def sees(line: str) -> None:
-        vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text={line}")
+        vscode.page.wait(f"{DIFF} .view-line >> text={line}")
         assert (vscode.project / "sales.py").read_text() == before
 
     actions = ".editor-group-container.active .editor-actions [aria-label^={}]"
@@ -241,7 +245,7 @@ def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(v
     propose(told("one", "growing", "    first = 1"), "more", told("one", "growing", "    first = 1", "    second = 2"),
             "all", asked("one", "    return 3"))  # fmt: skip
     sees("first")
-    assert not vscode.page(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=second", "isVisible")
+    assert not vscode.page(f"{DIFF} .view-line >> text=second", "isVisible")
     vscode.run("View: Move Editor into Next Group")  # that is not closing it
     (tmp_path / "more").touch()
     sees("second")
@@ -262,7 +266,7 @@ def test_a_proposal_grows_in_its_diff_and_can_be_applied_only_when_it_is_whole(v
 
     propose(told("three", "growing", "    return 5"), "no more",
             {"method": "famulus/proposal", "params": {"id": "three", "state": "withdrawn"}})  # fmt: skip
-    vscode.page.wait(f"{EDITOR}.modified-in-monaco-diff-editor .view-line >> text=5")
+    vscode.page.wait(f"{DIFF} .view-line >> text=5")
     (tmp_path / "no more").touch()
     vscode.page.wait(".tab.active[data-resource-name='sales.py'][aria-label^='sales.py']")
     vscode.machine.write_text("{}")
