@@ -1,7 +1,8 @@
 """Predictions for the documents of one session: looked for while the user pauses, shown as diagnostics.
 
-Soon after the last key come syntax errors and ruff's facts, without those on the line that is being typed; after a real
-pause comes everything, and then the model is asked. Any key stops all of it.
+Soon after the last key come syntax errors and ruff's facts, without those on the line that is being typed and those of
+a bracket or block that is not yet written to its end; after a real pause comes everything, and then the model is asked.
+Any key stops all of it.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class PredictionService:
         seen = document.snapshot()
         certain = await self._certain(document, seen)
         kept = await rule.recalled(watched.memory, seen) if self._wants_hints(seen) else []
-        calm = [f for f in certain if settled or not _being_typed(f, watched, seen)]
+        calm = certain if settled else await asyncio.to_thread(_calm, certain, watched, seen)
         self._publish(watched, seen, calm + kept)
         if not settled:
             await asyncio.sleep(max(0.0, self._rest - self._pause))
@@ -197,9 +198,16 @@ class PredictionService:
         self._session.diagnostics.show("prediction", uri, version, listed)
 
 
-def _being_typed(finding: Finding, watched: _Watched, seen: Snapshot) -> bool:
-    """Whether a finding touches the line of the last change."""
+def _calm(certain: list[Finding], watched: _Watched, seen: Snapshot) -> list[Finding]:
+    """What may be said at a short pause: nothing new about what is being written just now."""
     if watched.edited is None:
-        return False
+        return certain
     line, _ = seen.text.place(watched.edited)
-    return seen.text.place(finding.start)[0] <= line <= seen.text.place(finding.end)[0]
+    known = {f.message for f in watched.found}
+    passing = syntax_errors.unfinished(certain, seen, watched.edited)
+
+    def being_typed(finding: Finding) -> bool:
+        first, last = seen.text.place(finding.start)[0], seen.text.place(finding.end)[0]
+        return first <= line <= last or finding in passing
+
+    return [f for f in certain if f.message in known or not being_typed(f)]

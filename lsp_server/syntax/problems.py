@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from famulus.lsp_server.syntax.places import leaves, open_quotes
-from famulus.lsp_server.syntax.python import module_of
+from famulus.lsp_server.syntax.python import module_of, unfinished
 from famulus.lsp_server.syntax.tree import Problem, Tree
 
 if TYPE_CHECKING:
     import tree_sitter
+
+    from famulus.lsp_server.documents import Text
 
 MOST = 5
 """Problems of one text; what follows the first ones mostly follows from them."""
@@ -20,7 +22,9 @@ PYTHON_MOST = 120_000
 _PAIRS = {"(": ")", "[": "]", "{": "}", "${": "}", "#{": "}", "$(": ")"}
 _TRAILING_COMMA = re.compile(r",\s*[\]}]")
 _DETECTED = re.compile(r" \(detected at line \d+\)$")
+_HOLLOW = re.compile(r"(expected an indented block .*) on line \d+")
 _ENDLESS = re.compile("never closed|unterminated")
+_NOTHING = re.compile(r"\s*(?:#.*)?")
 _LONGEST = 30
 
 
@@ -39,6 +43,19 @@ def problems(tree: Tree) -> list[Problem]:
     before = [b for b in brackets if not quotes or line(b.start)[0] < line(quotes[0].start)[0]]
     found = before or quotes
     return _with_others(tree, found, bool(found))
+
+
+def open_until(text: Text, offset: int) -> int:
+    """Up to where a Python text may not parse only because what stands at ``offset`` is not written to its end; 0: it
+    is. Python tells of a missing ``except`` where the next statement begins: this reaches to the end of its line."""
+    line, _ = text.place(offset)
+    starts = {text.offset(line, 0), offset}  # what is being written may close, on its line, what was open above
+    if offset > PYTHON_MOST or not any(unfinished(text.value[:start]) for start in starts):
+        return 0
+    line += 1
+    while line < text.lines - 1 and _NOTHING.fullmatch(text.line(line)):
+        line += 1
+    return text.line_end(line)
 
 
 def _with_others(tree: Tree, found: list[Problem], endless: bool) -> list[Problem]:
@@ -74,8 +91,19 @@ def _python(tree: Tree) -> Problem | None:
         if error.end_lineno and error.end_offset and error.end_offset > 0 and error.end_lineno <= text.lines:
             end = min(text.offset(error.end_lineno - 1, error.end_offset - 1), text.line_end(line))
         message = _DETECTED.sub("", error.msg or "invalid syntax")
+        if hollow := _HOLLOW.fullmatch(message):  # Python stands at the statement that follows
+            message = hollow[1]
+            start = end = _code_end(text.value[:start])
         return _visible(tree, start, end, message)
     return None
+
+
+def _code_end(text: str) -> int:
+    """Where the last line with code ends."""
+    lines = text.split("\n")
+    while len(lines) > 1 and _NOTHING.fullmatch(lines[-1]):
+        lines.pop()
+    return len("\n".join(lines).rstrip())
 
 
 def _visible(tree: Tree, start: int, end: int, message: str) -> Problem:

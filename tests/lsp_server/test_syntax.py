@@ -10,6 +10,7 @@ import pytest
 from famulus.lsp_server.documents import Text
 from famulus.lsp_server.syntax import Tree, parse
 from famulus.lsp_server.syntax.grammars import GRAMMARS
+from famulus.lsp_server.syntax.problems import open_until
 
 
 def at(language: str, marked: str) -> tuple[Tree, int]:
@@ -73,7 +74,8 @@ ERRORS = [
     ("python", "x = foo(a,\ny = 2\nz = 3\n", [("(", "'(' was never closed")]),
     ("python", 'x = "abc\ny = 1\n', [('"', "unterminated string literal")]),
     ("python", "def f(a)\n    return 1\n", [(")", "expected ':'")]),
-    ("python", "if a:\nb = 1\n", [("b", "expected an indented block after 'if' statement on line 1")]),
+    ("python", "if a:\nb = 1\n", [(":", "expected an indented block after 'if' statement")]),
+    ("python", "for a in b:\n    # later\n\nc = 1\n", [(":", "expected an indented block after 'for' statement")]),
     ("python", "é = 1\nx = = 2\n\n\ny = * 3\n", [("=", "invalid syntax"), ("y = * 3", "this does not parse")]),
     ("typescript", "function f(a) {\n  if (a) {\n    g()\n\n}\n", [("{", '"{" is never closed')]),
     ("typescript", "const x = [1, 2\nlet y = 1;\n", [("[", '"[" is never closed')]),
@@ -95,6 +97,56 @@ def test_errors_stand_at_their_cause(language: str, text: str, expected: list[tu
 def test_what_python_accepts_has_no_errors() -> None:
     tree = parse("python", Text("def f(é: int = 1, /, *, b) -> 'x':\r\n    return é\r\nprint(f'{f(1)!r:>{3}}')\r\n"))
     assert tree is not None and not tree.broken and tree.errors() == []
+
+
+WRITTEN = '''class Shape(Base):
+    """What has
+    sides."""
+
+    sides = {"square": [4], "many": lambda n: n}
+
+    @property
+    def total(self, values: list[int]) -> int:
+        try:
+            result = sum(
+                value for value in values
+            )
+        except ValueError:
+            # nothing to count
+            raise
+        else:
+            with self.lock:
+                match result:
+                    case 1:
+                        pass
+        return result
+'''
+
+
+@pytest.mark.parametrize("below", ["", "\n\n# far\n\ndef other():\n    return 1\n"])
+def test_no_pause_in_writing_what_is_right_meets_an_error_elsewhere(below: str) -> None:
+    for end in range(1, len(WRITTEN)):
+        text = Text(WRITTEN[:end] + below)
+        tree = parse("python", text)
+        assert tree is not None
+        open_to, here = open_until(text, end), text.place(end)[0]
+        shown = [p for p in tree.errors() if text.place(p.start)[0] != here and p.start >= open_to]
+        assert shown == [], text.value[:end]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "def f(:\n    return ¦\n",
+        "x = = 1\nfor x in y:\n    ¦",
+        "if a\n    print(¦\n",
+        "print(1))\n\ndef f():\n    ¦",
+        "a = 1\nb = ¦\nc = (",
+    ],
+)
+def test_what_is_wrong_before_the_place_of_writing_leaves_nothing_open(marked: str) -> None:
+    tree, offset = at("python", marked)
+    assert tree.errors() and open_until(tree.text, offset) == 0
 
 
 NAMES = [

@@ -50,6 +50,7 @@ def test_grey_text_appears_and_tab_takes_it(vscode: Any) -> None:
     vscode.page.type("return ")
     ghost = vscode.ghost()
     assert "radius" in ghost
+    vscode.page.wait(f"{EDITOR} .squiggly-error", "hidden")  # The function has its body now.
     vscode.picture("completion")
     vscode.page.keys("Tab")
     line, _, below = vscode.saved("geometry.py").removeprefix(before).partition("\n")

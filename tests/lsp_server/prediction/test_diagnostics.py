@@ -100,6 +100,31 @@ def test_the_line_being_typed_is_left_alone_until_a_real_pause(editor):
     assert codes(shown(editor, lambda d: len(d) > 2)["diagnostics"]) == ["F821", "F401", "F821"]
 
 
+def test_a_block_that_is_begun_is_left_alone_until_a_real_pause(editor):
+    editor.open(URI, "import os\n\nprint(1)\n")
+    shown(editor, lambda d: codes(d) == ["F401"])
+    editor.change(URI, 2, insertion(1, 0, "for one in []:\n    "))
+    assert shown(editor)["diagnostics"] == []
+    (found,) = shown(editor)["diagnostics"]
+    assert "indented block" in found["message"]
+
+
+def test_what_is_wrong_above_a_block_that_is_begun_is_shown_at_once(editor):
+    editor.open(URI, "import os\n\nprint(1)\n")
+    shown(editor, lambda d: codes(d) == ["F401"])
+    editor.change(URI, 2, insertion(1, 0, "x = = 1\nfor one in []:\n    "))
+    (found,) = shown(editor)["diagnostics"]
+    assert found["code"] == "syntax" and found["range"]["start"]["line"] == 1
+
+
+def test_what_was_shown_stays_while_its_line_is_typed_on(editor):
+    editor.open(URI, "x = 1\n")
+    editor.change(URI, 2, insertion(1, 0, "unknown"))
+    shown(editor, lambda d: codes(d) == ["F821"])
+    editor.change(URI, 3, insertion(1, 7, " + other"))
+    assert codes(shown(editor)["diagnostics"]) == ["F821", "F821"]
+
+
 def test_saving_shows_everything_at_once(editor):
     editor.open(URI, "x = 1\n")
     editor.change(URI, 2, insertion(1, 0, "print(y)"))
